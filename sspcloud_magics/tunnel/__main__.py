@@ -1,8 +1,8 @@
-"""``python -m sspcloud_magics.tunnel``: the helper process, which speaks `ipc` on its standard pipes.
+"""The helper process, ``python -m sspcloud_magics.tunnel``, which speaks `ipc` on its standard streams.
 
-Two small threads keep the pipes away from the event loop: one reads commands (a pipe cannot be watched by
-the loop on every system), one writes events (a kernel that does not read must not stop the bytes). The end of
-standard input is the order to end. Interrupting a cell is no affair of this process.
+Two small threads separate the pipes from the event loop: one reads commands, because an event loop cannot watch a
+pipe on every system; one writes events, because a kernel that does not read must not block the bytes. The process
+ends at the end of its standard input, and ignores the interrupts of cells.
 """
 
 from __future__ import annotations
@@ -39,14 +39,15 @@ except ImportError:  # Windows has no such limit
     resource = None  # type: ignore[assignment]
 
 _log = logging.getLogger("sspcloud_magics.tunnel")
+# Seconds between checks whether the kernel still runs and the machine has slept.
 _PARENT_INTERVAL = 0.5
-# What is told again and again, and the log, need not pile up while the kernel does not read.
-_MOST_WAITING = 100
-_MOST_RECORDS_WAITING = 10_000
+# While the kernel does not read, further counters and log records are dropped beyond these queue lengths.
+_MAX_COUNTERS = 100
+_MAX_RECORDS = 10_000
 
 
-class _ToKernel(logging.Handler):
-    """Sends records to the kernel, which writes them into its file."""
+class _KernelHandler(logging.Handler):
+    """Sends log records to the kernel, which writes them to its file."""
 
     def __init__(self, emit: Callable[[Event], None]) -> None:
         super().__init__()
@@ -60,19 +61,18 @@ class _ToKernel(logging.Handler):
 def main(
     make: Callable[[Callable[[Event], None]], Engine] = Engine, clock: Callable[[], float] = clock
 ) -> None:
-    """Run until the kernel closes the pipe, or is gone.
+    """Run until the kernel closes the pipe, or has died.
 
     Parameters
     ----------
     make
-        Makes the engine, of what it calls with each event.
+        Creates the engine from the function that it calls with each event.
     clock
-        Tells whether the machine has slept.
+        The clock of the `SuspendDetector`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _allow_many_sockets()
-    # What is imported lives as long as this process. To walk through it, as the garbage collector would now and then, stops
-    # every connection for 2 ms.
+    # Imported objects live as long as this process. A garbage collection that visits them stops every connection for 2 ms.
     gc.freeze()
     commands, events = sys.stdin.buffer, sys.stdout.buffer
     loop = asyncio.SelectorEventLoop()
@@ -82,12 +82,12 @@ def main(
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
-        # The reading thread may hang in the pipe; there is nothing left to clean up.
+        # The reading thread may block on the pipe; nothing is left to clean up.
         os._exit(0)
 
 
 def _allow_many_sockets() -> None:
-    """Raise the limit of open files as far as an ordinary process may: a connection takes two."""
+    """Raise the limit of open files to the hard limit: a connection needs two."""
     if resource is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with contextlib.suppress(ValueError, OSError):
@@ -105,12 +105,12 @@ async def _serve(
     waiting: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
 
     def emit(event: Event) -> None:
-        most = {ForwardCounters: _MOST_WAITING, Logged: _MOST_RECORDS_WAITING}.get(type(event))
-        if most is None or waiting.qsize() < most:
+        limit = {ForwardCounters: _MAX_COUNTERS, Logged: _MAX_RECORDS}.get(type(event))
+        if limit is None or waiting.qsize() < limit:
             waiting.put(event)
 
     engine = make(emit)
-    log_file.ROOT.addHandler(_ToKernel(emit))
+    log_file.ROOT.addHandler(_KernelHandler(emit))
 
     def handle(command: Command | Event | None) -> None:
         if command is None:
@@ -120,43 +120,43 @@ async def _serve(
         else:
             engine.handle(command)
 
-    def tell(command: Command | Event | None) -> None:
+    def enqueue(command: Command | Event | None) -> None:
         # Once the loop is closed, the process is about to end.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(handle, command)
 
-    reader = threading.Thread(target=_read, args=(commands, tell), name="commands", daemon=True)
+    reader = threading.Thread(target=_read, args=(commands, enqueue), name="commands", daemon=True)
     writer = threading.Thread(target=_write, args=(events, waiting), name="events", daemon=True)
     waiting.put(Ready(os.getpid()))
     reader.start()
     writer.start()
-    parent, sleep = os.getppid(), SuspendDetector(clock)
+    parent, detector = os.getppid(), SuspendDetector(clock)
     while not over.is_set() and os.getppid() == parent:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PARENT_INTERVAL):
                 await over.wait()
-        if sleep.has_slept(_PARENT_INTERVAL):
+        if detector.has_slept(_PARENT_INTERVAL):
             _log.info("the machine has slept")
-            engine.woke()
+            engine.resume_after_sleep()
     engine.close()
     waiting.put(None)
     await asyncio.sleep(0)
     writer.join(timeout=0.2)
 
 
-def _read(commands: BinaryIO, tell: Callable[[Command | Event | None], None]) -> None:
+def _read(commands: BinaryIO, enqueue: Callable[[Command | Event | None], None]) -> None:
     for line in commands:
         try:
             command = decode(line)
         except ValueError as error:
-            print(error, file=sys.stderr)  # noqa: T201 - the kernel keeps what the helper says last
+            print(error, file=sys.stderr)  # noqa: T201 - the kernel reports the last line
             continue
-        tell(command)
-    tell(None)
+        enqueue(command)
+    enqueue(None)
 
 
 def _write(events: BinaryIO, waiting: queue.SimpleQueue[Event | None]) -> None:
-    # When the kernel is gone, the end of the commands says so to the rest.
+    # If the kernel has died, the end of the commands ends the process.
     with contextlib.suppress(OSError):
         while (event := waiting.get()) is not None:
             events.write(encode(event))

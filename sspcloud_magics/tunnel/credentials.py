@@ -1,8 +1,8 @@
-"""The access that the kernel lends to the helper, and which refusals of the server are believed.
+"""Credentials from the kernel, and the retries after a 401, a 403 or a busy server.
 
-A 401 asks the kernel for fresh credentials, once. A 403 is doubted: an API server that starts refuses everything to
-everybody until it has read the rights. It is believed where the server was ready when it was asked. A server that is
-busy says when to ask again, and is asked then, as client-go does.
+After a 401, the kernel is asked for fresh credentials, once. A 403 is not trusted at first: an API server that starts
+refuses every request until it has read the RBAC rules. It counts only if the server was ready when it answered.
+A busy server says when to retry; then the request is repeated, as in client-go.
 """
 
 from __future__ import annotations
@@ -21,25 +21,27 @@ from sspcloud_magics.tunnel.timings import Timings
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
+# Seconds for the kernel to renew the credentials, which may run a plugin or ask the user's provider.
 _RENEWAL_TIMEOUT = 60.0
 _BUSY, _SERVER_ERROR = 429, 500
-_PATIENCE_WITH_BUSY = 10.0
-_SHORTEST_PAUSE = 0.1
+# Seconds of retries with a busy server; `Retry-After: 0` waits the minimum.
+_BUSY_TIMEOUT = 10.0
+_MIN_PAUSE = 0.1
 
 
 class AccessStore:
-    """One identity on one API server, renewed by whoever lent it.
+    """One identity on one API server, which the kernel renews.
 
     Parameters
     ----------
     access
-        The access to begin with.
+        The first credentials.
     want
-        Called when the server does not accept it any more: `set` or `refuse` is awaited then.
+        Called when the server rejects the credentials; `set` or `refuse` must follow.
     timings
-        How long a success is believed.
+        `Timings.ready_ttl` says how long a success is trusted.
     first
-        The protocol to begin with.
+        The preferred protocol.
     """
 
     def __init__(
@@ -52,23 +54,24 @@ class AccessStore:
         self._timings = timings
         self.client = Client(access, timings)
         self._first = self.protocol = first
-        """What this server is asked for first: the best that is not known to be in vain."""
-        self.spoken: TunnelProtocol | None = None
-        """What it has spoken, and the best of it; None before the first tunnel."""
+        """The best protocol that this server has not ruled out."""
+        self.confirmed: TunnelProtocol | None = None
+        """The best protocol that this server has spoken; None before the first tunnel."""
         self.tells_readiness = True
-        """Whether the server answers ``/readyz``, as far as is known: else no single 403 can be judged."""
+        """Whether the server answers ``/readyz``, as far as is known; without it, a single 403 proves nothing."""
         self._access = access
         self._want = want
+        # Pending from a 401 until the kernel answers with `set` or `refuse`.
         self._renewal: asyncio.Future[None] | None = None
-        # Until when a 403 is believed without asking: a request has just succeeded.
+        # Until this time, a 403 counts without a question to the server: a request has just succeeded.
         self._ready_until = 0.0
-        self._asking = asyncio.Lock()
+        self._readiness_lock = asyncio.Lock()
 
     def set(self, access: Access) -> None:
-        """Use this access from now on."""
+        """Replace the credentials."""
         if access != self._access:
             if (access.server, access.proxy) != (self._access.server, self._access.proxy):
-                self.protocol, self.spoken = self._first, None
+                self.protocol, self.confirmed = self._first, None
                 self._ready_until = 0.0
             self._access = access
             self.client = Client(access, self._timings)
@@ -76,17 +79,17 @@ class AccessStore:
             self._renewal.set_result(None)
 
     def refuse(self, error: SspcloudError) -> None:
-        """Tell those who wait for a fresh access that there is none."""
+        """Fail the requests that wait for fresh credentials."""
         if self._renewal is not None and not self._renewal.done():
             self._renewal.set_exception(error)
 
     async def call(self, operation: Callable[[Client], Awaitable[_T]]) -> _T:
-        """Do `operation`; after a 401 once more with fresh credentials, after a doubtful 403 once more as it is.
+        """Run `operation`, and retry once: after a 401 with fresh credentials, or after a doubtful 403.
 
         Raises
         ------
         TokenExpired
-            If the server does not accept the fresh credentials either, or none come.
+            If the server rejects the fresh credentials too, or none come.
         ServerError
             If the server refuses because it is starting.
         """
@@ -97,7 +100,7 @@ class AccessStore:
             if error.status != _FORBIDDEN or not error.from_api or not await self._became_ready(asked_at):
                 raise
             found = await self._call(operation)
-        self._believe()
+        self._mark_ready()
         return found
 
     async def _call(self, operation: Callable[[Client], Awaitable[_T]]) -> _T:
@@ -120,49 +123,49 @@ class AccessStore:
             ) from None
 
     async def _ask(self, operation: Callable[[Client], Awaitable[_T]]) -> _T:
-        """Do `operation`; again when the server wants it, as long as that is soon."""
+        """Run `operation`; retry when a busy server says so, for a limited time."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + _PATIENCE_WITH_BUSY
+        deadline = loop.time() + _BUSY_TIMEOUT
         while True:
             try:
                 return await operation(self.client)
             except StatusError as error:
-                busy = error.status == _BUSY or error.status >= _SERVER_ERROR
-                if not busy or error.retry_after is None:
+                is_busy = error.status == _BUSY or error.status >= _SERVER_ERROR
+                if not is_busy or error.retry_after is None:
                     raise
-                pause = max(error.retry_after, _SHORTEST_PAUSE)
-                _log.info("the API server is busy (%d): asked again in %.1f s", error.status, pause)
+                pause = max(error.retry_after, _MIN_PAUSE)
+                _log.info("the API server is busy (%d); retrying in %.1f s", error.status, pause)
                 if loop.time() + pause > deadline:
                     raise
             await asyncio.sleep(pause)
 
     async def _became_ready(self, asked_at: float) -> bool:
-        """Return whether the server may have become ready only after `asked_at`; raises where it is not ready yet."""
-        async with self._asking:
-            # A success that came after the question says nothing of the moment in which it was refused.
-            if self._ready_until - self._timings.stays_ready <= asked_at < self._ready_until:
+        """Return whether the server may have become ready only after `asked_at`; raise if it is not ready yet."""
+        async with self._readiness_lock:
+            # A success after the request says nothing about the moment of the refusal.
+            if self._ready_until - self._timings.ready_ttl <= asked_at < self._ready_until:
                 return False
             ready = await self.client.is_ready()
-            _log.info("a 403 is doubted; the API server is ready: %s", "unknown" if ready is None else ready)
+            _log.info("checked a 403: the API server is ready: %s", "unknown" if ready is None else ready)
             self.tells_readiness = ready is not None
             if ready is False:
                 raise ServerError(
                     "The API server is starting.",
-                    why="It refuses everything until it has read the rights.",
-                    hint="try again in a moment",
+                    why="It refuses every request until it has read the RBAC rules.",
+                    hint="try again in a few seconds",
                 )
             if ready:
-                self._believe()
+                self._mark_ready()
             return bool(ready)
 
-    def _believe(self) -> None:
-        self._ready_until = asyncio.get_running_loop().time() + self._timings.stays_ready
+    def _mark_ready(self) -> None:
+        self._ready_until = asyncio.get_running_loop().time() + self._timings.ready_ttl
 
     async def _renew(self, refused: Client) -> None:
         if self.client is not refused:
-            return  # somebody else has asked meanwhile
+            return  # another request has already renewed the credentials
         if self._renewal is None:
-            _log.info("the API server answered 401: fresh credentials are asked for")
+            _log.info("the API server answered 401; asking the kernel for fresh credentials")
             self._renewal = asyncio.get_running_loop().create_future()
             self._want()
         renewal = self._renewal

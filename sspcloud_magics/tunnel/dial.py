@@ -1,8 +1,8 @@
-"""One trial connection to a port of the pod, which tells whether anything listens there.
+"""A trial connection to a port of the pod, which shows whether anything listens there.
 
-No protocol says that the pod was dialled with success, only that it was not. So a pair that is accepted
-and then brings data, or no error within a grace, counts as a success. The grace begins when the server has
-accepted the pair, and covers the way of an error back.
+No protocol reports that the pod was dialled successfully, only that dialling failed. So a stream pair counts as a
+success if the server accepts it and then sends data, or no error within a grace period. The grace period begins when
+the server has accepted the pair, and covers the return of an error.
 """
 
 from __future__ import annotations
@@ -11,25 +11,29 @@ import asyncio
 from collections.abc import Callable
 
 from sspcloud_magics.errors import DialFailed, TunnelLost
-from sspcloud_magics.tunnel.pod_errors import in_brief
+from sspcloud_magics.tunnel.pod_errors import quote_cause
 from sspcloud_magics.tunnel.tunnel import Pair
 
+# Seconds until the server must have accepted the pair.
 _ACCEPT_TIMEOUT = 10.0
-# What a server says first where that is not a stream of data, in bytes: a banner, a list of algorithms.
-_LONGEST_GREETING = 4096
+# Bytes of a server's greeting, such as a banner or a list of algorithms; more is a stream of data.
+_MAX_GREETING = 4096
 
 
 class _Trial:
-    """Holds the pair of a trial."""
+    """The handler of the trial's pair."""
 
     untaken = 0
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.accepted: asyncio.Future[None] = loop.create_future()
+        # The server's error text; None after data or a clean end.
         self.answer: asyncio.Future[str | None] = loop.create_future()
+        # Whether the tunnel broke, rather than the pair.
         self.lost = False
         self.over = False
+        # Bytes from the pod.
         self.received = 0
 
     def pair_accepted(self) -> None:
@@ -63,14 +67,14 @@ class _Trial:
 
 
 async def dial(pair: Pair, port: int, pod: str, grace: float, release: Callable[[Pair], None]) -> None:
-    """Connect `pair` to `port` of the pod for a moment, wait `grace` seconds for a refusal, and give it back.
+    """Connect `pair` to `port` of the pod, wait `grace` seconds for a refusal, and release the pair.
 
     Raises
     ------
     DialFailed
         If the server reports that it could not connect.
     TunnelLost
-        If the tunnel broke meanwhile.
+        If the tunnel broke during the trial.
     """
     trial = _Trial()
     loop = asyncio.get_running_loop()
@@ -89,8 +93,8 @@ async def dial(pair: Pair, port: int, pod: str, grace: float, release: Callable[
         pair.tunnel.break_off("the server does not answer")
     finally:
         if not trial.over:
-            if trial.received > _LONGEST_GREETING and pair.tunnel.pairs == 1:
-                # No protocol can stop it: it would go on for a second, in the way of the forward's other connections.
+            if trial.received > _MAX_GREETING and pair.tunnel.pairs == 1:
+                # No protocol can stop the data: it would delay the forward's other connections for a second.
                 trial.over = True
                 pair.tunnel.break_off("the port sends at full speed")
             else:
@@ -101,6 +105,6 @@ async def dial(pair: Pair, port: int, pod: str, grace: float, release: Callable[
     if text is not None:
         raise DialFailed(
             f"Nothing accepts connections on port {port} of the pod {pod}.",
-            why=in_brief(text),
-            hint="check the port's number, and whether the server in the pod has started (its logs say)",
+            why=quote_cause(text),
+            hint="check the port number, and the pod's logs: its server may not have started",
         )

@@ -1,6 +1,6 @@
-"""The connections of a forward, each of which gets a tunnel to the pod.
+"""The connections of a forward, and the tunnels that carry them to the pod.
 
-A client that comes while no tunnel can be had is kept waiting (`ForwardSpec.wait`) instead of being refused.
+A client that arrives while no tunnel is available waits (`ForwardSpec.wait`) instead of being refused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.tunnel.connection import Connection, Counters
 from sspcloud_magics.tunnel.http import StatusError
-from sspcloud_magics.tunnel.peer_probe import PeerWatch
+from sspcloud_magics.tunnel.peer_probe import PeerProbe
 from sspcloud_magics.tunnel.pod_selection import Candidate
 from sspcloud_magics.tunnel.pool import Pool
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
@@ -24,48 +24,48 @@ from sspcloud_magics.tunnel.tunnel import Pair
 
 _log = logging.getLogger(__name__)
 
-# How long a connection stands in the queue for a tunnel while others open.
-_LONGEST_QUEUE = 60.0
-# A look takes 40 us, in which everybody waits.
-_MOST_LOOKS = 4
+# Seconds that a connection waits for a tunnel while others open.
+_QUEUE_TIMEOUT = 60.0
+# A check takes 40 us, which delays all connections.
+_MAX_CHECKS = 4
 
 
 class Lifecycle(Protocol):
-    """The life of the forward, as far as its connections touch it."""
+    """The part of a forward's life cycle that its connections use."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> object:
         """Run `work` until the forward ends."""
 
     def want_login(self) -> None:
-        """Take note that a client waits: perhaps there is a new login by now."""
+        """Retry with a new login, if there is one: a client waits."""
 
     def take_failure(self, error: Exception) -> None:
-        """Take note that the pool that serves could open no tunnel."""
+        """Handle the failure of the current pool to open a tunnel."""
 
     def lose(self, reason: str) -> None:
-        """Take note that the pod cannot be reached any more."""
+        """Reconnect, because the pod can no longer be reached."""
 
-    def is_going(self, pod: Candidate) -> bool:
+    def is_terminating(self, pod: Candidate) -> bool:
         """Return whether a pod is being deleted, or is gone."""
 
 
 class Dispatcher:
-    """The connections of a forward, and the pools that lend them their pairs.
+    """The connections of a forward, and the pools from which they acquire their stream pairs.
 
     Parameters
     ----------
     forward_id
-        The number that the kernel gave the forward.
+        The forward's number, given by the kernel.
     wait
-        How long a client is kept waiting for a pod, in seconds.
+        How long a client waits for a pod, in seconds.
     life
-        The life of the forward.
+        The life cycle of the forward.
     peers
-        Knows whether clients have closed.
+        Detects clients that have closed.
     on_traffic
-        Called when the counters change after a quiet time.
+        Called when the counters change after a pause.
     timings
-        How long to wait for servers, pods and clients.
+        The timeouts.
     """
 
     def __init__(
@@ -74,54 +74,56 @@ class Dispatcher:
         wait: float,
         life: Lifecycle,
         *,
-        peers: PeerWatch,
+        peers: PeerProbe,
         on_traffic: Callable[[], None],
         timings: Timings,
     ) -> None:
         self._id, self._wait, self._life, self._on_traffic = forward_id, wait, life, on_traffic
         self._loop = asyncio.get_running_loop()
+        # An ordered set of the open connections.
         self._connections: dict[Connection, None] = {}
-        # Pairs in use, each with its pool, which need not be the one of now.
-        self._lent: dict[Pair, Pool] = {}
-        self.leaving: dict[Connection, None] = {}
+        # The acquired pairs with their pools, which need not be the current one.
+        self._acquired: dict[Pair, Pool] = {}
+        self.ended: dict[Connection, None] = {}
+        """Connections whose client has sent its FIN, before the first check whether it has closed."""
         self.pool: Pool | None = None
-        """The tunnels to the pod that the forward leads to; None before the first pod was chosen."""
+        """The tunnels to the current pod; None before the first pod was chosen."""
         self.serving = asyncio.Event()
-        """Whether connections are given to the pool."""
+        """Whether connections may use the pool; cleared while the forward reconnects."""
         self.counters = Counters()
         self.peers = peers
         self.timings = timings
         self.quiet = True
-        """Whether the counters were told as they are, and a change of them calls for `note_traffic`."""
+        """Whether the reported counters are current, so that the next change calls `note_traffic`."""
 
     def note_traffic(self) -> None:
-        """Have the counters told, as they are after what is being done now."""
+        """Report the counters soon, after the present event."""
         if self.quiet:
             self.quiet = False
             self._loop.call_soon(self._on_traffic)
 
     def use(self, pool: Pool) -> None:
-        """Serve the connections that come from now on by another pool."""
+        """Serve new connections from another pool."""
         if self.pool is not None:
             self.pool.retire()
         self.pool = pool
 
     def _pools(self) -> set[Pool]:
-        return {*self._lent.values(), *([self.pool] if self.pool else ())}
+        return {*self._acquired.values(), *([self.pool] if self.pool else ())}
 
     def check(self) -> None:
-        """Ask every tunnel for a sign of life, because something else has broken without a word."""
+        """Ask every tunnel for a sign of life, because another connection has broken silently."""
         for pool in self._pools():
             pool.check()
 
     def stop(self, *, keep_running: bool) -> None:
-        """End the connections; with `keep_running` only those that have no tunnel."""
+        """End the connections; with `keep_running`, only those without a tunnel."""
         for connection in list(self._connections):
             if not (keep_running and connection.is_served):
                 connection.stop()
 
     def close_pools(self, *, keep_running: bool) -> None:
-        """Close the tunnels; with `keep_running` those that carry connections close after them."""
+        """Close the tunnels; with `keep_running`, each after its last connection."""
         for pool in self._pools():
             if keep_running:
                 pool.retire()
@@ -129,7 +131,7 @@ class Dispatcher:
                 pool.close("the forward was stopped")
 
     def accept(self, position: int, sock: socket.socket) -> None:
-        """Serve a client that came to the port at `position`."""
+        """Serve a client on the forward's port number `position`, counted from 0."""
         self.counters.connections += 1
         self.counters.open_connections += 1
         self.note_traffic()
@@ -140,24 +142,24 @@ class Dispatcher:
                 "forward %d: connection %x begins, %d open", self._id, id(connection), len(self._connections)
             )
         pool = self.pool
-        pair = self._take(pool) if pool is not None and self.serving.is_set() else None
+        pair = self._acquire_nowait(pool) if pool is not None and self.serving.is_set() else None
         if pair is not None and pool is not None:
-            self._lent[pair] = pool
+            self._acquired[pair] = pool
             connection.begin(pair, pool.pod.ports[position])
         else:
             self._life.want_login()
             self._life.spawn(self._serve_later(connection))
 
-    def _take(self, pool: Pool) -> Pair | None:
-        """Return a pair that is free, or that a client has left just now; None if there is none."""
-        looks = _MOST_LOOKS if pool.reuses else 0
-        while (pair := pool.take()) is None and self.leaving and looks:
-            next(iter(self.leaving)).look_now()
-            looks -= 1
+    def _acquire_nowait(self, pool: Pool) -> Pair | None:
+        """Return a pair that is free, or that a client has just left; None if there is none."""
+        checks = _MAX_CHECKS if pool.reuses else 0
+        while (pair := pool.acquire_nowait()) is None and self.ended and checks:
+            next(iter(self.ended)).check_client_now()
+            checks -= 1
         return pair
 
     async def _serve_later(self, connection: Connection) -> None:
-        """Wait until there is a tunnel for a connection, but not for ever."""
+        """Wait for a tunnel, with a timeout, and start the connection."""
         _log.debug("forward %d: connection %x waits for a tunnel", self._id, id(connection))
         while not connection.over:
             try:
@@ -166,10 +168,10 @@ class Dispatcher:
                 pool = self.pool
                 assert pool is not None  # noqa: S101 - a dispatcher that serves has one
                 port = pool.pod.ports[connection.position]
-                async with asyncio.timeout(_LONGEST_QUEUE):
+                async with asyncio.timeout(_QUEUE_TIMEOUT):
                     pair = await self.acquire(pool, port)
             except TimeoutError:
-                connection.fail("no tunnel could be opened in time")
+                connection.fail("no tunnel to the pod could be opened in time")
                 return
             except (StatusError, ProtocolError, SspcloudError) as error:
                 if pool is self.pool:
@@ -179,44 +181,44 @@ class Dispatcher:
                 return
 
     async def acquire(self, pool: Pool, port: int) -> Pair:
-        """Wait for a pair of `pool`, and lend it until `release`."""
+        """Acquire a pair of `pool`, waiting for it if necessary; `release` returns it."""
         pair = await pool.acquire(port)
-        self._lent[pair] = pool
+        self._acquired[pair] = pool
         return pair
 
     def release(self, pair: Pair) -> None:
-        """Take a pair back from a connection that is over."""
-        pool = self._lent.pop(pair, None)
+        """Return the pair of a connection that has ended to its pool."""
+        pool = self._acquired.pop(pair, None)
         if pool is not None:
-            pool.give_back(pair)
+            pool.release(pair)
 
     def connection_over(self, connection: Connection) -> None:
-        """Forget a connection."""
+        """Remove a connection that has ended."""
         self._connections.pop(connection, None)
-        self.leaving.pop(connection, None)
+        self.ended.pop(connection, None)
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug(
-                "forward %d: connection %x is over, %d open", self._id, id(connection), len(self._connections)
+                "forward %d: connection %x ended, %d open", self._id, id(connection), len(self._connections)
             )
         self.counters.open_connections -= 1
         self.note_traffic()
 
     def connection_failed(self, line: str) -> None:
-        """Take note of an error that ended a connection, in one line for the user."""
+        """Record the error that ended a connection, as one line for the user."""
         _log.info("forward %d: a connection failed: %s", self._id, line)
         self.counters.failed_connections += 1
         self.counters.last_error = line
         self.note_traffic()
 
     def pod_is_gone(self) -> None:
-        """Take note that the server does not find the pod any more."""
+        """Reconnect, because the server does not find the pod any more."""
         self._life.lose("the pod is gone")
 
-    def pod_is_going(self, pair: Pair) -> bool:
+    def is_pod_terminating(self, pair: Pair) -> bool:
         """Return whether the pod at the end of `pair` is being deleted, or is gone."""
-        pool = self._lent.get(pair)
-        return pool is not None and self._life.is_going(pool.pod)
+        pool = self._acquired.get(pair)
+        return pool is not None and self._life.is_terminating(pool.pod)
 
     def serve_again(self, connection: Connection) -> None:
-        """Find another tunnel for a connection of which nothing has reached a pod."""
+        """Find another tunnel for a connection that has not reached any pod yet."""
         self._life.spawn(self._serve_later(connection))

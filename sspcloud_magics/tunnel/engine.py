@@ -1,11 +1,11 @@
-"""What the helper does with the kernel's commands: keeps credentials and forwards, and reports on them."""
+"""The helper's engine: it executes the kernel's commands, and reports states and counters."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from sspcloud_magics.errors import HelperFailed, from_wire
 from sspcloud_magics.tunnel.connection import Counters
@@ -24,16 +24,17 @@ from sspcloud_magics.tunnel.ipc import (
     StopForward,
 )
 from sspcloud_magics.tunnel.negotiation import PROTOCOLS, TunnelProtocol
-from sspcloud_magics.tunnel.peer_probe import PeerWatch
+from sspcloud_magics.tunnel.peer_probe import PeerProbe
 from sspcloud_magics.tunnel.timings import Timings
 
 _log = logging.getLogger(__name__)
 
+# Seconds between two reports of the same counters.
 COUNTERS_INTERVAL = 0.5
 
 
 def _describe_command(command: Command | Event) -> str:
-    """Return a command for the log, without credentials."""
+    """Describe a command for the log, without credentials."""
     if isinstance(command, SetAccess):
         return f"SetAccess({command.access_id}, {command.access.server})"
     if isinstance(command, RefuseAccess):
@@ -49,11 +50,11 @@ class Engine:
     emit
         Called with each event for the kernel.
     timings
-        How long to wait for servers, pods and clients.
+        The timeouts.
     first
-        The protocol to begin with.
+        The preferred protocol.
     peers
-        Knows whether clients have closed; the system's own knowledge where it is None.
+        Detects clients that have closed; by default, through the system.
     """
 
     def __init__(
@@ -61,19 +62,21 @@ class Engine:
         emit: Callable[[Event], None],
         timings: Timings = Timings(),  # noqa: B008 - frozen
         first: TunnelProtocol = PROTOCOLS[0],
-        peers: PeerWatch | None = None,
+        peers: PeerProbe | None = None,
     ) -> None:
         self._emit = emit
+        # By the kernel's numbers: identities, forwards, and the counters that were last reported.
         self._credentials: dict[int, AccessStore] = {}
         self._forwards: dict[int, ForwardWorker] = {}
-        self._told: dict[int, Counters] = {}
+        self._reported: dict[int, Counters] = {}
         self._timings, self._first = timings, first
-        self._peers = peers or PeerWatch()
+        self._peers = peers or PeerProbe()
+        # Reports the counters, as long as any of them changes.
         self._timer: asyncio.TimerHandle | None = None
 
     def handle(self, command: Command | Event) -> None:
-        """Do what the kernel says."""
-        _log.debug("the kernel says %s", _describe_command(command))
+        """Execute a command of the kernel."""
+        _log.debug("received %s", _describe_command(command))
         if isinstance(command, SetAccess):
             known = self._credentials.get(command.access_id)
             if known is None:
@@ -100,7 +103,7 @@ class Engine:
             old.discard()
         credentials = self._credentials.get(command.access_id)
         if credentials is None:
-            error = HelperFailed("A forward was asked for before its credentials.").to_wire()
+            error = HelperFailed("The helper process has no credentials for this forward.").to_wire()
             self._emit(ForwardState(command.forward_id, State.FAILED, error=error))
             return
         number = command.forward_id
@@ -110,7 +113,7 @@ class Engine:
             credentials,
             self._peers,
             report=self._emit,
-            on_traffic=lambda: self._tell_first(number),
+            on_traffic=lambda: self._report_first(number),
             timings=self._timings,
         )
         self._forwards[number] = forward
@@ -121,46 +124,45 @@ class Engine:
         if forward is None:
             self._emit(ForwardState(forward_id, State.STOPPED))
             return
-        self._tell(forward_id, forward)
-        self._told.pop(forward_id, None)
+        self._report_counters(forward_id, forward)
+        self._reported.pop(forward_id, None)
         forward.stop()
 
-    def _tell_first(self, forward_id: int) -> None:
-        """Tell a change after a quiet time at once; what follows, at intervals until it is quiet again."""
+    def _report_first(self, forward_id: int) -> None:
+        """Report the first change after a pause at once, and later changes at intervals until the next pause."""
         forward = self._forwards.get(forward_id)
         if forward is not None:
-            self._tell(forward_id, forward)
+            self._report_counters(forward_id, forward)
             if self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(COUNTERS_INTERVAL, self._tell_busy)
+                self._timer = asyncio.get_running_loop().call_later(COUNTERS_INTERVAL, self._report_busy)
 
-    def _tell_busy(self) -> None:
+    def _report_busy(self) -> None:
         self._timer = None
-        busy = False
+        is_busy = False
         for forward_id, forward in self._forwards.items():
             dispatcher = forward.dispatcher
             if not dispatcher.quiet:
-                dispatcher.quiet = not self._tell(forward_id, forward)
-                busy |= not dispatcher.quiet
-        if busy:
-            self._timer = asyncio.get_running_loop().call_later(COUNTERS_INTERVAL, self._tell_busy)
+                dispatcher.quiet = not self._report_counters(forward_id, forward)
+                is_busy |= not dispatcher.quiet
+        if is_busy:
+            self._timer = asyncio.get_running_loop().call_later(COUNTERS_INTERVAL, self._report_busy)
 
-    def _tell(self, forward_id: int, forward: ForwardWorker) -> bool:
-        """Tell the counters if they have changed; return whether they have."""
+    def _report_counters(self, forward_id: int, forward: ForwardWorker) -> bool:
+        """Report the counters if they have changed; return whether they have."""
         counters = forward.dispatcher.counters
-        plain = asdict(counters)
-        if self._told.get(forward_id) == counters:
+        if self._reported.get(forward_id) == counters:
             return False
-        self._told[forward_id] = Counters(**plain)
-        self._emit(ForwardCounters(forward_id, **plain))
+        self._reported[forward_id] = replace(counters)
+        self._emit(ForwardCounters(forward_id, **asdict(counters)))
         return True
 
-    def woke(self) -> None:
-        """Trust no connection any more until it has answered: the machine has slept."""
+    def resume_after_sleep(self) -> None:
+        """Check all connections, because the machine has slept."""
         for forward in self._forwards.values():
-            forward.woke()
+            forward.resume_after_sleep()
 
     def close(self) -> None:
-        """End everything."""
+        """Stop all forwards."""
         if self._timer is not None:
             self._timer.cancel()
         for forward in self._forwards.values():

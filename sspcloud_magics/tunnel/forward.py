@@ -1,16 +1,16 @@
-"""One forward: its local ports, the pod it leads to, and its life.
+"""One forward: its local ports, its pod, and its life cycle.
 
     STARTING ── bound, pod chosen, dialled ──▶ ACTIVE ◀──────────────┐
         │                                       │ the pod is gone,   │ a ready pod,
         ▼                                       │ no tunnel opens    │ dialled
-      FAILED ◀── a right is missing ────────────┤                    │
+      FAILED ◀── a permission is missing ───────┤                    │
                                                 ▼                    │
                                            RECONNECTING ─────────────┘
 
-A right that is missing is believed to be (`credentials`); where the server does not say whether it is ready, after
-`Timings.patience_with_403`.
-A login that has ended fails a forward that starts; one that was active waits for the next login. What runs goes
-on running in both cases, as the server lets it: it looks at rights and tokens when a tunnel is opened.
+A missing permission fails the forward after the checks of `credentials`. If the server does not report its readiness,
+it does so only after `Timings.forbidden_timeout`.
+An expired login fails a forward that starts; one that was active waits for the next login. Open connections continue
+in both cases, because the server checks permissions and tokens only when a tunnel opens.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from typing import Any
 from sspcloud_magics.errors import (
     DialFailed,
     Forbidden,
-    ServerError,
     SspcloudError,
     TokenExpired,
     TunnelLost,
@@ -38,7 +37,7 @@ from sspcloud_magics.tunnel.dispatcher import Dispatcher
 from sspcloud_magics.tunnel.http import StatusError
 from sspcloud_magics.tunnel.ipc import TRANSITIONS, ForwardSpec, ForwardState, State
 from sspcloud_magics.tunnel.listener import Listener, bind
-from sspcloud_magics.tunnel.peer_probe import PeerWatch
+from sspcloud_magics.tunnel.peer_probe import PeerProbe
 from sspcloud_magics.tunnel.pod_selection import Candidate, choose
 from sspcloud_magics.tunnel.pod_watcher import FORBIDDEN, NOT_FOUND, PodWatcher, explain
 from sspcloud_magics.tunnel.pool import Pool
@@ -48,32 +47,34 @@ from sspcloud_magics.tunnel.unix_sockets import SocketFolder
 
 _log = logging.getLogger(__name__)
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+# Seconds between two attempts to reconnect: at first, doubling, and at most; after a refusal of the pod, and after a 403.
+_FIRST_PAUSE, _MAX_PAUSE = 0.1, 10.0
 _PAUSE_AFTER_REFUSAL = 0.25
-_PATIENCE_WITH_REFUSALS = 10.0
-_PATIENCE_WITH_FRESH_PODS = 5.0
 _PAUSE_AFTER_403 = 1.0
+# Seconds for a port of the pod to accept connections: while reconnecting, and after a program has just started.
+_REFUSAL_TIMEOUT = 10.0
+_FRESH_POD_TIMEOUT = 5.0
 
 
 class ForwardWorker:
-    """A forward.
+    """A forward in the helper.
 
     Parameters
     ----------
     forward_id
-        The number that the kernel gave it.
+        Its number, given by the kernel.
     spec
-        What it shall do.
+        Its target, ports and addresses.
     credentials
-        As whom.
+        The identity that opens tunnels.
     peers
-        Knows whether clients have closed.
+        Detects clients that have closed.
     report
         Called with each state.
     on_traffic
-        Called when the counters change after a quiet time.
+        Called when the counters change after a pause.
     timings
-        How long to wait for servers, pods and clients.
+        The timeouts.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class ForwardWorker:
         forward_id: int,
         spec: ForwardSpec,
         credentials: AccessStore,
-        peers: PeerWatch,
+        peers: PeerProbe,
         *,
         report: Callable[[ForwardState], None],
         on_traffic: Callable[[], None],
@@ -97,43 +98,48 @@ class ForwardWorker:
             forward_id, spec.wait, self, peers=peers, on_traffic=on_traffic, timings=timings
         )
         """The connections of the forward."""
-        self._follower = PodWatcher(
+        self._pods = PodWatcher(
             credentials,
             self._target,
             [port.remote for port in spec.ports],
             on_change=self._pods_changed,
             on_break=self.dispatcher.check,
             on_refusal=self.take_failure,
-            watch_time=timings.watch,
+            watch_time=timings.watch_timeout,
         )
         self._listeners: list[Listener] = []
+        # The directory of the Unix sockets; None while the forward listens on ports.
         self._folder: SocketFolder | None = None
+        # The work that ends with the forward.
         self._tasks: set[asyncio.Task[None]] = set()
+        # Set when something changed that makes a new attempt worthwhile.
         self._changed = asyncio.Event()
-        self._healing: asyncio.Task[None] | None = None
+        # Runs `_reconnect`.
+        self._reconnecting: asyncio.Task[None] | None = None
+        # Whether the last attempt failed because the login has expired.
         self._waits_for_login = False
         self.state = State.STARTING
         self._timings = timings
 
-    # Life.
+    # Life cycle.
 
     def start(self) -> None:
-        """Bind, choose the pod and dial it; the states tell how it goes."""
+        """Bind the ports, choose a pod and dial it; the result is reported as a state."""
         self.spawn(self._start())
 
     async def _start(self) -> None:
         try:
             self._listen()
-            self._tell(State.STARTING, "")
+            self._report_state(State.STARTING, "")
             if self._spec.resume:
                 self.state = State.RECONNECTING
-                self._tell(State.RECONNECTING, "the process that carries the bytes was started again")
-                self._heal()
+                self._report_state(State.RECONNECTING, "the helper process was restarted")
+                self._begin_reconnecting()
                 return
-            await self._follower.start()
-            pod = choose(self._follower.candidates, None)
+            await self._pods.start()
+            pod = choose(self._pods.candidates, None)
             if pod is None:
-                raise await self._follower.not_ready()
+                raise await self._pods.explain_not_ready()
             await self._dial_first(self._use(pod))
             self._become_active()
         except SspcloudError as error:
@@ -152,7 +158,9 @@ class ForwardWorker:
                 self._listeners.append(Listener(sockets, number, partial(self.dispatcher.accept, position)))
         except OSError as error:
             raise SspcloudError(
-                f"{self._spec.address!r} is not an address of this machine.", why=f"{error.strerror}."
+                f"{self._spec.address!r} is not an address of this machine.",
+                why=f"{error.strerror}.",
+                hint="use localhost, or an IP address of this machine",
             ) from None
 
     def stop(self) -> None:
@@ -161,15 +169,15 @@ class ForwardWorker:
         self._set_state(State.STOPPED, "")
 
     def discard(self) -> None:
-        """End the forward without a word, because another takes its number."""
+        """End the forward without a report, because another takes its number."""
         self._shut()
         self.state = State.STOPPED
 
-    def woke(self) -> None:
-        """Find out what a sleep of the machine has left of the connections."""
+    def resume_after_sleep(self) -> None:
+        """Check which connections have survived a sleep of the machine."""
         if self.state in (State.STOPPED, State.FAILED):
             return
-        self._follower.restart()
+        self._pods.restart()
         self.dispatcher.check()
         self._changed.set()
 
@@ -180,12 +188,12 @@ class ForwardWorker:
         self._set_state(State.FAILED, error.what, error)
 
     def _shut(self, *, keep_running: bool = False) -> None:
-        """Take no connection any more; those that have a tunnel may run to their end, as they do at the server."""
+        """Accept no more connections; with `keep_running`, those with a tunnel run to their end, as on the server."""
         for listener in self._listeners:
             listener.close()
         if self._folder is not None:
             self._folder.close()
-        self._follower.close()
+        self._pods.close()
         self.dispatcher.stop(keep_running=keep_running)
         current = asyncio.current_task()
         for task in list(self._tasks):
@@ -198,16 +206,16 @@ class ForwardWorker:
         self.dispatcher.serving.set()
         self._set_state(State.ACTIVE, "")
         if self.dispatcher.pool is not None:
-            self.dispatcher.pool.warm()
+            self.dispatcher.pool.fill()
 
     def _set_state(self, state: State, reason: str, error: SspcloudError | None = None) -> None:
         if state not in TRANSITIONS[self.state]:
             return
         self.state = state
         _log.info("forward %d: %s %s", self._id, state, reason)
-        self._tell(state, reason, error)
+        self._report_state(state, reason, error)
 
-    def _tell(self, state: State, reason: str, error: SspcloudError | None = None) -> None:
+    def _report_state(self, state: State, reason: str, error: SspcloudError | None = None) -> None:
         pool = None if state in (State.STOPPED, State.FAILED) else self.dispatcher.pool
         self._report(
             ForwardState(
@@ -233,7 +241,7 @@ class ForwardWorker:
 
     def _use(self, pod: Candidate) -> Pool:
         _log.info("forward %d: uses the pod %s, ports %s", self._id, pod.name, pod.ports)
-        pool = Pool(self._credentials, self._spec.namespace, pod, self._pool_in_trouble, self._timings)
+        pool = Pool(self._credentials, self._spec.namespace, pod, self._on_pool_trouble, self._timings)
         self.dispatcher.use(pool)
         return pool
 
@@ -246,64 +254,64 @@ class ForwardWorker:
         used = self._pod
         if self.state is not State.ACTIVE or used is None:
             return
-        pod = choose(self._follower.candidates, used)
+        pod = choose(self._pods.candidates, used)
         if pod is None:
-            self.lose("the pod is gone, or not ready")
+            self.lose("the pod is gone or not ready")
         elif not pod.is_same(used):
             self.lose(f"the pod {pod.name} takes over")
         elif pod.ports != used.ports:
             self.lose("the service leads to another port of the pod")
 
-    def is_going(self, pod: Candidate) -> bool:
+    def is_terminating(self, pod: Candidate) -> bool:
         """Return whether a pod is being deleted, or is gone."""
         if not pod.uid:
-            return False  # nothing is known of it
-        for candidate in self._follower.candidates:
+            return False  # a pod that may not be read
+        for candidate in self._pods.candidates:
             if candidate.is_same(pod):
                 return candidate.state == "Terminating"
         return True
 
-    def _pool_in_trouble(self, error: Exception) -> None:
+    def _on_pool_trouble(self, error: Exception) -> None:
         if self.state is State.ACTIVE:
             self.take_failure(error)
 
     def lose(self, reason: str) -> None:
-        """Look for a pod again: the one that was used cannot be reached any more."""
+        """Reconnect, because the pod can no longer be reached."""
         if self.state is not State.ACTIVE:
             return
         self.dispatcher.serving.clear()
         self.dispatcher.counters.reconnects += 1
         self.dispatcher.note_traffic()
         self._set_state(State.RECONNECTING, reason)
-        self._heal()
+        self._begin_reconnecting()
 
-    def _not_yet(self, error: SspcloudError) -> None:
+    def _note_failure(self, error: SspcloudError) -> None:
         self.dispatcher.counters.last_error = error.what
         if isinstance(error, TokenExpired):
             self._wait_for_login(error)
 
     def _wait_for_login(self, error: TokenExpired) -> None:
-        """Go on trying: a new login heals the forward, and until then what runs goes on running."""
+        """Keep retrying until a new login; open connections continue."""
         if self.state is State.ACTIVE:
             self.lose(str(error))
         elif self.state is State.RECONNECTING and not self._waits_for_login:
-            self._tell(State.RECONNECTING, str(error))
+            self._report_state(State.RECONNECTING, str(error))
         self._waits_for_login = True
 
-    def _heal(self) -> None:
-        if self._healing is None or self._healing.done():
-            self._healing = self.spawn(self._reconnect())
+    def _begin_reconnecting(self) -> None:
+        if self._reconnecting is None or self._reconnecting.done():
+            self._reconnecting = self.spawn(self._reconnect())
 
     async def _reconnect(self) -> None:
-        """Try again until a pod is served, the sooner when something changes; end where trying is no use."""
+        """Retry until a pod accepts connections, sooner after a change; stop if no attempt can succeed."""
         pause = _FIRST_PAUSE
         first: dict[type[SspcloudError], float] = {}
         while self.state is State.RECONNECTING:
             self._changed.clear()
             try:
-                if not self._follower.started:
-                    await self._follower.start()
-                pod = choose(self._follower.candidates, self._pod)
+                if not self._pods.started:
+                    await self._pods.start()
+                pod = choose(self._pods.candidates, self._pod)
                 if pod is None:
                     await self._changed.wait()
                     continue
@@ -314,41 +322,41 @@ class ForwardWorker:
                 self._become_active()
             if self.state is State.RECONNECTING:
                 await self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not for a secret
-                pause = min(_LONGEST_PAUSE, 2 * pause)
+                pause = min(_MAX_PAUSE, 2 * pause)
 
     def _note_attempt(self, error: SspcloudError, first: dict[type[SspcloudError], float]) -> float:
-        """Take note of an attempt that failed, which may be the last; return the longest pause before the next.
+        """Handle a failed attempt; return the longest pause before the next.
 
-        `first` says when the first attempt failed with an error of that type.
+        `first` has, per type of error, the time of the first attempt that failed with it.
         """
         _log.debug("forward %d: an attempt failed: %s %s", self._id, error.what, error.why)
         now = self._loop.time()
         since = now - first.setdefault(type(error), now)
         if isinstance(error, DialFailed):
             self.dispatcher.counters.last_error = error.what
-            # A server that has just started may not listen yet. One that never will must not keep
-            # the forward from its other ports for ever.
-            if since >= _PATIENCE_WITH_REFUSALS:
+            # A program that has just started may not listen yet. One that never does must not block the
+            # forward's other ports for ever.
+            if since >= _REFUSAL_TIMEOUT:
                 self._become_active()
             return _PAUSE_AFTER_REFUSAL
         if isinstance(error, Forbidden):
-            if self._credentials.tells_readiness or since >= self._timings.patience_with_403:
+            if self._credentials.tells_readiness or since >= self._timings.forbidden_timeout:
                 self._fail(error)
             return _PAUSE_AFTER_403
         first.pop(Forbidden, None)
-        self._not_yet(error)
-        return _LONGEST_PAUSE
+        self._note_failure(error)
+        return _MAX_PAUSE
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but no longer than until something changes."""
+        """Wait for some seconds, or until something changes."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
 
     async def _dial_first(self, pool: Pool) -> None:
-        """Dial each port of the pod; wait some seconds for programs that have just been started.
+        """Dial each port of the pod; wait some seconds for programs that have just started.
 
-        Without a readiness probe a pod is ready as soon as its processes run, and they listen a moment later.
+        Without a readiness probe, a pod is ready once its processes run, and they listen only a moment later.
         """
         began = self._loop.time()
         fresh: bool | None = None
@@ -357,21 +365,21 @@ class ForwardWorker:
                 await self._dial_all(pool)
             except DialFailed:
                 if fresh is None:
-                    fresh = await self._follower.is_fresh(pool.pod.name)
-                if not fresh or self._loop.time() - began >= _PATIENCE_WITH_FRESH_PODS:
+                    fresh = await self._pods.is_fresh(pool.pod.name)
+                if not fresh or self._loop.time() - began >= _FRESH_POD_TIMEOUT:
                     raise
             else:
                 return
             await asyncio.sleep(_PAUSE_AFTER_REFUSAL)
 
     async def _dial_all(self, pool: Pool) -> None:
-        """Dial each port of the pod once; raises if one is refused."""
+        """Dial each port of the pod once; raise if one is refused."""
         for port in dict.fromkeys(pool.pod.ports):
             try:
                 pair = await self.dispatcher.acquire(pool, port)
             except (StatusError, ProtocolError) as error:
                 raise self._explain(error) from None
-            await dial(pair, port, pool.pod.name, self._timings.grace, self.dispatcher.release)
+            await dial(pair, port, pool.pod.name, self._timings.dial_grace, self.dispatcher.release)
 
     def _explain(self, error: StatusError | ProtocolError) -> SspcloudError:
         pod = self._pod.name if self._pod else ""
@@ -381,26 +389,25 @@ class ForwardWorker:
             return Forbidden(
                 f"You may not forward to the pod {pod} in the namespace {self._spec.namespace}.",
                 why=error.message,
-                hint=f"ask the owner of {self._spec.namespace} for the rights to get and create pods/portforward",
+                hint=f"ask the owner of {self._spec.namespace} for the permissions to get and create pods/portforward",
             )
         if error.status == NOT_FOUND:
             return TunnelLost(f"The pod {pod} is gone.", why=error.message)
-        explained = explain(error, "open a tunnel to", "pods", self._spec.namespace, pod)
-        return ServerError(explained.what, why=explained.why, hint=explained.hint)
+        return explain(error, "open a tunnel to", "pods", self._spec.namespace, pod)
 
     def want_login(self) -> None:
-        """Take note that a client waits: perhaps there is a new login by now."""
+        """Retry with a new login, if there is one: a client waits."""
         if self._waits_for_login:
             self._changed.set()
 
     def take_failure(self, error: Exception) -> None:
-        """Take note that no tunnel can be opened: that may end the forward, wait for a login, or need another pod."""
+        """Handle a failure to open a tunnel: fail, wait for a login, or look for another pod."""
         explained = self._explain(error) if isinstance(error, StatusError | ProtocolError) else error
         if isinstance(explained, Forbidden) and self._credentials.tells_readiness:
             self._fail(explained)
         elif isinstance(explained, TokenExpired):
-            self._not_yet(explained)
+            self._note_failure(explained)
         elif self.state is State.ACTIVE:
-            # Whatever it was may have cut off the watch too, without a word.
-            self._follower.restart()
+            # The same cause may have cut the watch silently.
+            self._pods.restart()
             self.lose(str(explained))

@@ -1,10 +1,10 @@
-"""The little HTTP that the helper needs: GET an object, watch a collection, upgrade to a tunnel.
+"""A minimal HTTP client for the helper: GET an object, watch a collection, upgrade to a tunnel.
 
-One connection a request, over TCP, through a proxy's CONNECT where one is named, TLS on top; h11 speaks
-HTTP/1.1. Tunnels are opened by the hundred, so they get the short way: a TLS session is resumed from one connection
-to the next, which spares both ends most of a handshake; the request is composed once and differs in its key;
-and an answer that switches protocols is read here, all others by h11. Answers that are no success are raised as
-`StatusError`, and whoever asked says what they mean.
+Each request has its own connection: TCP, through CONNECT if a proxy is configured, then TLS; h11 speaks HTTP/1.1.
+Tunnels are opened by the hundred, so upgrades take shortcuts. A TLS session is resumed from one connection to the
+next, which saves both ends most of a handshake. The request is composed once, and only its key changes. An answer
+that switches protocols is parsed here, all others by h11. Unsuccessful answers raise `StatusError`, which the caller
+explains.
 """
 
 from __future__ import annotations
@@ -34,10 +34,12 @@ from sspcloud_magics.tunnel.protocols.handshake import Handshake
 from sspcloud_magics.tunnel.stream import Stream, TlsStream
 from sspcloud_magics.tunnel.timings import Timings
 
+# Seconds for an answer, its body included.
 ANSWER_TIMEOUT = 20.0
+# Seconds for which a TLS session is reused.
 _SESSION_LIFE = 600.0
 _USER_AGENT = "sspcloud-magics"
-# The node takes part in the answer to an upgrade, and refuses whoever takes nothing but JSON.
+# An upgrade is answered by the node too, which refuses clients that accept only JSON.
 _ACCEPT = "application/json, */*"
 _PLAIN_PORT, _TLS_PORT = 80, 443
 _SERVER_ERROR = 500
@@ -45,28 +47,28 @@ _HUNG_UP = (h11.RemoteProtocolError, ConnectionResetError, BrokenPipeError)
 _IN_PATHS = "/%:@!$&'()*+,;=~"
 _ZONE = re.compile(r"%[^\]]*(?=\])")
 _SWITCHING = b"HTTP/1.1 101"
-_LONGEST_HEAD = 64 * 1024
-_LONGEST_REFUSAL = 64 * 1024
-# A collection is fetched for one target: some pods, of some KiB each. etcd keeps an object below 1.5 MiB.
-_LONGEST_ANSWER = 32 << 20
-_LONGEST_EVENT = 16 << 20
-# As many as pods of that size have; a value takes some 100 bytes of memory.
-_MOST_VALUES = 1_200_000
+# Limits in bytes. A collection is fetched for one target: some pods, of some KiB each; etcd keeps an object below 1.5 MiB.
+_MAX_HEAD = 64 * 1024
+_MAX_REFUSAL = 64 * 1024
+_MAX_ANSWER = 32 << 20
+_MAX_EVENT = 16 << 20
+# As many JSON values as pods of that size have; a value takes some 100 bytes of memory.
+_MAX_VALUES = 1_200_000
 
 
 class StatusError(Exception):
-    """The API server answered, and not with a success.
+    """An answer of the API server without success.
 
     Parameters
     ----------
     status
         The HTTP status.
     message
-        What it said.
+        The server's message.
     from_api
-        Whether that stood in a ``Status`` object, as all that an API server itself says.
+        Whether the message came in a ``Status`` object, as every message of an API server itself.
     retry_after
-        After how many seconds it wants to be asked again; None where it does not say.
+        The seconds of the header ``Retry-After``; None without it.
     """
 
     def __init__(
@@ -80,18 +82,18 @@ class StatusError(Exception):
 
 
 class _Malformed(Exception):
-    """What came is not what an API server answers; the text says why, and quotes nothing of it."""
+    """An answer that no API server would give; the text says why, and quotes nothing of it."""
 
 
 class NoAnswer(Exception):
-    """The server was reached, and gave no answer of HTTP to an upgrade.
+    """A reachable server gave no HTTP answer to an upgrade.
 
     Parameters
     ----------
     error
-        What to tell the user.
+        The error for the user.
     hung_up
-        Whether it closed the connection instead, as a server that is about to end does.
+        Whether it closed the connection instead, as a server does that is shutting down.
     """
 
     def __init__(self, error: ServerUnreachable, *, hung_up: bool = False) -> None:
@@ -102,26 +104,26 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Upgraded:
-    """A connection that speaks another protocol now; `first` is what the server has said in it already."""
+    """A connection after the upgrade; `first` is the data that the server has already sent in the new protocol."""
 
     stream: Stream
     first: bytes
 
 
 class _Chunks:
-    """A `Receiver` that lets a coroutine read, for the requests that carry little."""
+    """A `Receiver` that a coroutine reads from, for requests with little data."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._chunks: list[bytes] = []
-        # Whether nothing comes any more.
+        # Whether the server has closed, or the connection broke.
         self.over = False
         self._error: OSError | None = None
         self._waiter: asyncio.Future[None] | None = None
         stream.start(self)
 
     async def read(self) -> bytes:
-        """Return the next bytes; none at the end."""
+        """Return the next bytes; empty at the end."""
         while not self._chunks:
             if self._error is not None:
                 raise self._error
@@ -137,7 +139,7 @@ class _Chunks:
         return self.take()
 
     def take(self) -> bytes:
-        """Return what has been received and not read."""
+        """Return all bytes that were received and not read."""
         data = b"".join(self._chunks)
         self._chunks.clear()
         return data
@@ -156,7 +158,7 @@ class _Chunks:
         self._wake()
 
     def on_drain(self) -> None:
-        """Nothing waits for it: requests are small."""
+        """Ignore it: requests are small."""
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -164,35 +166,35 @@ class _Chunks:
 
 
 class Client:
-    """HTTP to one API server with one `Access`.
+    """An HTTP client for one API server, with one `Access`.
 
     Parameters
     ----------
     access
         The server and the credentials.
     timings
-        How long a handshake may take.
+        `Timings.tls_timeout` limits the TLS handshake.
     """
 
     def __init__(self, access: Access, timings: Timings = Timings()) -> None:  # noqa: B008 - frozen
         url = urlsplit(access.server)
         self._secure = access.is_encrypted
-        # An IPv6 address may have a zone, which only this machine understands (RFC 6874); a URL writes its % as %25.
+        # An IPv6 address may have a zone, which means something only on this machine (RFC 6874); its % is %25 in a URL.
         self._host = unquote(url.hostname or "")
         self._name = access.tls_server_name or self._host.partition("%")[0]
         self._port = url.port or (_TLS_PORT if self._secure else _PLAIN_PORT)
-        # As it stands in the configuration, percent signs too; a path prefix is Rancher's.
+        # A path prefix, as Rancher has it: unchanged from the configuration, percent signs included.
         self._base = quote(url.path.rstrip("/"), safe=_IN_PATHS)
         self._authority = _ZONE.sub("", url.netloc.rpartition("@")[2])
         self._access = access
-        self._handshake_timeout = timings.handshake
+        self._handshake_timeout = timings.tls_timeout
         self._context: ssl.SSLContext | None = None
         self._session: ssl.SSLSession | None = None
         self._session_until = 0.0
-        # The last upgrade that was asked for: what, with which key, and in which bytes.
+        # The last upgrade: what identifies it, its key, and the bytes of the request.
         self._upgrade: tuple[tuple[str, ...], bytes, bytes] | None = None
         self.date = ""
-        """The server's time at its last answer, as it wrote it; empty where it says none."""
+        """The ``Date`` header of the last answer; may be empty."""
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return the JSON object at `path`; raises `StatusError` or `ServerUnreachable`."""
@@ -204,7 +206,7 @@ class Client:
             return _object(body)
 
     async def is_ready(self) -> bool | None:
-        """Return whether the API server says that it is ready; None where it cannot be asked.
+        """Return whether the API server reports that it is ready; None if it does not answer ``/readyz``.
 
         Raises
         ------
@@ -219,7 +221,7 @@ class Client:
         return True if body.strip() == b"ok" else None
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[dict[str, Any]]:
-        """Yield the events of a watch as they come, until the server ends it."""
+        """Yield the events of a watch as they arrive, until the server ends it."""
         with self._explain_errors():
             async with self._request(path, {**query, "watch": "true"}) as pieces:
                 begun = bytearray()
@@ -231,8 +233,8 @@ class Client:
                             if line.strip():
                                 yield _event(line)
                         begun = bytearray(others[-1])
-                    if len(begun) > _LONGEST_EVENT:
-                        raise _Malformed(f"it tells of a change in more than {_LONGEST_EVENT >> 20} MiB")
+                    if len(begun) > _MAX_EVENT:
+                        raise _Malformed(f"an event has more than {_MAX_EVENT >> 20} MiB")
 
     async def upgrade(
         self,
@@ -241,14 +243,14 @@ class Client:
         handshake: Handshake,
         answer_within: float = ANSWER_TIMEOUT,
     ) -> Upgraded:
-        """Have a fresh connection speak another protocol.
+        """Upgrade a new connection to another protocol.
 
         Raises
         ------
         ServerUnreachable, CertificateNotTrusted
             If there is no connection.
         StatusError, ProtocolError, NoAnswer
-            If the server refuses, or does not answer within that many seconds.
+            If the server refuses, or does not answer within `answer_within` seconds.
         """
         with self._explain_errors():
             async with asyncio.timeout(ANSWER_TIMEOUT):
@@ -277,7 +279,7 @@ class Client:
         return Upgraded(stream, first + chunks.take())
 
     def _upgrade_request(self, path: str, query: Mapping[str, str], handshake: Handshake) -> bytes:
-        """Return a request for an upgrade: the last one with another key, if it was for the same."""
+        """Return the request for an upgrade: the last one with a new key, if the rest is the same."""
         key = handshake.key.encode()
         what = (path, urlencode(query), *(value for _, value in handshake.headers if value != handshake.key))
         if self._upgrade is None or self._upgrade[0] != what:
@@ -291,13 +293,13 @@ class Client:
         async with asyncio.timeout(ANSWER_TIMEOUT), self._request(path, query) as pieces:
             async for piece in pieces:
                 body += piece
-                if len(body) > _LONGEST_ANSWER:
-                    raise _Malformed(f"its answer has more than {_LONGEST_ANSWER >> 20} MiB")
+                if len(body) > _MAX_ANSWER:
+                    raise _Malformed(f"the answer has more than {_MAX_ANSWER >> 20} MiB")
         return body
 
     @asynccontextmanager
     async def _request(self, path: str, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Send a GET; give the pieces of the body of a success."""
+        """Send a GET request, and yield the pieces of a successful answer's body."""
         async with asyncio.timeout(ANSWER_TIMEOUT):
             stream = await self._connect()
             try:
@@ -318,7 +320,7 @@ class Client:
             stream.close()
 
     async def _raise_refusal(self, received: bytes, chunks: _Chunks) -> NoReturn:
-        """Read the answer to an upgrade that was not granted, and raise what it says."""
+        """Read the answer to a refused upgrade, and raise it as `StatusError`."""
         http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1024 * 1024)
         http.send(h11.Request(method="GET", target="/", headers=[("Host", "-")]))
         http.send(h11.EndOfMessage())
@@ -330,7 +332,7 @@ class Client:
         text = b""
         async for piece in body:
             text += piece
-            if len(text) > _LONGEST_REFUSAL:
+            if len(text) > _MAX_REFUSAL:
                 break
         text = self._without_token(text)
         try:
@@ -347,14 +349,14 @@ class Client:
         raise StatusError(answer.status_code, message, from_api=from_api, retry_after=retry_after)
 
     def _without_token(self, said: bytes) -> bytes:
-        """Return what a server says without the token that it was shown, should it say that back."""
+        """Return a server's text without the token, in case the server echoes it."""
         token = self._access.token
         return said.replace(token.reveal().encode(), HIDDEN.encode()) if token else said
 
     def _compose(
         self, path: str, query: Mapping[str, str], headers: list[tuple[str, str]], method: str = "GET"
     ) -> tuple[h11.Connection, bytes]:
-        """Return a request without a body, and who reads the answer to it."""
+        """Return the parser for the answer, and the bytes of a request without a body."""
         http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1024 * 1024)
         target = self._base + quote(path) + (f"?{urlencode(query)}" if query else "")
         if (authorization := self._access.authorization) is not None:
@@ -364,7 +366,7 @@ class Client:
         return http, (http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b"")
 
     def _remember(self, stream: Stream) -> None:
-        # To take a session out of OpenSSL costs as much as half a handshake: once in its life is enough.
+        # Reading a session from OpenSSL costs half as much as a handshake, so it is done once in the session's life.
         now = time.monotonic()
         if isinstance(stream, TlsStream) and now > self._session_until:
             self._session, self._session_until = stream.session, now + _SESSION_LIFE
@@ -396,8 +398,8 @@ class Client:
     async def _connect_through(self, proxy: Proxy) -> socket.socket:
         if proxy.scheme != "http":
             raise UsageProblem(
-                f"The proxy {proxy} cannot be used.",
-                why="Only proxies that are reached by plain HTTP (http://HOST:PORT) are supported.",
+                f"The proxy {proxy} is not supported.",
+                why="Only proxies that speak plain HTTP (http://HOST:PORT) are supported.",
                 hint="set HTTPS_PROXY to such a proxy, or NO_PROXY to the cluster's host",
             )
         loop = asyncio.get_running_loop()
@@ -412,14 +414,14 @@ class Client:
             await loop.sock_sendall(sock, http.send(request) or b"")
             answer: Any
             while (answer := http.next_event()) is h11.NEED_DATA:
-                # A byte at a time: what follows the answer's empty line belongs to TLS.
+                # A byte at a time, because everything after the answer's empty line belongs to TLS.
                 http.receive_data(await loop.sock_recv(sock, 1))
         except h11.RemoteProtocolError:
             sock.close()
             raise ServerUnreachable(
                 f"The proxy {proxy.host} does not speak plain HTTP.",
-                why="It may speak TLS, which tunnels cannot go through.",
-                hint="set HTTPS_PROXY to a proxy that is reached by http://HOST:PORT",
+                why="It may speak TLS, which tunnels do not support.",
+                hint="set HTTPS_PROXY to a proxy that speaks plain HTTP: http://HOST:PORT",
             ) from None
         except BaseException:
             sock.close()
@@ -427,7 +429,7 @@ class Client:
         if not 200 <= answer.status_code < 300:
             sock.close()
             raise ServerUnreachable(
-                f"The proxy {proxy.host} does not lead to {self._authority}.",
+                f"The proxy {proxy.host} does not connect to {self._authority}.",
                 why=f"It answered {answer.status_code}.",
                 hint="check HTTPS_PROXY and NO_PROXY",
             )
@@ -435,7 +437,7 @@ class Client:
 
     @contextmanager
     def _explain_errors(self) -> Iterator[None]:
-        """Turn what can go wrong on the way to the server into errors that say so."""
+        """Turn the failures of a connection into errors for the user."""
         what = f"The API server {self._authority} cannot be reached."
         hint = "check the network (VPN, proxy), then try again"
         try:
@@ -444,20 +446,20 @@ class Client:
             raise CertificateNotTrusted(
                 f"The certificate of the API server {self._authority} is not trusted.",
                 why=error.verify_message,
-                hint="log in again with a fresh configuration, which brings the right certificate authority",
+                hint="log in again with a fresh configuration, which has the right certificate authority",
             ) from None
         except TimeoutError:
             raise ServerUnreachable(what, why="It does not answer in time.", hint=hint) from None
         except OSError as error:
             raise ServerUnreachable(what, why=_reason(error), hint=hint) from None
         except (h11.RemoteProtocolError, _Malformed) as error:
-            why = f"It does not answer as an API server does: {error}"
+            why = f"It does not answer like an API server: {error}"
             raise ServerUnreachable(what, why=why, hint="check the server's address") from None
 
 
 def _reason(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
-        return f"Its name is not known here: {error.strerror}."
+        return f"Its name cannot be resolved: {error.strerror}."
     return f"{error.strerror or error}."
 
 
@@ -477,7 +479,7 @@ async def _connect_tcp(host: str, port: int) -> socket.socket:
             if position == len(addresses) - 1:
                 await loop.sock_connect(sock, address)
             else:
-                # A host with two families of which one is a black hole must not cost the whole time.
+                # One of a host's two address families may be a black hole, which must not use up the whole timeout.
                 async with asyncio.timeout(2.0):
                     await loop.sock_connect(sock, address)
         except OSError as error:
@@ -493,9 +495,9 @@ async def _connect_tcp(host: str, port: int) -> socket.socket:
 
 
 async def _head(chunks: _Chunks) -> tuple[bytes, bytes]:
-    """Return the head of an answer, and what has come after it; at the end or after too much, what there is."""
+    """Return the head of an answer and the data after it; at the end or the limit, the head may be incomplete."""
     received = b""
-    while (end := received.find(b"\r\n\r\n")) < 0 and len(received) < _LONGEST_HEAD:
+    while (end := received.find(b"\r\n\r\n")) < 0 and len(received) < _MAX_HEAD:
         data = await chunks.read()
         if not data:
             return received, b""
@@ -505,7 +507,7 @@ async def _head(chunks: _Chunks) -> tuple[bytes, bytes]:
 
 
 def _headers(head: bytes) -> dict[str, str]:
-    """Return the headers of a well-formed head, their names in lower case."""
+    """Return the headers of a well-formed head, with their names in lower case."""
     lines = head.decode("latin-1").split("\r\n")[1:]
     pairs = (line.partition(":") for line in lines)
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
@@ -523,36 +525,36 @@ async def _body(http: h11.Connection, chunks: _Chunks) -> AsyncIterator[bytes]:
 
 
 def _object(text: bytes | bytearray) -> dict[str, Any]:
-    """Return the object of Kubernetes that a text is, or a list of such objects."""
+    """Parse a Kubernetes object, or a list of objects."""
     try:
-        found = parse(text, _MOST_VALUES)
+        found = parse(text, _MAX_VALUES)
         items = found.get("items") or ()
-        # What every object has: those who read them further on rely on it.
+        # Every object has these fields, and later readers rely on them.
         is_object = isinstance(found.get("metadata") or {}, dict) and all(
             isinstance(item["metadata"]["name"], str) for item in items
         )
     except TooMuch as error:
-        raise _Malformed(f"its answer has {error}") from None
+        raise _Malformed(f"the answer has {error}") from None
     except (AttributeError, KeyError, TypeError, ValueError):
         is_object = False
     if not is_object:
-        raise _Malformed("it is no object of Kubernetes in JSON")
+        raise _Malformed("the answer is not a Kubernetes object in JSON")
     checked: dict[str, Any] = found
     return checked
 
 
 def _event(line: bytes) -> dict[str, Any]:
-    """Return the event of a watch that a line is."""
+    """Parse an event of a watch."""
     try:
-        found = parse(line, _MOST_VALUES)
+        found = parse(line, _MAX_VALUES)
         changed = found["object"]
         is_event = changed.get("kind") == "Status" or isinstance(changed["metadata"], dict)
         is_event = is_event and isinstance(found["type"], str)
     except TooMuch as error:
-        raise _Malformed(f"it tells of a change in {error}") from None
+        raise _Malformed(f"an event has {error}") from None
     except (AttributeError, KeyError, TypeError, ValueError):
         is_event = False
     if not is_event:
-        raise _Malformed("it tells of a change in what is no event")
+        raise _Malformed("a line of the watch is not an event")
     checked: dict[str, Any] = found
     return checked

@@ -1,15 +1,15 @@
-"""What the kernel and the helper process say to each other: one JSON object a line.
+"""The messages between the kernel and the helper process: one JSON object per line.
 
-The kernel writes commands into the helper's standard input; the helper writes events to its standard
-output. The kernel's closing of the pipe is the order to end. Access, with its secrets, travels here
-and nowhere else: never in argv, the environment or a file.
+The kernel writes commands to the helper's standard input; the helper writes events to its standard output, and ends
+when the kernel closes the pipe. Credentials pass only through this pipe: never through argv, the environment or a
+file.
 
     kernel                                helper
-      │  SetAccess(access_id, access)  ─────▶│  (again whenever the credentials change)
+      │  SetAccess(access_id, access)  ─────▶│  again whenever the credentials change
       │  StartForward(id, spec)        ─────▶│  binds, dials once
       │◀─────  ForwardState(active, ports)   │  or failed, with the error
-      │◀─────  ForwardCounters               │  at most twice a second, only when they changed
-      │◀─────  CredentialsWanted(access_id)  │  the server answered 401: SetAccess, or RefuseAccess
+      │◀─────  ForwardCounters               │  at most twice a second, and only after a change
+      │◀─────  CredentialsWanted(access_id)  │  after a 401; answered by SetAccess or RefuseAccess
       │◀─────  ForwardState(reconnecting)    │
       │  StopForward(id)               ─────▶│
       │◀─────  ForwardState(stopped)         │
@@ -26,7 +26,7 @@ from sspcloud_magics.access import Access
 
 
 class State(StrEnum):
-    """The life of a forward. `TRANSITIONS` says which follows which."""
+    """The state of a forward; `TRANSITIONS` has the allowed changes."""
 
     STARTING = "starting"
     ACTIVE = "active"
@@ -53,9 +53,9 @@ class PortSpec:
     remote
         The port of the target: a number, or the name of a port of the service or the container.
     candidates
-        Local ports to try, in this order; 0 is any free one. The first that can be bound is used.
+        The local ports to try, in order; 0 is any free port. The first that can be bound is used.
     socket
-        The name of its Unix socket, where the forward listens on those; the number is not bound then.
+        The name of the Unix socket, if the forward listens on Unix sockets; then no port is bound.
     """
 
     remote: int | str
@@ -65,7 +65,7 @@ class PortSpec:
 
 @dataclass(frozen=True, slots=True)
 class ForwardSpec:
-    """What a forward shall do.
+    """The target, ports and addresses of a forward.
 
     Parameters
     ----------
@@ -74,14 +74,14 @@ class ForwardSpec:
     ports
         The ports; all of them lead to the same pod.
     address
-        Where to listen: ``localhost`` is both loopback families, and survives the lack of one.
+        The address to listen on; ``localhost`` means both loopback families, or the one that exists.
     folders
-        Directories to try for Unix sockets, in this order; where there are any, no port is bound.
+        The directories to try for Unix sockets, in order; if there are any, no port is bound.
     wait
-        How long a connection that arrives while the forward reconnects is kept waiting, in seconds.
+        How long a connection that arrives while the forward reconnects waits, in seconds.
     resume
-        The forward was active in a helper that died: bind, say *reconnecting* and heal as after a loss,
-        rather than fail because the first dial does.
+        Whether the forward was active in a helper that died. It then binds and reconnects, as after a lost tunnel,
+        and does not fail if the first dial does.
     """
 
     namespace: str
@@ -96,7 +96,7 @@ class ForwardSpec:
 
 @dataclass(frozen=True, slots=True)
 class SetAccess:
-    """Use this access under this number from now on."""
+    """Set or replace the credentials with this number."""
 
     access_id: int
     access: Access
@@ -104,7 +104,7 @@ class SetAccess:
 
 @dataclass(frozen=True, slots=True)
 class RefuseAccess:
-    """No better credentials can be had: the forwards that asked for them fail with this error."""
+    """Fail the forwards that wait for fresh credentials with this error."""
 
     access_id: int
     error: dict[str, str]
@@ -112,7 +112,7 @@ class RefuseAccess:
 
 @dataclass(frozen=True, slots=True)
 class StartForward:
-    """Bind, dial the target once, and report *active* or *failed*; also restarts a failed forward."""
+    """Start a forward, or restart a failed one: bind, dial the target once, and report *active* or *failed*."""
 
     forward_id: int
     access_id: int
@@ -121,43 +121,43 @@ class StartForward:
 
 @dataclass(frozen=True, slots=True)
 class StopForward:
-    """End the forward and its connections; an unknown number is answered *stopped*."""
+    """End the forward and its connections, and report *stopped*, even for an unknown number."""
 
     forward_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class SetLog:
-    """Report what is done, from this level of `logging` on; 0 for nothing."""
+    """Set the level of `logging` from which the helper sends its log; 0 for no log."""
 
     level: int
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The helper runs."""
+    """The helper has started."""
 
     pid: int
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardState:
-    """A forward's state changed.
+    """A change of a forward's state.
 
     Parameters
     ----------
     reason
-        Why, in a few words, for the user; empty where there is nothing to say.
+        The cause in a few words, for the user; may be empty.
     pod
-        The pod that is used; empty where none is.
+        The current pod; empty if there is none.
     protocol
-        The tunnel protocol in use: ``spdy``, ``spdy over websocket``, ``channels`` or empty.
+        The tunnel protocol: ``spdy``, ``spdy_websocket``, ``channels`` or empty.
     local_ports
         The bound ports, in the order of the spec; empty until they are bound.
     folder
-        The directory of the Unix sockets; empty where there are none.
+        The directory of the Unix sockets; empty if the forward listens on ports.
     error
-        `SspcloudError.to_wire` of what made it fail; None in any other state.
+        `SspcloudError.to_wire` of the error of a failed forward; None in any other state.
     """
 
     forward_id: int
@@ -172,20 +172,20 @@ class ForwardState:
 
 @dataclass(frozen=True, slots=True)
 class ForwardCounters:
-    """What a forward has carried since it was started; never falls.
+    """The traffic of a forward since its start.
 
     Parameters
     ----------
     sent, received
-        Bytes to the target and from it.
+        The bytes to the target and from it.
     open_connections
-        Connections that are open now.
+        The connections that are open now; the only number that may fall.
     connections, failed_connections
-        Connections that were accepted, and those of them that ended in an error.
+        The accepted connections, and those of them that ended in an error.
     reconnects
-        How often the forward was taken up again.
+        How often the forward has reconnected.
     last_error
-        The text of the last error of a connection; empty where there was none.
+        The text of the last error of a connection; may be empty.
     """
 
     forward_id: int
@@ -200,7 +200,7 @@ class ForwardCounters:
 
 @dataclass(frozen=True, slots=True)
 class CredentialsWanted:
-    """The server does not accept this access any more (401). Answer with `SetAccess` or `RefuseAccess`."""
+    """The server rejects these credentials (401). Answer with `SetAccess` or `RefuseAccess`."""
 
     access_id: int
 
@@ -212,9 +212,9 @@ class Logged:
     Parameters
     ----------
     level, name, text
-        As in `logging`; the text holds no secret.
+        As in `logging`; the text contains no secret.
     at
-        When it was written, in seconds since 1970.
+        The time of the record, in seconds since 1970.
     """
 
     level: int
@@ -244,7 +244,7 @@ _MESSAGES: dict[str, type[Any]] = {
 
 
 def encode(message: Command | Event) -> bytes:
-    """Return the line, with its end, that says `message`."""
+    """Encode a message as a line, with its newline."""
     if isinstance(message, SetAccess):
         body: dict[str, Any] = {"access_id": message.access_id, "access": message.access.to_wire()}
     else:
@@ -253,12 +253,12 @@ def encode(message: Command | Event) -> bytes:
 
 
 def decode(line: bytes) -> Command | Event:
-    """Return the message that a line says.
+    """Decode a line.
 
     Raises
     ------
     ValueError
-        If the line is not a message of this language.
+        If the line is not a message.
     """
     try:
         body = json.loads(line)
@@ -277,6 +277,6 @@ def decode(line: bytes) -> Command | Event:
             body["local_ports"] = tuple(body["local_ports"])
         message: Command | Event = kind(**body)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        # The line may hold credentials: it is never quoted.
+        # The line may contain credentials, so it is never quoted.
         raise ValueError(f"not a control message ({type(error).__name__})") from None
     return message

@@ -1,7 +1,7 @@
 """The local ports of a forward.
 
-``localhost`` means both loopback families on the same port, as clients try either; a machine that lacks one
-of them is served by the other.
+``localhost`` means the same port on both loopback families, because clients try either; a machine that lacks one
+uses the other.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from sspcloud_magics.errors import PortTaken
 _BACKLOG = 1024
 _LOCALHOST = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
-_TRIES_FOR_ANY_PORT = 20
+# A port that is free on one loopback family may be taken on the other.
+_ANY_PORT_ATTEMPTS = 20
 
 
 class Listener:
-    """Sockets that listen on one port number, one for each address.
+    """Sockets that listen on one port number, one per address.
 
     Parameters
     ----------
     sockets
-        Bound and listening, all on the same port.
+        The bound, listening sockets, all on the same port.
     port
-        The port; for a Unix socket, the number that stands in its name.
+        The port; for a Unix socket, the number in its name.
     on_accept
         Called with each accepted socket.
     """
@@ -53,11 +54,11 @@ class Listener:
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     raise
-                # No descriptor is left: those who wait in the backlog are taken when some are free again.
+                # No descriptor is left: clients stay in the backlog until some are free again.
                 self._loop.remove_reader(sock)
                 self._loop.call_later(0.5, self._accept_again, sock)
                 return
-            # Not every system knows it, and a Unix socket has none.
+            # A Unix socket has no such option, and not every system does.
             with contextlib.suppress(OSError):
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._on_accept(client)
@@ -84,22 +85,22 @@ def bind(address: str, candidates: Sequence[int]) -> list[socket.socket]:
     """
     problem: OSError = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     for port in candidates:
-        for _ in range(_TRIES_FOR_ANY_PORT if port == 0 else 1):
+        for _ in range(_ANY_PORT_ATTEMPTS if port == 0 else 1):
             try:
                 return _bind_port(address, port)
             except OSError as error:
                 problem = error
     ports = ", ".join(str(port) for port in candidates if port) or "any free port"
     if problem.errno == errno.EACCES:
-        why = "An ordinary user may not listen on ports below 1024."
+        why = "Only the administrator may listen on ports below 1024."
     elif problem.errno == errno.EADDRINUSE:
-        why = "Something listens there already."
+        why = "Another program already listens there."
     else:
         why = f"{problem.strerror}."
     raise PortTaken(
         f"The local port {ports} on {address} cannot be used.",
         why=why,
-        hint="choose another local port (LOCAL:REMOTE), or write :REMOTE for any free one",
+        hint="choose another local port (LOCAL:REMOTE), or write :REMOTE for any free port",
     )
 
 
@@ -136,7 +137,7 @@ def _listen(family: socket.AddressFamily, place: str, port: int) -> socket.socke
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         if os.name == "posix":
-            # A port whose connections linger in TIME_WAIT is free. On Windows the option means another thing.
+            # Reuse a port with connections in TIME_WAIT. On Windows the option would let two programs share the port.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

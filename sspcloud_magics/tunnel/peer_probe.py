@@ -1,9 +1,9 @@
-"""Whether the program at the other end of a loopback connection has closed it, or only its writing half.
+"""Detection of a closed peer: whether a local client has closed its socket, or only its writing side.
 
-TCP says the same in both cases: end of data. But after `close` nobody will ever read the reply, and the
-server may be told at once; after `shutdown(SHUT_WR)` a reply is awaited, and telling containerd would cut
-it. Linux knows: the peer's socket stands in the same kernel, and one that no process holds any more has
-inode 0. Elsewhere, or where the kernel does not tell, the answer is None, and silence has to decide.
+TCP signals both the same way, as an end of data. After `close`, no program will read the reply, and the server can
+be told at once. After `shutdown(SHUT_WR)` the client awaits a reply, which containerd would cut if it were told.
+Linux can tell them apart: the peer's socket is in the same kernel, and has inode 0 once no process holds it.
+Elsewhere, or if the kernel does not say, the answer is None, and a timeout decides.
 
 Source: sock_diag(7), ``struct inet_diag_req_v2`` and ``struct inet_diag_msg``.
 """
@@ -28,16 +28,18 @@ _HEADER = struct.Struct("=IHHII")
 _INODE_OFFSET = _HEADER.size + 68
 
 
-class PeerWatch:
-    """Asks the kernel about peers; gives up for good when it does not know how to answer."""
+class PeerProbe:
+    """Asks the kernel about peers; stops asking if the kernel lacks the facility."""
 
     def __init__(self) -> None:
         self._netlink: socket.socket | None = None
+        # The sequence number of the last request.
         self._number = 0
+        # Whether the kernel has the facility; None until it was tried.
         self._works: bool | None = None if sys.platform == "linux" else False
 
     def has_closed(self, sock: socket.socket) -> bool | None:
-        """Return whether no program holds the other end of `sock` any more; None where that is unknown."""
+        """Return whether no program holds the other end of `sock` any more; None if that is unknown."""
         if self._works is False:
             return None
         try:
@@ -45,16 +47,16 @@ class PeerWatch:
             if sock.family not in (socket.AF_INET, socket.AF_INET6):
                 return _has_hung_up(sock) if sock.family == socket.AF_UNIX else None
             if self._works is None:
-                # A kernel without this facility answers "no such socket" about every socket.
+                # A kernel without the facility reports "no such socket" for every socket.
                 self._works = bool(self._inode(sock.family, here, there))
                 if not self._works:
                     return None
             inode = self._inode(sock.family, there, here)
         except OSError as error:
-            # A client that closes before it has read all resets its connection.
+            # A client that closes with data unread resets its connection.
             return True if error.errno == errno.ENOTCONN else None
         if inode is None:
-            # Behind another address may stand another machine, of whose sockets nothing is known here.
+            # Any other address may be another machine's, whose sockets this kernel does not know.
             loopback = ipaddress.ip_address(there[0].partition("%")[0]).is_loopback
             return True if loopback else None
         return inode == 0
@@ -66,10 +68,10 @@ class PeerWatch:
             self._netlink = None
 
     def _inode(self, family: socket.AddressFamily, source: Any, target: Any) -> int | None:
-        """Return the inode of the socket at `source` that is connected to `target`; None if there is none."""
+        """Return the inode of the socket from `source` to `target`; None if there is no such socket."""
         if self._netlink is None:
             self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_SOCK_DIAG)
-            self._netlink.setblocking(False)  # the kernel answers while it is asked
+            self._netlink.setblocking(False)  # the kernel answers before `send` returns
         body = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, _ALL_STATES)
         body += struct.pack("!HH", source[1], target[1])
         for address in (source[0], target[0]):
@@ -79,7 +81,7 @@ class PeerWatch:
         header = (_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _REQUEST, self._number, 0)
         self._netlink.send(_HEADER.pack(*header) + body)
         number = None
-        while number != self._number:  # an answer that nobody waited for must not be taken for the next
+        while number != self._number:  # skip the answer of an earlier request that failed half-way
             answer = self._netlink.recv(4096)
             _, kind, _, number, _ = _HEADER.unpack_from(answer)
         if kind == _NLMSG_ERROR:
@@ -92,7 +94,7 @@ class PeerWatch:
 
 
 def _has_hung_up(sock: socket.socket) -> bool:
-    """Return whether the other end of a Unix socket is closed: Linux tells it from a shut-down half."""
+    """Return whether the other end of a Unix socket is closed; Linux tells this from a shut-down writing side."""
     poll = select.poll()
     poll.register(sock, 0)
     return bool(poll.poll(0))

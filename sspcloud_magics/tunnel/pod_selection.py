@@ -1,12 +1,12 @@
-"""Which pod stands behind a target, and on which port: pure functions from Kubernetes objects to a choice.
+"""Pod selection: pure functions that choose a pod and its ports from Kubernetes objects.
 
-| target                  | the pods                                             | a port is                         |
-|-------------------------|------------------------------------------------------|-----------------------------------|
-| service                 | the addresses of its Endpoints; else its selector's  | the service's, by number or name  |
-| deployment, job, …      | the selector's                                       | the container's, by number or name|
-| pod                     | the pod; when it is gone, its controller's others    | the container's, by number or name|
+| target                  | the pods                                                  | a port is                         |
+|-------------------------|-----------------------------------------------------------|-----------------------------------|
+| service                 | the addresses in its Endpoints; otherwise its selector's  | the service's, by number or name  |
+| deployment, job, …      | its selector's                                            | the container's, by number or name|
+| pod                     | the pod; when it is gone, the others of its controller    | the container's, by number or name|
 
-`sspcloud_magics.tunnel.pod_watcher` fetches the objects and calls this again whenever one of them changes.
+`sspcloud_magics.tunnel.pod_watcher` fetches the objects, and calls these functions again after each change.
 """
 
 from __future__ import annotations
@@ -27,25 +27,26 @@ _POD_OWN_LABELS = (
     "apps.kubernetes.io/pod-index",
     "batch.kubernetes.io/controller-uid",
 )
-_MOST_STATES = 5
-_LONGEST_TROUBLE = 300
+# Of the states of unusable pods, name this many; of a pod's message, quote this many characters.
+_MAX_STATES = 5
+_MAX_TROUBLE = 300
 _HTTP_DATE = "%a, %d %b %Y %H:%M:%S GMT"
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A pod that stands behind a target.
+    """A pod behind a target.
 
     Parameters
     ----------
     name, uid
-        The pod; the uid is empty where it cannot be known.
+        The pod; the uid is empty if it is not known.
     ports
-        The pod's port numbers, in the order in which the ports were asked for.
+        The pod's port numbers, in the order of the requested ports.
     usable
-        Whether it takes connections: it is ready, or, where the user named the very pod, it runs.
+        Whether it takes connections: it is ready, or it runs and the user named this very pod.
     state, trouble
-        What there is to say about it, in kubectl's words and in the cluster's own.
+        The state in kubectl's words, and the cluster's message about it.
     over
         Whether its programs have ended for good.
     """
@@ -59,12 +60,12 @@ class Candidate:
     over: bool = False
 
     def is_same(self, other: Candidate) -> bool:
-        """Return whether both are the same pod, which may have changed meanwhile."""
+        """Return whether both are the same pod, perhaps at different times."""
         return (self.name, self.uid) == (other.name, other.uid)
 
 
 def choose(candidates: Sequence[Candidate], current: Candidate | None) -> Candidate | None:
-    """Return the pod to use: the current one as long as it is usable, else the first that is."""
+    """Return the pod to use: the current one while it is usable, otherwise the first usable one."""
     usable = [candidate for candidate in candidates if candidate.usable]
     if current is not None:
         for candidate in usable:
@@ -74,18 +75,18 @@ def choose(candidates: Sequence[Candidate], current: Candidate | None) -> Candid
 
 
 def not_ready_words(candidates: Sequence[Candidate]) -> str:
-    """Return why no candidate can be used: what may still become ready first, and the like in one sentence."""
+    """Describe why no candidate is usable: first those that may still become ready, with one sentence per state."""
     alike: dict[tuple[bool, str], list[Candidate]] = {}
     for candidate in candidates:
         alike.setdefault((candidate.over, candidate.state), []).append(candidate)
     words = []
-    for (_, state), them in sorted(alike.items(), key=lambda entry: entry[0][0])[:_MOST_STATES]:
+    for (_, state), them in sorted(alike.items(), key=lambda entry: entry[0][0])[:_MAX_STATES]:
         if len(them) > 1:
             words.append(f"{len(them)} pods are {state}, such as {them[0].name}.")
             continue
         state_words = f"{state} and not ready" if state == "Running" else state
         trouble = them[0].trouble.rstrip(".")
-        trouble = f": {trouble[:_LONGEST_TROUBLE]}" if trouble else ""
+        trouble = f": {trouble[:_MAX_TROUBLE]}" if trouble else ""
         words.append(f"The pod {them[0].name} is {state_words}{trouble}.")
     return " ".join(words)
 
@@ -94,25 +95,25 @@ def not_ready_words(candidates: Sequence[Candidate]) -> str:
 
 
 def pod_state(pod: Object) -> str:
-    """Return the state of a pod as ``kubectl get pods`` words it."""
+    """Return the state of a pod as ``kubectl get pods`` shows it."""
     status = pod.get("status") or {}
     if pod["metadata"].get("deletionTimestamp"):
         return "Terminating"
     for container in _statuses(pod, "initContainerStatuses", "containerStatuses"):
         for kind in ("waiting", "terminated"):
             reason = (_state(container).get(kind) or {}).get("reason")
-            if reason and not (kind == "terminated" and reason == "Completed" and _goes_on(pod)):
+            if reason and not (kind == "terminated" and reason == "Completed" and _is_running(pod)):
                 return str(reason)
     return str(status.get("reason") or status.get("phase") or "Unknown")
 
 
-def _goes_on(pod: Object) -> bool:
-    """Return whether containers run, so that one that has completed is no news."""
+def _is_running(pod: Object) -> bool:
+    """Return whether a container still runs."""
     return any("running" in _state(container) for container in _statuses(pod, "containerStatuses"))
 
 
 def pod_trouble(pod: Object) -> str:
-    """Return what the cluster says of a pod that is not ready, in its own words; empty where it says nothing."""
+    """Return the cluster's message about a pod that is not ready; empty if there is none."""
     for container in _statuses(pod, "initContainerStatuses", "containerStatuses"):
         for kind in ("waiting", "terminated"):
             message = (_state(container).get(kind) or {}).get("message")
@@ -125,12 +126,12 @@ def pod_trouble(pod: Object) -> str:
 
 
 def pod_is_over(pod: Object) -> bool:
-    """Return whether the programs of a pod have ended for good, as those of one that was evicted."""
+    """Return whether the programs of a pod have ended for good, as after an eviction."""
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def pod_is_ready(pod: Object) -> bool:
-    """Return whether a pod is ready and stays."""
+    """Return whether a pod is ready and is not being deleted."""
     return not pod["metadata"].get("deletionTimestamp") and any(
         condition.get("type") == "Ready" and condition.get("status") == "True"
         for condition in _conditions(pod)
@@ -138,10 +139,10 @@ def pod_is_ready(pod: Object) -> bool:
 
 
 def pod_serves(pod: Object, wanted: Sequence[int | str], *, named: bool = False) -> bool:
-    """Return whether a pod stays and the containers that have the ports take connections.
+    """Return whether a pod is not being deleted, and the containers with the ports take connections.
 
-    Of a pod that was named, it is enough that they run: the user may want to see why it is not ready. Of any other,
-    they are ready, whatever another container of the pod does. A port that no container declares may be of any.
+    In a pod that the user named, these containers only have to run: the user may want to see why it is not ready. In
+    any other pod they must be ready, whatever its other containers do. An undeclared port may be any container's.
     """
     if pod["metadata"].get("deletionTimestamp") or pod_is_over(pod):
         return False
@@ -176,7 +177,7 @@ def _conditions(pod: Object) -> Iterable[Object]:
 
 
 def _ports(pod: Object) -> Iterable[tuple[Object, Object]]:
-    """Yield the ports of a pod, each with its container: those of sidecars after the containers'."""
+    """Yield each port of a pod with its container: sidecars come last."""
     spec = pod.get("spec") or {}
     sidecars = [one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"]
     for container in [*(spec.get("containers") or ()), *sidecars]:
@@ -189,12 +190,12 @@ def _names(port: Object) -> tuple[Any, Any]:
 
 
 def runs_for(pod: Object, date: str) -> float | None:
-    """Return for how many seconds all containers of a pod have run; None where that cannot be told.
+    """Return for how many seconds all containers of a pod have run; None if that is unknown.
 
     Parameters
     ----------
     date
-        The time by the server's clock, as HTTP writes it.
+        The time of the server's clock, as an HTTP date.
     """
     running = (_state(container).get("running") or {} for container in _statuses(pod, "containerStatuses"))
     started = [one["startedAt"] for one in running if one.get("startedAt")]
@@ -211,7 +212,7 @@ def container_port(pod: Object, wanted: int | str) -> int:
     Raises
     ------
     PortNotFound
-        If no container has a port of that name, or it is one for UDP.
+        If no container has a port of that name, or the port is for UDP.
     """
     ports = [port for _, port in _ports(pod)]
     matching = [port for port in ports if wanted in _names(port)]
@@ -219,7 +220,7 @@ def container_port(pod: Object, wanted: int | str) -> int:
         return next(int(port["containerPort"]) for port in matching if _is_tcp(port))
     if isinstance(wanted, int) and not matching:
         return wanted  # a container may listen on a port that it does not declare
-    named = f"the pod {pod['metadata']['name']}"
+    named = f"The pod {pod['metadata']['name']}"
     offered = [(port.get("name"), port["containerPort"], port) for port in ports]
     raise _no_port(named, wanted, offered, udp=bool(matching))
 
@@ -236,12 +237,12 @@ def pods_behind(
     named
         The pod that the user named; it comes first, and need not be ready.
     owner
-        Only pods whose controller has this uid, beside the one that was named.
+        If given, only pods whose controller has this uid, and the named pod.
 
     Raises
     ------
     PortNotFound
-        If pods could be used, and none of them has the ports.
+        If pods would be usable, but none of them has the ports.
     """
     found = []
     ready: dict[str, bool] = {}
@@ -276,7 +277,7 @@ def pods_behind(
 
 
 def controller(pod: Object) -> Object:
-    """Return the reference to the object that replaces a pod when it goes; empty if nothing does."""
+    """Return the owner reference of the controller that replaces a deleted pod; empty if there is none."""
     for reference in pod["metadata"].get("ownerReferences") or ():
         if reference.get("controller"):
             found: Object = reference
@@ -285,13 +286,13 @@ def controller(pod: Object) -> Object:
 
 
 def labels_of_siblings(pod: Object) -> str:
-    """Return a selector for the pods like this one: by its labels, without those that are its own only."""
+    """Return a selector for a pod's siblings: its labels, without those that only this pod has."""
     labels = pod["metadata"].get("labels") or {}
     return ",".join(f"{key}={value}" for key, value in labels.items() if key not in _POD_OWN_LABELS)
 
 
 def selector_text(selector: Object) -> str:
-    """Return a ``LabelSelector`` in the form that the API takes in a query."""
+    """Return a ``LabelSelector`` as the text for a query of the API."""
     parts = [f"{key}={value}" for key, value in selector.get("matchLabels", {}).items()]
     for expression in selector.get("matchExpressions", ()):
         key, values = expression["key"], ",".join(expression.get("values", ()))
@@ -310,12 +311,12 @@ def selector_text(selector: Object) -> str:
 
 
 def service_ports(service: Object, wanted: Sequence[int | str]) -> tuple[Object, ...]:
-    """Return the ports of a service that were asked for, as they stand in its spec.
+    """Return the wanted ports of a service, as its spec has them.
 
     Raises
     ------
     PortNotFound
-        If it has no such port, or it is one for UDP.
+        If it has no such port, or the port is for UDP.
     """
     ports = service["spec"].get("ports", ())
     found = []
@@ -323,10 +324,10 @@ def service_ports(service: Object, wanted: Sequence[int | str]) -> tuple[Object,
         matching = [port for port in ports if one in (port.get("name"), port["port"])]
         tcp = [port for port in matching if _is_tcp(port)]
         if not tcp and not matching and isinstance(one, int):
-            # Not what the service calls it; but many know the number of the container instead.
+            # Not a port of the service, but many users know the container's number instead.
             tcp = [port for port in ports if _is_tcp(port) and port.get("targetPort") == one]
         if not tcp:
-            named = f"the service {service['metadata']['name']}"
+            named = f"The service {service['metadata']['name']}"
             offered = [(port.get("name"), port["port"], port) for port in ports]
             raise _no_port(named, one, offered, udp=bool(matching))
         found.append(tcp[0])
@@ -336,20 +337,20 @@ def service_ports(service: Object, wanted: Sequence[int | str]) -> tuple[Object,
 def pods_of_endpoints(
     endpoints: Object, wanted: Sequence[int | str], ports: Sequence[Object] | None
 ) -> list[Candidate]:
-    """Return the pods that an Endpoints object names.
+    """Return the pods in an Endpoints object.
 
     Parameters
     ----------
     wanted
-        The ports that were asked for.
+        The requested ports.
     ports
-        The same, as they stand in the service; None where the service may not be read. Then a number is
-        the pod's.
+        The same ports from the service's spec; None if the service may not be read, so that a number means the
+        pod's port.
 
     Raises
     ------
     PortNotFound
-        If a ready pod stands behind the service, and has no such port.
+        If a ready pod behind the service has no such port.
     """
     found: list[Candidate] = []
     for subset in endpoints.get("subsets") or ():
@@ -378,7 +379,7 @@ def _numbers_in(
             matching = [port for port in offered if (port.get("name") or "") == name]
         tcp = [port for port in matching if _is_tcp(port)]
         if not tcp:
-            named = f"the service {endpoints['metadata']['name']}"
+            named = f"The service {endpoints['metadata']['name']}"
             listed = [(port.get("name"), port["port"], port) for port in offered]
             raise _no_port(named, one, listed, udp=bool(matching))
         numbers.append(int(tcp[0]["port"]))
@@ -386,7 +387,7 @@ def _numbers_in(
 
 
 def target_ports(ports: Sequence[Object]) -> tuple[int | str, ...]:
-    """Return what the ports of a service are called in the pods."""
+    """Return the names or numbers that the ports of a service have in the pods."""
     return tuple(port.get("targetPort") or port["port"] for port in ports)
 
 
@@ -401,13 +402,9 @@ def _no_port(
     for name, number, port in offered:
         protocol = "" if _is_tcp(port) else f" ({port['protocol']})"
         words.append((f"{number} ({name})" if name else str(number)) + protocol)
-    what = f"{named[0].upper()}{named[1:]} has no port {wanted}"
+    hint = f"choose one of its ports: {', '.join(words)}" if words else ""
     if udp:
-        return PortNotFound(
-            f"{named[0].upper()}{named[1:]} has the port {wanted} for UDP only.",
-            why="A port-forward carries TCP, and nothing else.",
-            hint=f"its ports are: {', '.join(words)}",
-        )
-    return PortNotFound(
-        f"{what}.", hint=f"its ports are: {', '.join(words)}" if words else "it declares no ports"
-    )
+        why = "A port-forward carries only TCP."
+        return PortNotFound(f"{named} has the port {wanted} for UDP only.", why=why, hint=hint)
+    why = "" if words else "It declares no ports."
+    return PortNotFound(f"{named} has no port {wanted}.", why=why, hint=hint)

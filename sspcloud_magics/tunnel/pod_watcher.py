@@ -1,9 +1,8 @@
-"""Follows the pods behind a target: fetch, watch, and say each time which pod is to be used now.
+"""The pods behind a target: list, watch, and report each change.
 
-It uses what the rights allow. A service's Endpoints by name are enough for a colleague who holds no right
-on pods; where a watch is refused, it asks again and again; where a pod that was named may not even be read,
-its name is believed. Nothing that goes wrong later ends it: whatever the server sends, also what it never should,
-is answered by a new list and a new watch.
+The watcher adapts to the permissions. The Endpoints of a service are enough for a colleague without permissions on
+pods. If a watch is forbidden, it polls. If the named pod may not even be read, it takes the name as given.
+Once started, it survives every error: after any failed or malformed response, it lists and watches again.
 """
 
 from __future__ import annotations
@@ -46,51 +45,66 @@ from sspcloud_magics.tunnel.pod_selection import (
 _log = logging.getLogger(__name__)
 
 FORBIDDEN, NOT_FOUND, GONE = 403, 404, 410
+# Seconds after which the server is asked to end a watch; half a minute before `Timings.watch_timeout`.
 _WATCH_SECONDS = 240
+# Seconds between two lists, without a watch; and at most between two attempts after failures.
 _POLL_INTERVAL = 1.0
-_LONGEST_WAIT = 10.0
-# What reading an object of another shape than Kubernetes' raises.
-_ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-# A program that listens later than this after its start had better have a readiness probe.
+_MAX_PAUSE = 10.0
+# The exceptions that reading a malformed object can raise.
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+# Seconds for which a program counts as just started, and may not listen yet. Slower ones need a readiness probe.
 _FRESH = 30.0
 
 
 @dataclass(slots=True)
 class PodCollection:
-    """A collection in which the pods of a target can be found, how to read it, and what it held last."""
+    """A collection of the API that leads to the pods of a target, and its last contents.
+
+    Parameters
+    ----------
+    path, query
+        The request that lists it.
+    read
+        Turns its objects into candidates.
+    is_watchable
+        Whether it is a real collection; a single object, for users who may not list, is polled.
+    renew
+        Builds the collection again before each list, if it depends on an object that may change.
+    has_selector
+        Whether these are the Endpoints of a Service with a selector, whose pods are watched while none is ready.
+    objects, version
+        The objects by their names, and the resource version of the last list or event.
+    """
 
     path: str
     query: Mapping[str, str]
     read: Callable[[Sequence[Object]], list[Candidate]]
-    watched: bool = True
-    """Whether it is a collection; a single object, read by who may not list, is asked for again and again."""
+    is_watchable: bool = True
     renew: Callable[[], Awaitable[PodCollection]] | None = None
-    """Finds the view again before each new list, where it depends on an object that may change."""
     has_selector: bool = False
-    """Whether these are the Endpoints of a Service with a selector: its pods stand in while none is ready."""
     objects: dict[str, Object] = field(default_factory=dict)
     version: str = ""
 
 
 class PodWatcher:
-    """Knows the pods behind a target.
+    """Watches the pods behind a target.
 
     Parameters
     ----------
     credentials
-        The identity that asks.
+        The identity for the requests.
     target
-        What to follow.
+        The target.
     ports
-        The ports that were asked for.
+        The requested ports.
     on_change
-        Called whenever `candidates` have changed.
+        Called when `candidates` have changed.
     on_break
-        Called when a connection to the server broke: others may have, without a word.
+        Called when a connection to the server broke: others may have broken silently.
     on_refusal
-        Called when the server does not accept the credentials any more; it is asked again, now and then.
+        Called when the server rejects the credentials; the watcher keeps retrying.
     watch_time
-        How long a watch lasts at most, in seconds, whatever the server tells in it.
+        The longest time for a watch, in seconds, whatever the server sends.
     """
 
     def __init__(
@@ -111,68 +125,72 @@ class PodWatcher:
         self._on_break = on_break
         self._on_refusal = on_refusal
         self._watch_time = watch_time
-        self._view: PodCollection | None = None
-        # Lists the pods that a service selects, then follows them, while the Endpoints have none that is ready.
-        self._looking: asyncio.Task[None] | None = None
-        # What the Endpoints had when that began: a change may come from another selector or port.
+        # The collection that `start` found first; None before, and for a pod that may not be read.
+        self._collection: PodCollection | None = None
+        # Watches the pods that a service selects, while its Endpoints have no ready one.
+        self._selected_task: asyncio.Task[None] | None = None
+        # The candidates in the Endpoints when that task began; another selector or port changes them.
         self._unready: list[Candidate] = []
         # Set with the first candidates. `start` waits for it and not for a task, which `restart` may replace.
         self._found = asyncio.Event()
+        # Watches the collection.
         self._task: asyncio.Task[None] | None = None
         self.candidates: list[Candidate] = []
 
     async def start(self) -> None:
-        """Find the pods for the first time, and follow them from now on.
+        """Find the pods, and watch them from now on.
 
         Raises
         ------
         TargetNotFound, PortNotFound, Forbidden, ServerUnreachable, TokenExpired, ServerError
             If they cannot be found.
         """
-        with _explain_odd_objects():
-            view = await self._find_view()
-            if view is not None:
-                self._view = await self._list_first(view)
-        if self._view is not None:
+        with _explain_malformed_objects():
+            collection = await self._find_collection()
+            if collection is not None:
+                self._collection = await self._list_first(collection)
+        if self._collection is not None:
             await self._found.wait()
             if self._task is None:
-                self._task = asyncio.create_task(self._follow(self._view, listed=True))
+                self._task = asyncio.create_task(self._watch_on(self._collection, listed=True))
 
     @property
     def started(self) -> bool:
         """Whether the pods have been found once."""
-        return self._view is not None or bool(self.candidates)
+        return self._collection is not None or bool(self.candidates)
 
     def close(self) -> None:
-        """Stop following."""
+        """Stop watching."""
         if self._task is not None:
             self._task.cancel()
-        self._stop_looking()
+        self._stop_selected_task()
 
     def restart(self) -> None:
-        """Fetch and watch again, because the connection of the watch is not to be trusted any more."""
-        if self._view is not None:
+        """List and watch again on a new connection, because the present one may be broken."""
+        if self._collection is not None:
             self.close()
-            self._task = asyncio.create_task(self._follow(self._view))
+            self._task = asyncio.create_task(self._watch_on(self._collection))
 
     async def is_fresh(self, pod: str) -> bool:
-        """Return whether a program in a pod may have been started just now; true where that cannot be told."""
+        """Return whether a program in a pod may just have started; true if that is unknown."""
         try:
-            with _explain_odd_objects():
+            with _explain_malformed_objects():
                 age = runs_for(await self._get("v1", "pods", pod), self._credentials.client.date)
         except SspcloudError:
             return True
         return age is None or age < _FRESH
 
-    async def not_ready(self) -> SspcloudError:
-        """Return the error that says why no pod can be used."""
+    async def explain_not_ready(self) -> SspcloudError:
+        """Return the error that says why no pod is usable."""
         candidates = self.candidates
-        if self._view is not None and self._view.has_selector:
-            # Endpoints do not say why a pod is not among them.
+        if self._collection is not None and self._collection.has_selector:
+            # Endpoints do not say why a pod is missing.
             try:
-                with _explain_odd_objects():
-                    selected = await self._get_selected_view()
-                    found = await self._call(lambda client: client.get(selected.path, selected.query))
+                with _explain_malformed_objects():
+                    selected = await self._find_selected_pods()
+                    found = await self._credentials.call(
+                        lambda client: client.get(selected.path, selected.query)
+                    )
                     candidates = selected.read(found.get("items") or ())
             except PortNotFound as error:
                 what = f"The service {self._target.name} leads to a port that its pods do not have."
@@ -180,24 +198,24 @@ class PodWatcher:
             except (SspcloudError, StatusError):
                 pass
         if self._target.kind == "pod":
-            what = f"The pod {self._target.name} takes no connections now."
+            what = f"The pod {self._target.name} does not accept connections yet."
         else:
-            what = f"No ready pod stands behind {self._target}."
+            what = f"No pod behind {self._target} is ready."
         why = not_ready_words(candidates) or "It has no pods: it may be scaled to zero, or paused."
-        return PodNotReady(what, why=why, hint="wait until it is ready, or look at its events and logs")
+        return PodNotReady(what, why=why, hint="wait until it is ready, or check its events and logs")
 
-    # Which collection to look at.
+    # The choice of the collection.
 
-    async def _find_view(self) -> PodCollection | None:
+    async def _find_collection(self) -> PodCollection | None:
         if self._target.kind == "service":
-            return await self._service_view()
+            return await self._find_endpoints()
         if self._target.kind == "pod":
-            return await self._pod_view()
+            return await self._find_pod()
         kind = self._target.kind
         workload = await self._get("batch/v1" if kind == "job" else "apps/v1", f"{kind}s", self._target.name)
-        return self._pods_view(selector_text(workload["spec"]["selector"]))
+        return self._make_collection(selector_text(workload["spec"]["selector"]))
 
-    async def _service_view(self) -> PodCollection:
+    async def _find_endpoints(self) -> PodCollection:
         name, namespace = self._target.name, self._target.namespace
         service: Object | None = None
         try:
@@ -209,51 +227,51 @@ class PodWatcher:
             raise self._selects_no_pods(spec)
         ports = service_ports(service, self._ports) if service is not None else None
         path = f"/api/v1/namespaces/{namespace}/endpoints"
-        view = PodCollection(
+        collection = PodCollection(
             path,
             {"fieldSelector": f"metadata.name={name}"},
             lambda objects: [
                 found for one in objects for found in pods_of_endpoints(one, self._ports, ports)
             ],
-            renew=self._service_view,
+            renew=self._find_endpoints,
             has_selector=bool(spec.get("selector")),
         )
         try:
-            found = await self._call(lambda client: client.get(path, view.query))
+            found = await self._credentials.call(lambda client: client.get(path, collection.query))
         except StatusError as error:
             if error.status != FORBIDDEN:
                 raise self._explain(error, "list", "endpoints", name) from None
             if service is None:
                 raise forbidden from None
-            return self._view_of_selected(service)
-        if service is not None and not spec.get("selector") and not view.read(found.get("items") or ()):
+            return self._select_pods(service)
+        if service is not None and not spec.get("selector") and not collection.read(found.get("items") or ()):
             raise self._selects_no_pods(spec)
-        return view
+        return collection
 
-    async def _get_selected_view(self) -> PodCollection:
-        return self._view_of_selected(await self._get("v1", "services", self._target.name))
+    async def _find_selected_pods(self) -> PodCollection:
+        return self._select_pods(await self._get("v1", "services", self._target.name))
 
-    def _view_of_selected(self, service: Object) -> PodCollection:
+    def _select_pods(self, service: Object) -> PodCollection:
         spec = service["spec"]
         if not spec.get("selector"):
-            # As a label selector, nothing means everything.
+            # An empty label selector would match every pod.
             raise self._selects_no_pods(spec)
         ports = target_ports(service_ports(service, self._ports))
-        view = self._pods_view(selector_text({"matchLabels": spec["selector"]}), ports)
-        view.renew = self._get_selected_view
-        return view
+        collection = self._make_collection(selector_text({"matchLabels": spec["selector"]}), ports)
+        collection.renew = self._find_selected_pods
+        return collection
 
     def _selects_no_pods(self, spec: Object) -> TargetError:
         return service_without_pods(self._target, spec, self._ports[0])
 
-    async def _pod_view(self) -> PodCollection | None:
+    async def _find_pod(self) -> PodCollection | None:
         name = self._target.name
         try:
             pod = await self._get("v1", "pods", name)
         except Forbidden:
             numbers = tuple(port for port in self._ports if isinstance(port, int))
             if len(numbers) < len(self._ports):
-                raise  # the name of a port stands in the pod
+                raise  # only the pod has the number of a named port
             self.candidates = [Candidate(name, "", numbers, usable=True)]
             return None
         owner = controller(pod)
@@ -265,11 +283,11 @@ class PodWatcher:
             )
         selector = await self._selector_of_deployment(owner)
         if selector:
-            return self._pods_view(selector, named=name)
-        return self._pods_view(labels_of_siblings(pod), named=name, owner=owner.get("uid"))
+            return self._make_collection(selector, named=name)
+        return self._make_collection(labels_of_siblings(pod), named=name, owner=owner.get("uid"))
 
     async def _selector_of_deployment(self, owner: Object) -> str:
-        """Return the selector of the Deployment above a ReplicaSet: a new version's pods have another owner."""
+        """Return the selector of the Deployment above a ReplicaSet: pods of a new version have another owner."""
         if owner.get("kind") != "ReplicaSet":
             return ""
         try:
@@ -282,7 +300,7 @@ class PodWatcher:
             return ""
         return selector_text(deployment["spec"]["selector"])
 
-    def _pods_view(
+    def _make_collection(
         self,
         selector: str,
         ports: tuple[int | str, ...] | None = None,
@@ -297,130 +315,138 @@ class PodWatcher:
             lambda pods: pods_behind(pods, wanted, named=named, owner=owner),
         )
 
-    # Fetching.
+    # Requests.
 
-    async def _list_first(self, view: PodCollection) -> PodCollection:
+    async def _list_first(self, collection: PodCollection) -> PodCollection:
         try:
-            await self._list(view)
+            await self._list(collection)
         except Forbidden:
             if self._target.kind != "pod":
                 raise
             name = self._target.name
             path = f"/api/v1/namespaces/{self._target.namespace}/pods/{name}"
-            view = PodCollection(
-                path, {}, lambda pods: pods_behind(pods, self._ports, named=name), watched=False
+            collection = PodCollection(
+                path, {}, lambda pods: pods_behind(pods, self._ports, named=name), is_watchable=False
             )
-            await self._list(view)
-        return view
+            await self._list(collection)
+        return collection
 
-    async def _follow(self, view: PodCollection, *, listed: bool = False) -> None:
+    async def _watch_on(self, collection: PodCollection, *, listed: bool = False) -> None:
+        """List and watch a collection until cancelled, whatever fails."""
         wait = 0.0
         while True:
             try:
-                with _explain_odd_objects():
+                with _explain_malformed_objects():
                     if not listed:
-                        view = await self._list_again(view)
+                        collection = await self._list_again(collection)
                         wait = 0.0
                     listed = False
-                    if view.watched:
-                        await self._watch(view)
+                    if collection.is_watchable:
+                        await self._watch(collection)
                     else:
                         wait = _POLL_INTERVAL
             except StatusError as error:
-                _log.debug("%s: following its pods was answered %s", self._target, error.status)
+                _log.debug("%s: the watch of its pods ended with status %s", self._target, error.status)
                 if error.status == FORBIDDEN:
-                    wait = _POLL_INTERVAL  # a watch is a right of its own: ask again and again instead
+                    wait = _POLL_INTERVAL  # the permission to watch is a separate one: poll
                 elif error.status != GONE:
-                    wait = min(_LONGEST_WAIT, 2 * wait + 0.2)
+                    wait = min(_MAX_PAUSE, 2 * wait + 0.2)
             except TokenExpired as error:
                 self._on_refusal(error)
-                wait = min(_LONGEST_WAIT, 2 * wait + 0.2)
+                wait = min(_MAX_PAUSE, 2 * wait + 0.2)
             except (PortNotFound, TargetNotFound):
                 # A new version of the pod lacks the port, or the service is gone: the next may have it.
                 self._set([])
                 wait = _POLL_INTERVAL
             except (SspcloudError, TimeoutError) as error:
-                _log.info("%s: following its pods broke: %s", self._target, str(error) or "no answer in time")
+                _log.info("%s: the watch of its pods broke: %s", self._target, str(error) or "timeout")
                 self._on_break()
-                wait = min(_LONGEST_WAIT, 2 * wait + 0.2)
+                wait = min(_MAX_PAUSE, 2 * wait + 0.2)
             await asyncio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - not for a secret
 
-    async def _list_again(self, view: PodCollection) -> PodCollection:
-        if view.renew is not None:
-            view = await view.renew()
-        await self._list(view)
-        return view
+    async def _list_again(self, collection: PodCollection) -> PodCollection:
+        if collection.renew is not None:
+            collection = await collection.renew()
+        await self._list(collection)
+        return collection
 
-    async def _list(self, view: PodCollection) -> None:
+    async def _list(self, collection: PodCollection) -> None:
         try:
-            found = await self._call(lambda client: client.get(view.path, view.query))
+            found = await self._credentials.call(lambda client: client.get(collection.path, collection.query))
         except StatusError as error:
-            if view.watched or error.status != NOT_FOUND:
-                resource = view.path.rpartition("/")[2]
+            if collection.is_watchable or error.status != NOT_FOUND:
+                resource = collection.path.rpartition("/")[2]
                 raise self._explain(error, "list", resource, None) from None
             found = {"items": []}
-        items = (found.get("items") or ()) if view.watched or "items" in found else [found]
-        view.objects = {item["metadata"]["name"]: item for item in items}
-        view.version = str((found.get("metadata") or {}).get("resourceVersion", ""))
-        self._update(view)
+        items = (found.get("items") or ()) if collection.is_watchable or "items" in found else [found]
+        collection.objects = {item["metadata"]["name"]: item for item in items}
+        collection.version = str((found.get("metadata") or {}).get("resourceVersion", ""))
+        self._update(collection)
 
-    async def _watch(self, view: PodCollection) -> None:
-        query = {**view.query, "resourceVersion": view.version, "timeoutSeconds": str(_WATCH_SECONDS)}
-        query["allowWatchBookmarks"] = "true"
+    async def _watch(self, collection: PodCollection) -> None:
+        query = {
+            **collection.query,
+            "resourceVersion": collection.version,
+            "timeoutSeconds": str(_WATCH_SECONDS),
+            "allowWatchBookmarks": "true",
+        }
 
         async def read(client: Client) -> None:
-            async with asyncio.timeout(self._watch_time), aclosing(client.watch(view.path, query)) as events:
+            async with (
+                asyncio.timeout(self._watch_time),
+                aclosing(client.watch(collection.path, query)) as events,
+            ):
                 async for event in events:
-                    self._take(event, view)
+                    self._apply(event, collection)
 
-        await self._call(read)
+        await self._credentials.call(read)
 
-    def _take(self, event: Mapping[str, Any], view: PodCollection) -> None:
+    def _apply(self, event: Mapping[str, Any], collection: PodCollection) -> None:
         kind, found = event["type"], event["object"]
         if kind == "ERROR":
             code = found.get("code")
             raise StatusError(code if isinstance(code, int) else 500, str(found.get("message", "")))
-        view.version = str(found["metadata"].get("resourceVersion") or view.version)
+        collection.version = str(found["metadata"].get("resourceVersion") or collection.version)
         if kind == "BOOKMARK":
             return
         name = str(found["metadata"].get("name"))
         if kind == "DELETED":
-            view.objects.pop(name, None)
+            collection.objects.pop(name, None)
         else:
-            view.objects[name] = found
-        self._update(view)
+            collection.objects[name] = found
+        self._update(collection)
 
-    def _update(self, view: PodCollection) -> None:
-        candidates = view.read(list(view.objects.values()))
-        if not view.has_selector:
+    def _update(self, collection: PodCollection) -> None:
+        candidates = collection.read(list(collection.objects.values()))
+        if not collection.has_selector:
             self._set(candidates)
         elif any(candidate.usable for candidate in candidates):
-            self._stop_looking()
+            self._stop_selected_task()
             self._set(candidates)
-        elif self._looking is None or candidates != self._unready:
-            self._stop_looking()
+        elif self._selected_task is None or candidates != self._unready:
+            self._stop_selected_task()
             self._unready = candidates
-            self._looking = asyncio.create_task(self._look_at_pods())
+            self._selected_task = asyncio.create_task(self._watch_selected_pods())
 
-    async def _look_at_pods(self) -> None:
-        """Follow the pods, too, where they may be seen; else take what the Endpoints say.
+    async def _watch_selected_pods(self) -> None:
+        """Watch the pods themselves, if that is allowed; otherwise use the Endpoints.
 
-        Endpoints leave out a pod of which one container is not ready, whatever the container does that has the port.
+        Endpoints omit a pod if any of its containers is not ready, even when the container with the port is.
         """
         try:
-            with _explain_odd_objects():
-                view = await self._get_selected_view()
-                await self._list(view)
+            with _explain_malformed_objects():
+                collection = await self._find_selected_pods()
+                await self._list(collection)
         except (SspcloudError, StatusError, TimeoutError):
-            self._looking = None
+            self._selected_task = None
             self._set(self._unready)
         else:
-            self._looking = asyncio.create_task(self._follow(view, listed=True))
+            self._selected_task = asyncio.create_task(self._watch_on(collection, listed=True))
 
-    def _stop_looking(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            self._looking = None
+    def _stop_selected_task(self) -> None:
+        if self._selected_task is not None:
+            self._selected_task.cancel()
+            self._selected_task = None
 
     def _set(self, candidates: list[Candidate]) -> None:
         self._found.set()
@@ -441,47 +467,43 @@ class PodWatcher:
         except StatusError as error:
             raise self._explain(error, "get", plural, name) from None
 
-    async def _call(self, operation: Callable[[Client], Any]) -> Any:
-        return await self._credentials.call(operation)
-
     def _explain(self, error: StatusError, verb: str, resource: str, name: str | None) -> Exception:
         return explain(error, verb, resource, self._target.namespace, name)
 
 
 @contextmanager
-def _explain_odd_objects() -> Iterator[None]:
-    """Turn what reading an object of another shape raises into an error in words."""
+def _explain_malformed_objects() -> Iterator[None]:
+    """Turn the exceptions of reading a malformed object into a `ServerError`."""
     try:
         yield
-    except _ODD as error:
+    except _MALFORMED as error:
         raise ServerError(
-            "The API server gives an object that lacks what it has to have.",
-            why=f"It did not answer as a Kubernetes API server does ({type(error).__name__}).",
-            hint="check the server's address; what is open stays open",
+            "The API server returned a malformed object.",
+            why=f"A Kubernetes API server would not send it ({type(error).__name__}).",
+            hint="check the server's address; open connections stay open",
         ) from None
 
 
 def explain(
     error: StatusError, verb: str, resource: str, namespace: str, name: str | None = None
 ) -> Forbidden | TargetNotFound | ServerError:
-    """Return the error that says what an answer of the API server means for the user."""
+    """Return the user's error for an unsuccessful answer of the API server."""
     which = f"{resource} {name}" if name else resource
     if error.status == FORBIDDEN:
         return Forbidden(
             f"You may not {verb} {which} in the namespace {namespace}.",
             why=error.message,
-            hint=f"ask the owner of {namespace} for the right to {verb} {resource}",
+            hint=f"ask the owner of {namespace} for the permission to {verb} {resource}",
         )
     if error.status == NOT_FOUND:
+        missing = f"{resource.removesuffix('s')} {name}" if name else resource.removesuffix("s")
         return TargetNotFound(
-            f"There is no {resource.removesuffix('s')} {name or ''} in the namespace {namespace}.".replace(
-                "  ", " "
-            ),
+            f"There is no {missing} in the namespace {namespace}.",
             why=error.message,
-            hint="look at what there is, with %k8s_pods or %k8s_services",
+            hint="list the existing ones: %k8s_pods or %k8s_services",
         )
     return ServerError(
         f"The API server could not {verb} {which} in the namespace {namespace}.",
         why=f"It answered {error.status}: {error.message}",
-        hint="try again in a moment",
+        hint="try again in a few seconds",
     )

@@ -1,11 +1,11 @@
-"""A connected socket on the event loop, plain or under TLS: chunks in, buffers out.
+"""A connected socket on the event loop, plain or with TLS: chunks in, buffers out.
 
-asyncio's transports would copy what cannot be sent at once and decide on their own how much they keep.
-Here the one who feeds a stream sees exactly what is unsent (`Stream.unsent`) and pauses the source, so
-that the memory of a connection is bounded by one chunk in each direction. All streams of the process
-receive into the same buffer, because a receiver uses up each chunk before it returns.
+asyncio's transports would copy data that cannot be sent at once, and decide themselves how much to buffer. Here the
+producer sees exactly how much is unsent (`Stream.unsent`) and pauses the source, so that the memory of a connection is
+bounded by one chunk in each direction. All streams of the process receive into the same buffer, because a receiver
+consumes each chunk before it returns.
 
-A receiver must not call back into reading: `resume` only arms the loop again.
+A receiver is never called from within `resume`, which only arms the event loop again.
 """
 
 from __future__ import annotations
@@ -27,27 +27,31 @@ if sys.platform == "linux":
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
+# Bytes of one read of a socket, and of a full TLS record.
 CHUNK = 512 * 1024
 _RECORD = 16 * 1024
 _CIPHERTEXT = memoryview(bytearray(CHUNK))
-# What one read of a socket decrypts to, with the record before it of which only a part had come.
+# Room for the plaintext of one read, plus a record that had arrived only in part before.
 _CHUNK = memoryview(bytearray(CHUNK + _RECORD))
-# POSIX lets a system call take 1,024 buffers, or fewer; Windows' sockets take one.
-_MOST_PARTS = 512 if hasattr(socket.socket, "sendmsg") else 1
+# POSIX allows 1,024 buffers per system call, or fewer; Windows' sockets take one.
+_MAX_PARTS = 512 if hasattr(socket.socket, "sendmsg") else 1
+# Bytes; unsent parts are joined up to this size.
 _SMALL = 4 * 1024
-_LAST_WORDS = 5.0
+# Seconds for the peer to close after our end.
+_LINGER_TIMEOUT = 5.0
 # tcpi_probes, tcpi_unacked, tcpi_last_ack_recv.
 _TCP_INFO = struct.Struct("=3xB20xI28xI")
-_MOST_PROBES = 3
-_LONGEST_SILENCE_MS = 10_000
+# Beyond these limits, a peer counts as gone: unanswered window probes; milliseconds since the last acknowledgement.
+_MAX_PROBES = 3
+_MAX_SILENCE_MS = 10_000
 _RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 def _delivers(sock: socket.socket) -> bool | None:
-    """Return whether TCP gets anything through to the peer.
+    """Return whether TCP still reaches the peer; None if that is unknown.
 
-    A peer that does not read leaves nothing unacknowledged: it has closed its window, and answers each
-    probe of it. One that is gone answers nothing. (Source: ``struct tcp_info``, tcp(7).)
+    A peer that does not read leaves nothing unacknowledged: it has closed its window, and answers each window
+    probe. A peer that is gone answers nothing. (Source: ``struct tcp_info``, tcp(7).)
     """
     if sys.platform != "linux":
         return None
@@ -56,36 +60,36 @@ def _delivers(sock: socket.socket) -> bool | None:
     except OSError:
         return None
     probes, unacknowledged, silent_ms = _TCP_INFO.unpack(info)
-    return not (probes > _MOST_PROBES or (unacknowledged and silent_ms > _LONGEST_SILENCE_MS))
+    return not (probes > _MAX_PROBES or (unacknowledged and silent_ms > _MAX_SILENCE_MS))
 
 
 def _count_unacknowledged(sock: socket.socket) -> int:
-    """Return how many bytes the kernel keeps until the peer's has acknowledged them, the end included; 0 where that is not told.
+    """Return the number of sent bytes that the peer has not acknowledged, the FIN included; 0 if that is unknown.
 
     Source: ``TIOCOUTQ``, tcp(7).
     """
     count = bytearray(4)
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
-            sock.getpeername()  # fails where the connection is gone, with whatever the kernel kept
+            sock.getpeername()  # fails if the connection is gone, and its unacknowledged data with it
             fcntl.ioctl(sock, termios.TIOCOUTQ, count)
     return int.from_bytes(count, sys.byteorder)
 
 
 class Receiver(Protocol):
-    """Whom a stream tells what happens on it."""
+    """The handler of a stream's events."""
 
     def on_data(self, data: memoryview) -> None:
-        """Use up `data`, which is valid during the call only."""
+        """Consume `data`, which is valid only during the call."""
 
     def on_end(self) -> None:
-        """Take note that the peer sends nothing more."""
+        """Handle the end of the peer's data."""
 
     def on_loss(self, error: OSError) -> None:
-        """Take note that the connection is broken; the stream is closed already."""
+        """Handle the loss of the connection; the stream is already closed."""
 
     def on_drain(self) -> None:
-        """Take note that everything unsent has left."""
+        """Continue sending: everything unsent has left."""
 
 
 class Stream:
@@ -96,37 +100,40 @@ class Stream:
     sock
         The socket; the stream closes it.
     loop
-        A loop with readers and writers (any selector loop).
+        An event loop with readers and writers (any selector loop).
     """
 
     def __init__(self, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         sock.setblocking(False)
         self._sock = sock
-        # Of a socket that is not registered yet, the loop would compose a description, to throw it away.
+        # Given a socket that is not registered yet, the event loop would format a message only to discard it.
         self._descriptor = sock.fileno()
         self._loop = loop
         self._receiver: Receiver | None = None
         self._reading = False
+        # The parts that wait to be sent.
         self._unsent: deque[memoryview] = deque()
         self.unsent = 0
-        """How many bytes wait for the peer to take them."""
+        """The number of bytes that wait to be sent."""
+        # Whether `shutdown` was called.
         self._shutting = False
+        # Closes the stream when the peer does not; set by `linger`.
         self._closing: asyncio.TimerHandle | None = None
         self.closed = False
 
     @property
     def socket(self) -> socket.socket:
-        """The socket underneath."""
+        """The underlying socket."""
         return self._sock
 
     @property
     def delivers(self) -> bool | None:
-        """Whether the peer's kernel still acknowledges what was sent; None where that is not told."""
+        """Whether the peer's kernel still acknowledges data; None if that is unknown."""
         return None if self.closed else _delivers(self._sock)
 
     @property
     def undelivered(self) -> int:
-        """How many bytes have not reached the peer yet; those with the kernel are counted where it tells."""
+        """The number of bytes that have not reached the peer, including those in the kernel, if it reports them."""
         return 0 if self.closed else self.unsent + _count_unacknowledged(self._sock)
 
     def start(self, receiver: Receiver) -> None:
@@ -135,7 +142,7 @@ class Stream:
         self.resume()
 
     def hand_over(self, receiver: Receiver) -> None:
-        """Let another receiver take what comes from now on."""
+        """Replace the receiver."""
         self._receiver = receiver
 
     def pause(self) -> None:
@@ -145,7 +152,7 @@ class Stream:
             self._loop.remove_reader(self._descriptor)
 
     def take(self) -> memoryview | None:
-        """Return what has arrived before reading began, valid until anything else is read; None if nothing has."""
+        """Return the data that arrived before reading began, valid until the next read; None if there is none."""
         try:
             size = self._sock.recv_into(_CHUNK)
         except (BlockingIOError, InterruptedError):
@@ -153,16 +160,16 @@ class Stream:
         except OSError as error:
             self._loop.call_soon(self._lose, error)
             return None
-        return _CHUNK[:size] if size else None  # an end is met again when reading begins
+        return _CHUNK[:size] if size else None  # an end is seen again when reading begins
 
     def resume(self) -> None:
-        """Read on."""
+        """Start or resume reading."""
         if not self._reading and not self.closed:
             self._reading = True
             self._loop.add_reader(self._descriptor, self._readable)
 
     def write(self, *parts: Buffer) -> None:
-        """Send `parts`; what the socket does not take now is kept and sent later."""
+        """Send `parts`; buffer what the socket does not accept at once, and send it later."""
         if self.closed:
             return
         sent = 0 if self._unsent else self._send(parts)
@@ -173,7 +180,7 @@ class Stream:
             if sent >= len(part):
                 sent -= len(part)
                 continue
-            # Only bytes stay as they are; any other buffer is about to be used again.
+            # Only bytes are immutable; any other buffer is about to be reused.
             rest = memoryview(part)[sent:]
             self._keep(rest if isinstance(part, bytes) else memoryview(bytes(rest)))
             sent = 0
@@ -183,13 +190,13 @@ class Stream:
     def _keep(self, rest: memoryview) -> None:
         self.unsent += len(rest)
         if self._unsent and len(self._unsent[-1]) + len(rest) < _SMALL:
-            # A part costs 200 bytes of its own: many small ones would be many times what they hold.
+            # Each part has an overhead of 200 bytes, which would be many times the data of small ones.
             rest = memoryview(bytes(self._unsent.pop()) + rest)
         self._unsent.append(rest)
 
     def _send(self, parts: Sequence[Buffer]) -> int:
-        """Send what the socket takes of `parts`; return how many bytes."""
-        if len(parts) > _MOST_PARTS:
+        """Send as much of `parts` as the socket accepts; return the number of bytes."""
+        if len(parts) > _MAX_PARTS:
             parts = (b"".join(parts),)
         try:
             return self._sock.send(parts[0]) if len(parts) == 1 else self._sock.sendmsg(parts)
@@ -200,30 +207,30 @@ class Stream:
             return sum(map(len, parts))
 
     def shutdown(self) -> None:
-        """Tell the peer that nothing more comes, once everything unsent has left."""
+        """Close the writing side once everything unsent has left."""
         self._shutting = True
         if not self._unsent:
             self._shut()
 
     def _shut(self) -> None:
         if not self.closed:
-            # The peer may be gone already; reading will tell.
+            # The peer may be gone already; reading will show it.
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_WR)
 
     def linger(self) -> None:
-        """Send what is left and the end, and close when the peer has closed too, or after a while.
+        """Send the rest, close the writing side, and close when the peer has closed too, or after a timeout.
 
-        To close with bytes unread would reset the connection, and the peer may lose what it has not read yet.
+        Closing with unread bytes would reset the connection, and the peer might lose data that it has not read yet.
         """
         if not self.closed and self._closing is None:
             self._receiver = _NullReceiver(self)
-            self._closing = self._loop.call_later(_LAST_WORDS, self.close)
+            self._closing = self._loop.call_later(_LINGER_TIMEOUT, self.close)
             self.shutdown()
             self.resume()
 
     def close(self) -> None:
-        """Close the socket; what is unsent is dropped."""
+        """Close the socket, and drop unsent data."""
         if self.closed:
             return
         self.closed = True
@@ -234,12 +241,12 @@ class Stream:
         self._unsent.clear()
         self.unsent = 0
         self._sock.close()
-        # They know each other: without this, a closed tunnel and its 400 KiB of TLS wait for the garbage
+        # Break the reference cycle. Otherwise a closed tunnel and its 400 KiB of TLS state wait for the garbage
         # collector, which counts objects and not bytes.
         self._receiver = None
 
     def reset(self) -> None:
-        """Close so that the peer sees an error, and not an end (RST instead of FIN)."""
+        """Close with RST instead of FIN, so that the peer sees an error."""
         if not self.closed:
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
@@ -253,7 +260,7 @@ class Stream:
                 receiver.on_loss(error)
 
     def _writable(self) -> None:
-        parts = list(islice(self._unsent, _MOST_PARTS))
+        parts = list(islice(self._unsent, _MAX_PARTS))
         try:
             sent = self._sock.send(parts[0]) if len(parts) == 1 else self._sock.sendmsg(parts)
         except (BlockingIOError, InterruptedError):
@@ -291,7 +298,7 @@ class Stream:
 
 
 class _NullReceiver:
-    """The receiver of a stream to which nobody listens any more."""
+    """The receiver of a stream that lingers: it drops all data."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -312,8 +319,8 @@ class _NullReceiver:
 class TlsStream(Stream):
     """A TLS client connection over a connected socket.
 
-    The records are decrypted in memory rather than by an `ssl.SSLSocket`: that costs OpenSSL two system
-    calls a record, this one for up to 512 KiB.
+    The records are decrypted in memory, not by an `ssl.SSLSocket`, which needs two system calls per record; this class
+    needs one for up to 512 KiB.
     """
 
     def __init__(
@@ -331,16 +338,18 @@ class TlsStream(Stream):
             self._incoming, self._outgoing, server_hostname=server_hostname, session=session
         )
         self._handshake: asyncio.Future[None] | None = None
+        # Whether `_drain_later` is scheduled.
         self._drain_planned = False
+        # Whether the peer has ended its data.
         self._over = False
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """What the next connection to the same server can resume; known once something was received."""
+        """The session that the next connection to the same server can resume; set once data was received."""
         return self._tls.session
 
     async def handshake(self) -> None:
-        """Do the TLS handshake; its last message leaves with the first bytes that are written.
+        """Do the TLS handshake; its last message is sent with the first written bytes.
 
         Raises
         ------
@@ -357,7 +366,7 @@ class TlsStream(Stream):
             self.pause()
 
     def _receive(self) -> int | None:
-        """Take what has arrived, still encrypted; return how much, 0 at the end, None where there is nothing."""
+        """Read encrypted data; return its size, 0 at the end, None if there is none."""
         try:
             size = self._sock.recv_into(_CIPHERTEXT)
         except (BlockingIOError, InterruptedError):
@@ -377,7 +386,7 @@ class TlsStream(Stream):
             self._lose(ConnectionResetError("the server closed the connection during the TLS handshake"))
 
     def _shake(self) -> None:
-        assert self._handshake is not None  # noqa: S101 - made by the only caller
+        assert self._handshake is not None  # noqa: S101 - set by `handshake`
         if self._handshake.done():
             return
         try:
@@ -385,7 +394,7 @@ class TlsStream(Stream):
         except ssl.SSLWantReadError:
             super().write(self._outgoing.read())
         except ssl.SSLError as error:
-            super().write(self._outgoing.read())  # the alert says why; the server may want to know
+            super().write(self._outgoing.read())  # the alert, which tells the server why
             self._handshake.set_exception(error)
         else:
             self._handshake.set_result(None)
@@ -396,7 +405,7 @@ class TlsStream(Stream):
         super()._lose(error)
 
     def resume(self) -> None:
-        """Read on; what was received and not yet decrypted comes first."""
+        """Start or resume reading; data that was received and not yet decrypted comes first."""
         super().resume()
         # The handshake, or the chunk during which the receiver paused, may have left something.
         if not self._drain_planned and not self.closed:
@@ -404,7 +413,7 @@ class TlsStream(Stream):
             self._loop.call_soon(self._drain_later)
 
     def write(self, *parts: Buffer) -> None:
-        """Encrypt and send `parts`; what the socket does not take now is kept and sent later."""
+        """Encrypt and send `parts`; buffer what the socket does not accept at once, and send it later."""
         if self.closed or self._shutting:
             return
         for part in parts:
@@ -413,10 +422,10 @@ class TlsStream(Stream):
         super().write(self._outgoing.read())
 
     def shutdown(self) -> None:
-        """Tell the peer that nothing more comes, once everything unsent has left."""
-        # OpenSSL takes what is still to be decrypted then for a mistake of the peer.
+        """Close the writing side once everything unsent has left."""
+        # With data left to decrypt, OpenSSL would report a protocol error of the peer.
         if not (self.closed or self._shutting or self._incoming.pending):
-            with contextlib.suppress(ssl.SSLError):  # it asks for the peer's answer, which comes when it may
+            with contextlib.suppress(ssl.SSLError):  # it wants the peer's answer, which may come later
                 self._tls.unwrap()
             super().write(self._outgoing.read())
         super().shutdown()
@@ -435,7 +444,7 @@ class TlsStream(Stream):
         self._drain()
 
     def _drain(self) -> None:
-        """Decrypt what there is, until nothing is left or the receiver pauses."""
+        """Decrypt received data until nothing is left or the receiver pauses."""
         assert self._receiver is not None  # noqa: S101 - reading begins in `start`
         more = True
         while more and self._reading:
@@ -446,21 +455,21 @@ class TlsStream(Stream):
             self.pause()
             self._receiver.on_end()
         if self._outgoing.pending and not self.closed:
-            super().write(self._outgoing.read())  # TLS 1.3 may have asked for a new key
+            super().write(self._outgoing.read())  # the answer to a key update of TLS 1.3
 
     def _decrypt(self) -> tuple[int, bool]:
-        """Fill the chunk; return its size, and whether there may be more."""
+        """Decrypt into the chunk; return its size, and whether there may be more."""
         size, chunk = 0, _CHUNK
         read, incoming = self._tls.read, self._incoming
         try:
             while size < len(chunk):
                 got: int = read(len(chunk) - size, chunk[size:])  # type: ignore[assignment]
-                if not got:  # as newer versions of OpenSSL say the end
+                if not got:  # the end, in newer versions of OpenSSL
                     self._over = True
                     return size, False
                 size += got
                 if not (incoming.pending or incoming.eof or self._tls.pending()):
-                    return size, False  # to be told so by an exception costs more
+                    return size, False  # cheaper than the exception that another `read` would raise
         except ssl.SSLWantReadError:
             return size, False
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):

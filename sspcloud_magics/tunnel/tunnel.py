@@ -1,12 +1,11 @@
-"""One upgraded connection to the API server, and the pairs that are open on it.
+"""One upgraded connection to the API server, with the stream pairs that are open on it.
 
-It drives a sans-IO tunnel over a stream, and tells the holders of the pairs and the pool (`on_lost`) what happens.
+A tunnel drives a sans-IO protocol over a stream, and reports events to the handlers of the pairs and to the pool (`on_lost`).
 
-There is no flow control within a tunnel: to stop one pair is to stop them all. A pair that is alone stops its tunnel at the
-first byte that its client does not take, and that is the back-pressure of its own connection. Pairs that share one
-may keep something first, `_KEPT` together, which is what they could have kept on tunnels of their own. Whoever
-lets more pile up stops the others too; and when its client has taken nothing for `Timings.patience_with_readers`, its pair is ended, so that
-the others go on.
+There is no flow control within a tunnel: to stop one pair is to stop all. A pair that is alone stops its tunnel at the
+first byte that its client does not read, which is the back-pressure of its own connection. Pairs that share a tunnel may
+buffer `_KEPT` bytes together, as much as on tunnels of their own. A pair that buffers more stops the others too. If its
+client then reads nothing for `Timings.reader_timeout`, the pair is ended, so that the others can continue.
 """
 
 from __future__ import annotations
@@ -30,68 +29,69 @@ from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
 from sspcloud_magics.tunnel.protocols.websocket_channels import ChannelTunnel
 from sspcloud_magics.tunnel.stream import Buffer, Stream
 
+# Seconds of silence after which a tunnel may be gone.
 _STALE = 1.0
-# Less than this, the buffers on the way to a pod take even if it reads nothing, and the ping behind it arrives.
+# Bytes. The buffers on the way to a pod take this much even if the pod reads nothing, so a ping behind it arrives.
 _MUCH = 64 * 1024
-# What pairs that share a tunnel keep for clients that do not read, all together.
+# Bytes that all pairs of a shared tunnel may buffer together for clients that do not read.
 _KEPT = 8 * 1024 * 1024
-_IN_THE_WAY = (
-    "its client took nothing for {:.0f} seconds, while other connections waited behind it on the same tunnel"
+_BLOCKED_OTHERS = (
+    "its client read nothing for {:.0f} seconds, while other connections waited behind it on the same tunnel"
 )
 
 
 class Pulse(Enum):
-    """What a ping has found out about a tunnel."""
+    """The result of a ping."""
 
     ALIVE = auto()
     DOUBTFUL = auto()
-    """It took much and says nothing: its pod may not read, or the server may be gone."""
+    """Much was sent, and nothing came back: the pod may not read, or the server may be gone."""
     GONE = auto()
 
 
 class PairHandler(Protocol):
-    """The holder of an open pair, which its tunnel tells what becomes of it.
+    """The handler of an open pair's events.
 
-    After `pair_ended`, `pair_failed` or `pair_lost` nothing more comes, and neither does anything after the holder has
-    abandoned or reset the pair.
+    No event follows after `pair_ended`, `pair_failed` or `pair_lost`, nor after the pair was abandoned or reset.
     """
 
     @property
     def untaken(self) -> int:
-        """How many bytes from the pod it keeps, because they cannot be passed on yet; see `Pair.resume`."""
+        """The number of bytes from the pod that the handler still buffers; see `Pair.resume`."""
 
     def pair_accepted(self) -> None:
-        """Take note that the server dials the pod."""
+        """Handle the server's acceptance: it dials the pod."""
 
     def pair_received(self, parts: list[memoryview]) -> None:
-        """Use up `parts`, which are valid during the call only."""
+        """Consume `parts`, which are valid only during the call."""
 
     def pair_drained(self) -> None:
-        """Take note that everything sent has left."""
+        """Continue sending: everything unsent has left."""
 
     def pair_ended(self) -> None:
-        """Take note that the pod has closed, without an error."""
+        """Handle the end of the pod's data, without an error."""
 
     def pair_failed(self, text: str) -> None:
-        """Take note that the pair was ended with an error; `text` says which."""
+        """Handle the end of the pair with the error `text`."""
 
     def pair_lost(self, text: str) -> None:
-        """Take note that the tunnel broke with the pair on it."""
+        """Handle the loss of the tunnel with the pair on it."""
 
 
 class Pair:
-    """One connection to the pod through a tunnel: promised by the pool, opened once; made by `Tunnel.promise`."""
+    """A stream pair: one connection to the pod through a tunnel. Created by `Tunnel.acquire`, and opened once."""
 
     __slots__ = ("handler", "number", "over", "tunnel")
 
     def __init__(self, tunnel: Tunnel) -> None:
         self.tunnel = tunnel
+        # The number and the handler are set by `open`; `Tunnel.release` sets `over`.
         self.number = 0
-        self.handler: PairHandler  # from `open` on
+        self.handler: PairHandler
         self.over = False
 
     def open(self, port: int, handler: PairHandler, first: memoryview | None = None) -> None:
-        """Connect to `port` of the pod, for `handler`; `first` is sent along."""
+        """Connect to `port` of the pod; the request includes the data `first`."""
         self.handler = handler
         self.tunnel.open_pair(self, port, first)
 
@@ -100,19 +100,19 @@ class Pair:
         self.tunnel.send(self, data)
 
     def resume(self) -> None:
-        """Take note that the handler keeps nothing any more."""
-        self.tunnel.let_flow(self)
+        """Resume the pod's data: the handler buffers nothing any more."""
+        self.tunnel.resume_for(self)
 
     def finish(self) -> None:
-        """Tell the server that the client sends nothing more."""
+        """Close the client's direction."""
         self.tunnel.finish_pair(self)
 
     def abandon(self) -> None:
-        """Let go of the pair after everything sent has reached the pod; drop what the pod still says."""
+        """End the pair: sent data still reaches the pod, and the pod's further data is dropped."""
         self.tunnel.abandon_pair(self)
 
     def reset(self) -> None:
-        """Let go of the pair at once."""
+        """End the pair at once."""
         self.tunnel.reset_pair(self)
 
 
@@ -124,30 +124,37 @@ class Tunnel:
     stream
         The connection after the upgrade.
     protocol
-        The protocol that was agreed on.
+        The negotiated protocol.
     """
 
     def __init__(self, stream: Stream, protocol: SpdyTunnel | ChannelTunnel) -> None:
         self._stream = stream
         self._protocol = protocol
-        self._pairs: dict[int, Pair] = {}  # those that are open, by their numbers
-        # Those that keep too much: since when their clients have taken nothing of how much.
-        self._stopping: dict[Pair, tuple[float, int]] = {}
+        # The open pairs, by number.
+        self._pairs: dict[int, Pair] = {}
+        # The pairs that buffer too much: since when their clients have read nothing, and how many bytes they buffer.
+        self._blocking: dict[Pair, tuple[float, int]] = {}
         self._pinged_at: float | None = None
-        self._sent = self._taken = 0  # bytes of data in all, and those before a ping that was answered
-        self._pings: deque[int] = deque()  # what had been sent before each that is not answered yet
+        # Bytes of data sent in all, and sent before the last answered ping.
+        self._sent = self._taken = 0
+        # For each unanswered ping, the bytes sent before it.
+        self._pings: deque[int] = deque()
+        # Resolved by the first answer to a ping; see `prove`.
         self._proof: asyncio.Future[None] | None = None
+        # Data that arrived with the answer to the upgrade.
         self._first = b""
-        self._requests: list[bytes] = []  # what leaves together, at the end of this turn of the loop
+        # Requests that are sent together, at the end of this iteration of the event loop.
+        self._requests: list[bytes] = []
         self._loop = asyncio.get_running_loop()
         self.opened_at = self.used_at = self._heard_at = self._loop.time()
         self.closed = False
-        """Whether the tunnel can be used no longer."""
+        """Whether the tunnel has closed or broken."""
         self.pairs = 0
-        """How many pairs are promised or open."""
+        """The number of acquired pairs, open or not."""
         self.carried = 0
-        """How many bytes have passed, in both directions, since it had no pair."""
+        """The number of bytes, in both directions, since the tunnel last had no pair."""
         self.on_lost: Callable[[Tunnel, str], None] | None = None
+        """Called once with the reason when the tunnel breaks; set by the pool."""
 
     @classmethod
     async def open(
@@ -158,7 +165,7 @@ class Tunnel:
         port: int,
         answer_within: float = ANSWER_TIMEOUT,
     ) -> Tunnel:
-        """Upgrade a fresh connection at `path`; raises as `Client.upgrade` does."""
+        """Upgrade a new connection at `path`; raises as `Client.upgrade` does."""
         query = {"ports": str(port)} if protocol is ChannelTunnel else {}
         upgraded = await client.upgrade(path, query, protocol.handshake(), answer_within)
         tunnel = cls(upgraded.stream, protocol())
@@ -169,19 +176,19 @@ class Tunnel:
         return tunnel
 
     def _begin(self) -> None:
-        """Begin to read. With protocol B the pod may speak at once, so somebody must listen before."""
+        """Begin to read. With `channels` the pod may send data at once, so a handler must exist."""
         first, self._first = self._first, b""
         if first:
             self.on_data(memoryview(first))
         self._stream.resume()
 
     async def prove(self, within: float) -> None:
-        """Return when the server has answered a ping; else the tunnel is closed.
+        """Wait until the server has answered a ping; close the tunnel if it does not.
 
         Raises
         ------
         ProtocolError
-            If it does not answer within that many seconds.
+            If it does not answer within this many seconds.
         """
         self._proof = self._loop.create_future()
         self.ask()
@@ -191,10 +198,10 @@ class Tunnel:
         except TimeoutError:
             self.break_off("the server does not answer")
             raise ProtocolError(
-                f"the server says that it speaks {self._protocol.name}, and does not"
+                f"the server accepted {self._protocol.name}, but does not answer in it"
             ) from None
         except BaseException:
-            self.break_off("it is not wanted any more")
+            self.break_off("it is no longer needed")
             raise
         finally:
             self._proof = None
@@ -206,53 +213,53 @@ class Tunnel:
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing is taken from the server, because a pair keeps too much."""
-        return bool(self._stopping)
+        """Whether reading from the server is paused, because a pair buffers too much."""
+        return bool(self._blocking)
 
     @property
     def stale(self) -> bool:
-        """Whether the server has not been heard for so long that the connection may be gone."""
+        """Whether the server has been silent for so long that the connection may be gone."""
         return self._loop.time() - self._heard_at > _STALE
 
     @property
     def half_close(self) -> bool:
-        """Whether the end of the client's data can be passed on alone."""
+        """Whether the client's direction can be closed alone."""
         return self._protocol.half_close
 
     @property
     def unsent(self) -> int:
-        """How many bytes wait for the server to take them."""
+        """The number of bytes that wait to be sent to the server."""
         return self._stream.unsent
 
-    def promise(self) -> Pair:
-        """Return a pair that may be opened; it counts from now on, until `let_go`."""
+    def acquire(self) -> Pair:
+        """Return a new pair, which counts until `release`."""
         if not self.pairs:
             self.carried = 0
         self.pairs += 1
         return Pair(self)
 
-    def let_go(self, pair: Pair) -> None:
-        """Forget a pair; nothing happens where that is done already."""
+    def release(self, pair: Pair) -> None:
+        """Release a pair; idempotent."""
         if pair.over:
             return
         pair.over = True
         self.pairs -= 1
         self._pairs.pop(pair.number, None)
         self.used_at = self._loop.time()
-        self.let_flow(pair)
+        self.resume_for(pair)
 
     def open_pair(self, pair: Pair, port: int, first: memoryview | None) -> None:
-        """Connect `pair` to `port` of the pod; `first` is sent along."""
+        """Connect `pair` to `port` of the pod; the request includes the data `first`."""
         self.used_at = self._loop.time()
         if self.closed:
-            # It broke on its way to the one who opens the pair, and nobody was there to be told.
+            # The tunnel broke between `acquire` and `open`, when the pair had no handler.
             self._loop.call_soon(self._lose_pair, pair, "the tunnel broke before it was used")
             return
         pair.number, request = self._protocol.open(port, first or b"")
         self._pairs[pair.number] = pair
         self._sent += len(first or b"")
         if self.pairs > 1:
-            # Others are about to follow, and one message spares both ends some work.
+            # More requests are about to follow, and a single message saves work on both ends.
             if not self._requests:
                 self._loop.call_soon(self._write)
             self._requests.append(request)
@@ -268,49 +275,49 @@ class Tunnel:
         self._write(*self._protocol.send(pair.number, data))
 
     def finish_pair(self, pair: Pair) -> None:
-        """Tell the server that the client sends nothing more."""
+        """Close the client's direction of a pair."""
         self._write(self._protocol.finish(pair.number))
 
     def abandon_pair(self, pair: Pair) -> None:
-        """Let go of a pair after everything sent has reached the pod; drop what the pod still says."""
-        self.let_go(pair)
+        """End a pair: sent data still reaches the pod, and the pod's further data is dropped."""
+        self.release(pair)
         self._write(self._protocol.abandon(pair.number))
 
     def reset_pair(self, pair: Pair) -> None:
-        """Let go of a pair at once."""
-        self.let_go(pair)
+        """End a pair at once."""
+        self.release(pair)
         self._write(self._protocol.reset(pair.number))
 
-    def _stop_for(self, pair: Pair, untaken: int) -> None:
-        self._stopping.setdefault(pair, (self._loop.time(), untaken))
+    def _pause_for(self, pair: Pair, untaken: int) -> None:
+        self._blocking.setdefault(pair, (self._loop.time(), untaken))
         self._stream.pause()
 
-    def let_flow(self, pair: Pair) -> None:
-        """Let the pods go on, unless another pair still keeps too much."""
-        if self._stopping.pop(pair, None) is not None and not self._stopping:
+    def resume_for(self, pair: Pair) -> None:
+        """Resume reading, unless another pair still buffers too much."""
+        if self._blocking.pop(pair, None) is not None and not self._blocking:
             self._stream.resume()
 
-    def _end_who_stops_others(self, patience: float) -> None:
-        """End the pairs whose clients have taken nothing for long, if others wait behind them."""
+    def _end_blocking_pairs(self, reader_timeout: float) -> None:
+        """End the pairs whose clients have read nothing for `reader_timeout` seconds, if others wait behind them."""
         now = self._loop.time()
-        for pair, (since, before) in list(self._stopping.items()):
+        for pair, (since, before) in list(self._blocking.items()):
             untaken = pair.handler.untaken
             if untaken < before:
-                self._stopping[pair] = now, untaken
-            elif self.pairs > 1 and now - since >= patience:
+                self._blocking[pair] = now, untaken
+            elif self.pairs > 1 and now - since >= reader_timeout:
                 self.reset_pair(pair)
-                pair.handler.pair_failed(_IN_THE_WAY.format(patience))
+                pair.handler.pair_failed(_BLOCKED_OTHERS.format(reader_timeout))
 
-    def ping(self, patience: float) -> Pulse:
-        """Ask for a sign of life; return what is to be thought of the one that was asked for the last time.
+    def ping(self, reader_timeout: float) -> Pulse:
+        """Send a ping, unless the last one is still unanswered; return what that says about the tunnel.
 
-        A pair whose client has taken nothing for `patience` seconds, while others wait behind it, is ended.
-        A tunnel that is stopped is not asked: its answer would wait behind the data. In the other direction
-        it is the same: while a pod does not read what it is sent, nobody reads the ping behind it.
+        A pair whose client has read nothing for `reader_timeout` seconds, while others wait behind it, is ended.
+        A paused tunnel gets no ping, because the answer would wait behind the data. It is the same in the other
+        direction: while a pod does not read its data, the ping behind that data is not read either.
         """
-        if self._stopping:
+        if self._blocking:
             self._pinged_at = None
-            self._end_who_stops_others(patience)
+            self._end_blocking_pairs(reader_timeout)
             return Pulse.ALIVE
         if self._is_asked:
             if self._sent - self._taken < _MUCH or self._stream.delivers is False:
@@ -324,32 +331,32 @@ class Tunnel:
         return self._pinged_at is not None and self._heard_at < self._pinged_at
 
     def ask(self) -> None:
-        """Ask for a sign of life, on which the next `ping` judges."""
+        """Send a ping now, whose answer the next `ping` checks."""
         if not self.closed and not self._is_asked:
             self._pinged_at = self._loop.time()
             self._pings.append(self._sent)
             self._write(self._protocol.ping())
 
     def close(self) -> None:
-        """Say goodbye, and close when everything sent has left and the server has closed too."""
+        """Close in the protocol, then the connection, once everything is sent and the server has closed too."""
         if not self.closed:
             self._write(self._protocol.close())
             self.closed = True
             self._stream.linger()
 
     def break_off(self, text: str) -> None:
-        """Close a tunnel that does not work any more, and tell its users."""
+        """Reset a tunnel that no longer works, and report its loss."""
         self._stream.reset()
         self._report_loss(text)
 
     def on_data(self, data: memoryview) -> None:
-        """Take bytes from the server."""
+        """Process bytes from the server."""
         self._heard_at = self._loop.time()
         self.carried += len(data)
         try:
             events = self._protocol.receive(data)
         except ProtocolError as error:
-            self.break_off(f"the server broke the tunnel's protocol: {error}")
+            self.break_off(f"the server violated the tunnel's protocol: {error}")
             return
         if self._protocol.outgoing:
             answers = bytes(self._protocol.outgoing)
@@ -368,7 +375,7 @@ class Tunnel:
         pair.handler.pair_received(parts)
         untaken = pair.handler.untaken
         if untaken > (_KEPT // self.pairs if self.pairs > 1 else 0) and not pair.over:
-            self._stop_for(pair, untaken)
+            self._pause_for(pair, untaken)
 
     def _apply(self, event: object) -> None:
         if isinstance(event, Accepted | Ended | Failed):
@@ -378,7 +385,7 @@ class Tunnel:
             if isinstance(event, Accepted):
                 pair.handler.pair_accepted()
                 return
-            self.let_go(pair)
+            self.release(pair)
             if isinstance(event, Ended):
                 pair.handler.pair_ended()
             else:
@@ -392,15 +399,15 @@ class Tunnel:
             self.break_off(getattr(event, "text", ""))
 
     def on_end(self) -> None:
-        """Take note that the server closed the connection."""
+        """Report that the server closed the connection."""
         self.break_off("the server closed the tunnel")
 
     def on_loss(self, error: OSError) -> None:
-        """Take note that the connection broke."""
+        """Report that the connection broke."""
         self._report_loss(f"the tunnel broke: {error.strerror or error}")
 
     def on_drain(self) -> None:
-        """Take note that everything unsent has left."""
+        """Let the pairs send again."""
         for pair in list(self._pairs.values()):
             if not pair.over:
                 pair.handler.pair_drained()
@@ -414,7 +421,7 @@ class Tunnel:
 
     def _lose_pair(self, pair: Pair, text: str) -> None:
         if not pair.over:
-            self.let_go(pair)
+            self.release(pair)
             pair.handler.pair_lost(text)
 
     def _report_loss(self, text: str) -> None:

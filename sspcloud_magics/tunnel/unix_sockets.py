@@ -1,11 +1,11 @@
-"""Unix sockets in a directory that nobody else may enter, and that one forward holds at a time.
+"""Unix sockets in a private directory, which one forward holds at a time.
 
-The directory is locked (flock) for as long as the forward lives, and the system lets go of the lock however
-the process ends: what a killed helper has left behind is found unlocked, and used again. Whoever finds a
-directory locked takes the next of its candidates.
+The directory is locked (flock) as long as the forward lives, and the system releases the lock however the process
+ends. So the directory of a killed helper is found unlocked and reused. A forward that finds a directory locked tries
+the next candidate.
 
-A Unix socket cannot be reset: a client on it sees a cut transfer as an end, and has to know from its protocol,
-as PostgreSQL's clients do, that something is missing.
+A Unix socket cannot be reset: its client sees a cut transfer as a normal end of data. Only its protocol can tell that
+something is missing, as PostgreSQL's does.
 """
 
 from __future__ import annotations
@@ -27,23 +27,25 @@ _BACKLOG = 1024
 
 
 class SocketFolder:
-    """A directory (0700) of this process's sockets; made by `claim`."""
+    """A private directory (0700) for this process's sockets; created by `claim`."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
+        # Holds the lock; -1 once closed.
         self._descriptor = descriptor
+        # The sockets to remove in `close`.
         self._names: list[str] = []
 
     @classmethod
     def claim(cls, candidates: Sequence[str]) -> SocketFolder:
-        """Take the first directory of `candidates` that no other forward holds; makes it where it is not.
+        """Lock the first directory of `candidates` that no other forward holds; create it if it is missing.
 
         Raises
         ------
         PortTaken
-            If others hold them all.
+            If other forwards hold all of them.
         SspcloudError
-            If one cannot be made, or is not this user's alone.
+            If a directory cannot be created, or is not private to this user.
         """
         for candidate in candidates:
             path = Path(candidate)
@@ -53,20 +55,20 @@ class SocketFolder:
                 descriptor = _lock(path)
             except OSError as error:
                 raise SspcloudError(
-                    f"The directory {path} for Unix sockets cannot be used.",
+                    f"The directory {path} cannot hold Unix sockets.",
                     why=f"{error.strerror}.",
-                    hint="set XDG_RUNTIME_DIR or TMPDIR to a directory of yours, and restart the kernel",
+                    hint="set XDG_RUNTIME_DIR or TMPDIR to a directory of your own, and restart the kernel",
                 ) from None
             if descriptor is not None:
                 return cls(path, descriptor)
         raise PortTaken(
             f"No directory for the socket is free: {', '.join(candidates)}.",
-            why="Other forwards hold them.",
-            hint="stop one of those, or forward to a port instead (without --unix)",
+            why="Other forwards use all of them.",
+            hint="stop one of these forwards, or listen on a port: leave out --unix",
         )
 
     def listen(self, name: str) -> socket.socket:
-        """Return a socket that listens as `name`; one that a dead process has left there is replaced."""
+        """Return a socket that listens as `name`; replace one that a dead process left there."""
         path = self.path / name
         path.unlink(missing_ok=True)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -81,7 +83,7 @@ class SocketFolder:
         return sock
 
     def close(self) -> None:
-        """Remove the sockets and, where nothing else is in it, the directory."""
+        """Remove the sockets and, if nothing else is in it, the directory."""
         if self._descriptor < 0:
             return
         for name in self._names:
@@ -94,7 +96,7 @@ class SocketFolder:
 
 
 def _make_private(path: Path) -> None:
-    """Make a directory for this user alone; refuse one that is not."""
+    """Create a directory that only this user may enter; reject an existing one that others may enter."""
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700, parents=True)
     found = path.lstat()
@@ -103,18 +105,18 @@ def _make_private(path: Path) -> None:
     if sys.platform != "win32" and found.st_uid != os.geteuid():
         raise PermissionError(0, "It belongs to another user")
     if stat.S_IMODE(found.st_mode) & 0o077:
-        raise PermissionError(0, "Others may enter it (chmod 700 would mend that)")
+        raise PermissionError(0, "Others may enter it (chmod 700 would prevent that)")
 
 
 def _lock(path: Path) -> int | None:
-    """Return a descriptor that holds the directory; None where another process does."""
+    """Return a descriptor that holds the lock of a directory; None if another process holds it."""
     if sys.platform == "win32":
-        raise OSError(0, "Windows has no such sockets here")
+        raise OSError(0, "Python has no Unix sockets on Windows")
     while True:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever held it until now may have removed it between the two calls.
+            # The previous holder may have removed the directory between the two calls.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(path.lstat(), os.fstat(descriptor)):
                     return descriptor

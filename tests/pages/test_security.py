@@ -61,8 +61,8 @@ def test_limits_are_those_of_the_page() -> None:
         f"A response takes at most {transport.ANSWER_SECONDS:.0f} seconds",
         f"An event of a watch has at most {transport.LONGEST_EVENT >> 20} MiB",
         f"a watch ends after {client.Timings.watch + client.Timings.silence:.0f} seconds",
-        f"accepts at most {http._LONGEST_ANSWER >> 20} MiB and {http._MOST_VALUES:,} values in {http.ANSWER_TIMEOUT:.0f} seconds",
-        f"Its watches end after {Timings.watch:.0f} seconds",
+        f"accepts at most {http._MAX_ANSWER >> 20} MiB and {http._MAX_VALUES:,} values in {http.ANSWER_TIMEOUT:.0f} seconds",
+        f"Its watches end after {Timings.watch_timeout:.0f} seconds",
         f"A login command may print at most {exec_plugin.LONGEST_OUTPUT >> 20} MiB",
         f"At most {query._MOST_NOTICES} of its notices are kept, and at most {printable.LONGEST:,} characters of each text",
     ):

@@ -70,7 +70,7 @@ def helper(api: ApiServer) -> Iterator[HelperProcess]:
 @pytest.fixture
 def patient_helper(api: ApiServer) -> Iterator[HelperProcess]:
     """On a busy machine a refusal may come later than a helper waits for one: this one waits for long."""
-    with HelperProcess(api.access(), Timings(grace=20.0)) as process:
+    with HelperProcess(api.access(), Timings(dial_grace=20.0)) as process:
         yield process
 
 

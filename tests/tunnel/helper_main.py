@@ -15,7 +15,7 @@ from sspcloud_magics.tunnel import connection
 from sspcloud_magics.tunnel.__main__ import main
 from sspcloud_magics.tunnel.engine import Engine
 from sspcloud_magics.tunnel.negotiation import PROTOCOLS
-from sspcloud_magics.tunnel.peer_probe import PeerWatch
+from sspcloud_magics.tunnel.peer_probe import PeerProbe
 from sspcloud_magics.tunnel.stream import Stream
 from sspcloud_magics.tunnel.suspend_detector import clock
 from sspcloud_magics.tunnel.timings import Timings
@@ -46,10 +46,10 @@ class Circumstances:
     def from_json(cls, text: str) -> Circumstances:
         told = json.loads(text)
         timings = told.pop("timings")
-        return cls(Timings(**timings | {"first_looks": tuple(timings["first_looks"])}), **told)
+        return cls(Timings(**timings | {"first_close_checks": tuple(timings["first_close_checks"])}), **told)
 
 
-class BlindPeers(PeerWatch):
+class BlindPeers(PeerProbe):
     """Knows nothing of any peer."""
 
     def has_closed(self, _sock: socket.socket) -> None:

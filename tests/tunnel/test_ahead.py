@@ -40,7 +40,7 @@ class Stage:
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
         self.credentials = AccessStore(Access(server="https://127.0.0.1:1"), lambda: None)
-        self.credentials.spoken = self.credentials.protocol
+        self.credentials.confirmed = self.credentials.protocol
         self.troubles: list[Exception] = []
         pod = Candidate("web-0", "uid", (5432,), usable=True)
         self.pool = Pool(self.credentials, "lab", pod, self.troubles.append)
@@ -60,12 +60,12 @@ class Stage:
         self.held += await asyncio.gather(*(self.pool.acquire(5432) for _ in range(number)))
         loop = asyncio.get_running_loop()
         assert isinstance(loop, Clockwork)
-        loop.ahead += Timings.refill
+        loop.ahead += Timings.refill_delay
         await settle()
 
     async def give_all_back(self) -> None:
         while self.held:
-            self.pool.give_back(self.held.pop())
+            self.pool.release(self.held.pop())
         await settle()
 
     async def pass_time(self, seconds: float) -> None:
@@ -118,7 +118,7 @@ def test_next_tunnel_opens_after_a_connection_began(run):
         stage.held.append(await stage.pool.acquire(5432))
         await settle()
         assert stage.waiting == 0
-        asyncio.get_running_loop().ahead += Timings.refill  # type: ignore[attr-defined]
+        asyncio.get_running_loop().ahead += Timings.refill_delay  # type: ignore[attr-defined]
         await settle()
         assert stage.waiting == 1
 
@@ -135,7 +135,7 @@ def test_connection_that_finds_none_adds_a_tunnel(run):
 
 def test_no_more_than_sixteen_wait_however_many_come(run):
     async def story(stage: Stage) -> None:
-        most = engine._MOST_AHEAD
+        most = engine._MAX_IDLE
         for _ in range(5):
             await stage.take(stage.waiting + 10)
             assert stage.waiting <= most
@@ -165,7 +165,7 @@ def test_quiet_lowers_the_number_again_to_one(run):
 def test_a_tunnel_that_has_grown_old_is_replaced(run):
     async def story(stage: Stage) -> None:
         (first,) = stage.open
-        await stage.pass_time(engine._OLDEST - 60 - 2 * Timings.ping_interval)
+        await stage.pass_time(engine._MAX_AGE - 60 - 2 * Timings.ping_interval)
         assert stage.open == [first]
         await stage.pass_time(4 * Timings.ping_interval)
         (second,) = stage.open
@@ -180,7 +180,7 @@ def test_silence_is_noticed_within_thirty_seconds(run):
         await stage.pass_time(60)
         stage.answers = False
         await stage.pass_time(30)
-        assert str(stage.troubles[0]) == "the server does not answer any more"
+        assert str(stage.troubles[0]) == "the server no longer answers"
 
     run(story)
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from sspcloud_magics.tunnel.credentials import AccessStore
 from sspcloud_magics.tunnel.forward import ForwardWorker
 from sspcloud_magics.tunnel.ipc import ForwardSpec, ForwardState, PortSpec, State
-from sspcloud_magics.tunnel.peer_probe import PeerWatch
+from sspcloud_magics.tunnel.peer_probe import PeerProbe
 from tests.faults import FaultProxy, Faults
 from tests.tunnel.apiserver import ApiServer
 from tests.tunnel.conftest import echo
@@ -44,7 +44,7 @@ async def test_pauses_double_to_ten_seconds_until_a_success(api: ApiServer, prog
             while await states.get() is not wanted:
                 pass
 
-    with FaultProxy("127.0.0.1", api.port) as network, closing(PeerWatch()) as peers:
+    with FaultProxy("127.0.0.1", api.port) as network, closing(PeerProbe()) as peers:
         credentials = AccessStore(api.access(port=network.port), lambda: None)
         spec = ForwardSpec("lab", "pod", "web-0", (PortSpec(8000, (0,)),))
         forward = Hasty(1, spec, credentials, peers, report=report, on_traffic=lambda: None)

@@ -148,15 +148,15 @@ async def test_refused_look_tells_the_latest_endpoints(server, found):
     assert [one.name for one in found.follower.candidates] == ["new"]
 
 
-async def tell_ready(server: Server, _follower: PodWatcher) -> None:
+async def tell_ready(server: Server, _watcher: PodWatcher) -> None:
     await server.change_endpoints("new", ready=True)
 
 
-async def tell_other_pod(server: Server, _follower: PodWatcher) -> None:
+async def tell_other_pod(server: Server, _watcher: PodWatcher) -> None:
     await server.change_endpoints("new", ready=False)
 
 
-async def end_watch(server: Server, _follower: PodWatcher) -> None:
+async def end_watch(server: Server, _watcher: PodWatcher) -> None:
     server.tell("pods", {"type": "ERROR", "object": {"code": 410}})
 
 

@@ -405,25 +405,25 @@ def test_a_missing_right_is_named(api, helper, echo_pod):
 
 
 def test_tunnel_just_left_serves_the_next_client(api, echo_pod):
-    with HelperProcess(api.access(), Timings(first_looks=(3600.0,))) as helper:
+    with HelperProcess(api.access(), Timings(first_close_checks=(3600.0,))) as helper:
         port = helper.forward("pod", echo_pod, 8000).local_ports[0]
         with api.upgrades_held():  # there will be no other tunnel
             for _ in range(3):
                 assert ask(port) == b"ping"
 
 
-@pytest.mark.parametrize(("missing", "spoken"), [("create", "spdy over websocket"), ("get", "spdy")])
-def test_one_of_the_rights_is_enough(api, helper, echo_pod, missing, spoken):
+@pytest.mark.parametrize(("missing", "protocol"), [("create", "spdy_websocket"), ("get", "spdy")])
+def test_one_of_the_rights_is_enough(api, helper, echo_pod, missing, protocol):
     api.forbidden = {(missing, "pods/portforward")}
     state = helper.forward("pod", echo_pod, 8000)
-    assert state.protocol == spoken
+    assert state.protocol == protocol
     assert ask(state.local_ports[0]) == b"ping"
     api.forbidden.clear()
     assert helper.forward("pod", echo_pod, 8000).protocol == "spdy", "a right is no word on the protocol"
 
 
 def test_unspoken_protocol_is_asked_for_once(api, helper, echo_pod, any_protocol):
-    wanted = {"spdy": 0, "spdy over websocket": 1, "channels": 2}[any_protocol]
+    wanted = {"spdy": 0, "spdy_websocket": 1, "channels": 2}[any_protocol]
     for _ in range(2):
         state = helper.forward("pod", echo_pod, 8000)
         assert ask(state.local_ports[0]) == b"ping"
@@ -432,12 +432,12 @@ def test_unspoken_protocol_is_asked_for_once(api, helper, echo_pod, any_protocol
 
 
 def test_silent_proxy_is_not_waited_for_long(api, echo_pod):
-    with HelperProcess(api.access(), Timings(first_answer=0.2)) as helper, api.upgrades_held():
+    with HelperProcess(api.access(), Timings(first_answer_timeout=0.2)) as helper, api.upgrades_held():
         number = helper.start("pod", echo_pod, 8000)
         api.wait_for_request("get pods/portforward")
         api.protocols.remove("portforward.k8s.io")
         api.let_upgrades_go()
-        assert helper.wait_for_state(number, State.ACTIVE).protocol == "spdy over websocket"
+        assert helper.wait_for_state(number, State.ACTIVE).protocol == "spdy_websocket"
         for _ in range(3):
             assert ask(helper.forward("pod", echo_pod, 8000).local_ports[0]) == b"ping"
     assert api.requests.count("create pods/portforward") == 1
@@ -447,11 +447,11 @@ def test_silent_proxy_is_not_waited_for_long(api, echo_pod):
     "then", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", None], ids=["ends", "babbles", "says nothing"]
 )
 def test_proxy_that_passes_the_upgrade_only_falls_back(api, echo_pod, then):
-    with HelperProcess(api.access(), Timings(first_answer=0.5)) as helper:
+    with HelperProcess(api.access(), Timings(first_answer_timeout=0.5)) as helper:
         api.instead_of_spdy = then
         for _ in range(2):
             state = helper.forward("pod", echo_pod, 8000)
-            assert state.protocol == "spdy over websocket"
+            assert state.protocol == "spdy_websocket"
             assert ask(state.local_ports[0]) == b"ping"
     assert api.requests.count("create pods/portforward") == 1
 
@@ -799,7 +799,7 @@ def test_clients_waiting_in_vain_are_reset_in_the_end(api, helper, programs):
         counters = helper.wait_for_counters(
             lambda counters, count=3 * round_: counters.failed_connections == count
         )
-        assert counters.last_error == "no tunnel could be opened in time"
+        assert counters.last_error == "no tunnel to the pod could be opened in time"
     api.put_pod("web-0", {8000: programs(echo)}, uid="the-next")
     helper.wait_for_state(state.forward_id, State.ACTIVE)
     assert ask(port) == b"ping"

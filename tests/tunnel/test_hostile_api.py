@@ -24,14 +24,14 @@ MEBIBYTE = 1 << 20
 @pytest.mark.parametrize(
     ("behave", "says"),
     [
-        (hostile.gzip_bomb(100), "no object of Kubernetes"),
+        (hostile.gzip_bomb(100), "not a Kubernetes object"),
         (hostile.endless, "more than 32 MiB"),
         (hostile.brackets(), "more than 100 levels"),
         (hostile.brackets(101), "more than 100 levels"),
         (hostile.many_values(20), "more than 1,200,000 values"),
-        (hostile.answer(b"nonsense"), "no object of Kubernetes"),
-        (hostile.json_answer([]), "no object of Kubernetes"),
-        (hostile.json_answer({"items": [None]}), "no object of Kubernetes"),
+        (hostile.answer(b"nonsense"), "not a Kubernetes object"),
+        (hostile.json_answer([]), "not a Kubernetes object"),
+        (hostile.json_answer({"items": [None]}), "not a Kubernetes object"),
         (hostile.json_answer({"metadata": []}), "KeyError"),
         (hostile.answer(b'{"message": ' + b"[" * 200_000, status=b"500 No"), "500"),
         (hostile.answer(b"[]", status=b"500 No"), "500"),
@@ -53,7 +53,7 @@ def test_a_malformed_answer_fails_the_forward(behave, says):
 def test_helpers_watch_has_a_total_time(api, programs):
     """However little or much the server tells in it."""
     api.put_pod("web-0", {8000: programs(echo)})
-    with HelperProcess(api.access(), Timings(watch=0.5)) as helper:
+    with HelperProcess(api.access(), Timings(watch_timeout=0.5)) as helper:
         state = helper.forward("pod", "web-0", 8000)
         api.wait_for_request("watch pods", 2)
         assert ask(state.local_ports[0]) == b"ping"

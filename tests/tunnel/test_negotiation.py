@@ -51,12 +51,12 @@ STRANGE = ProtocolError("the server switched to another protocol")
 )
 def test_after_spdy(refusal, of_a_stranger, of_a_speaker):
     leads_on = [
-        get_next_protocol(SpdyTunnel, refusal, spoken=yes) is SpdyOverWebSocket for yes in (False, True)
+        get_next_protocol(SpdyTunnel, refusal, confirmed=yes) is SpdyOverWebSocket for yes in (False, True)
     ]
     assert leads_on == [of_a_stranger, of_a_speaker]
 
 
-@pytest.mark.parametrize("spoken", [False, True])
+@pytest.mark.parametrize("confirmed", [False, True])
 @pytest.mark.parametrize(
     ("refusal", "leads_on"),
     [
@@ -74,14 +74,14 @@ def test_after_spdy(refusal, of_a_stranger, of_a_speaker):
         (SILENT, False),
     ],
 )
-def test_after_spdy_over_websocket(refusal, leads_on, spoken):
-    found = get_next_protocol(SpdyOverWebSocket, refusal, spoken=spoken)
+def test_after_spdy_over_websocket(refusal, leads_on, confirmed):
+    found = get_next_protocol(SpdyOverWebSocket, refusal, confirmed=confirmed)
     assert found is (ChannelTunnel if leads_on else None)
 
 
 @pytest.mark.parametrize("refusal", [NO_SUCH_PROTOCOL, A_RIGHT, STRANGE, SILENT])
 def test_nothing_follows_the_channels(refusal):
-    assert get_next_protocol(ChannelTunnel, refusal, spoken=False) is None
+    assert get_next_protocol(ChannelTunnel, refusal, confirmed=False) is None
 
 
 class Server:
@@ -243,7 +243,7 @@ async def test_no_channel_is_opened_ahead(server):
     pool = server.pool()
     assert await server.speaks_to(pool) is SpdyOverWebSocket
     server.says[SpdyOverWebSocket] = NO_SUCH_PROTOCOL
-    pool.warm()
+    pool.fill()
     await settle()
     assert ChannelTunnel not in server.asked
     assert await server.speaks_to(pool) is ChannelTunnel

@@ -27,16 +27,16 @@ pytestmark = pytest.mark.slow
 
 FAST_PINGS = Timings(ping_interval=0.5)
 # A handshake that a black hole has swallowed is given up soon, too, and so is what is doubted.
-FAST_DOUBTS = Timings(ping_interval=0.5, handshake=4.0, longest_doubt=2.0)
+FAST_DOUBTS = Timings(ping_interval=0.5, tls_timeout=4.0, probe_timeout=2.0)
 # Slow enough for a busy machine to answer in time.
 PINGS = Timings(ping_interval=1.0)
-SHORT_QUIET = Timings(quiet=0.5, look_interval=0.1)
+SHORT_QUIET = Timings(reply_timeout=0.5, close_check_interval=0.1)
 # So that nothing is told because of silence.
-NO_QUIET = Timings(quiet=3600.0, thinking=3600.0)
-SHORT_QUIET_LONG_THINKING = replace(SHORT_QUIET, thinking=3600.0)
+NO_QUIET = Timings(reply_timeout=3600.0, first_reply_timeout=3600.0)
+SHORT_QUIET_LONG_THINKING = replace(SHORT_QUIET, first_reply_timeout=3600.0)
 # Pings come too late to explain anything.
-DOUBT = Timings(ping_interval=3600.0, longest_doubt=2.0)
-SHORT_THINKING = Timings(quiet=3600.0, thinking=0.5, look_interval=0.1)
+DOUBT = Timings(ping_interval=3600.0, probe_timeout=2.0)
+SHORT_THINKING = Timings(reply_timeout=3600.0, first_reply_timeout=0.5, close_check_interval=0.1)
 
 
 def connect_small(port: int) -> socket.socket:
@@ -560,7 +560,7 @@ class TestTheClientsEnd:
         ids=["closes", "speaks and closes", "speaks and closes later"],
     )
     def test_reset_after_the_client_has_left_is_no_failure(self, api, resets, first, last, stays):
-        late = Timings(first_looks=(3600.0,), time_to_leave=2.0)
+        late = Timings(first_close_checks=(3600.0,), close_grace=2.0)
         with HelperProcess(api.access(), late, first=first) as helper:
             port = helper.forward("pod", "web-0", 8000).local_ports[0]
             with connect(port) as client:

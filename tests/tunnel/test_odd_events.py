@@ -53,7 +53,7 @@ def test_odd_object_at_the_start_told_in_words(api, helper):
     api.put("Pod", "web-0", spec=7, status=7)
     error = helper.failure("pod", "web-0", 8000)
     assert type(error) is ServerError
-    assert "lacks what it has to have" in error.what
+    assert "malformed object" in error.what
 
 
 def test_answer_that_is_no_object_told_in_words(api, helper):
@@ -61,4 +61,4 @@ def test_answer_that_is_no_object_told_in_words(api, helper):
     api._objects["pods", "web-0"] = ["no", "object"]
     error = helper.failure("pod", "web-0", 8000)
     assert type(error) is ServerUnreachable
-    assert "does not answer as an API server does" in error.why
+    assert "does not answer like an API server" in error.why

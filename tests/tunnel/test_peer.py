@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from sspcloud_magics.tunnel.peer_probe import PeerWatch
+from sspcloud_magics.tunnel.peer_probe import PeerProbe
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 
@@ -26,7 +26,7 @@ def ends(request):
 
 @pytest.fixture
 def watch():
-    with closing(PeerWatch()) as found:
+    with closing(PeerProbe()) as found:
         yield found
 
 

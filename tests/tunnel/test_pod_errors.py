@@ -7,10 +7,10 @@ import pytest
 from sspcloud_magics.sandbox.node.connection import DialError
 from sspcloud_magics.sandbox.node.relay import Sandbox, kubelet_words, make_refusal
 from sspcloud_magics.tunnel.pod_errors import (
-    in_brief,
-    in_words,
-    says_that_the_pod_is_gone,
-    says_that_the_pod_reset,
+    is_pod_gone,
+    is_reset,
+    quote_cause,
+    summarize,
 )
 
 ID = "3f1c" * 16
@@ -41,11 +41,11 @@ GONE = kubelet_words(5432, POD, f'failed to find sandbox "{ID}" in store: not fo
     ],
 )
 def test_error_becomes_one_line(text, line):
-    assert in_words(text) == line
+    assert summarize(text) == line
 
 
 def test_unknown_error_keeps_its_end():
-    line = in_words("story " * 100 + "of the disk quota exceeded")
+    line = summarize("story " * 100 + "of the disk quota exceeded")
     assert line.startswith("The cluster says: … ")
     assert line.endswith("disk quota exceeded")
     assert len(line) < 130
@@ -53,7 +53,7 @@ def test_unknown_error_keeps_its_end():
 
 
 def test_reset_and_gone_told_apart():
-    assert [(says_that_the_pod_reset(text), says_that_the_pod_is_gone(text)) for text in (RESET, GONE)] == [
+    assert [(is_reset(text), is_pod_gone(text)) for text in (RESET, GONE)] == [
         (True, False),
         (False, True),
     ]
@@ -61,4 +61,4 @@ def test_reset_and_gone_told_apart():
 
 def test_refusal_quoted_in_brief():
     text = kubelet_words(81, POD, make_refusal(81, POD))
-    assert in_brief(text) == "The cluster says: dial tcp4 127.0.0.1:81: connect: connection refused"
+    assert quote_cause(text) == "The cluster says: dial tcp4 127.0.0.1:81: connect: connection refused"

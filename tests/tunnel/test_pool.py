@@ -47,7 +47,7 @@ class Opening:
     async def __call__(self, _client, protocol, _path, _port) -> Tunnel:
         self._now += 1
         self.most = max(self.most, self._now)
-        if self.most == engine._MOST_HANDSHAKES:
+        if self.most == engine._MAX_HANDSHAKES:
             self.many.set()
         try:
             await self.go.wait()
@@ -67,7 +67,7 @@ async def opening(monkeypatch):
 @pytest.fixture
 async def credentials():
     found = AccessStore(Access(server="https://127.0.0.1:1"), lambda: None)
-    found.spoken = found.protocol
+    found.confirmed = found.protocol
     return found
 
 
@@ -81,7 +81,7 @@ async def pool(opening, credentials, timings):
     pod = Candidate("web-0", "uid", (5432,), usable=True)
     found = Pool(credentials, "lab", pod, lambda _error: None, timings)
     first = await found.acquire(5432)
-    found.give_back(first)
+    found.release(first)
     yield found
     found.close("over")
 
@@ -108,23 +108,23 @@ def together(pairs: list[Pair]) -> list[int]:
 
 async def test_as_many_as_are_no_crowd_have_a_tunnel_each(pool, opening):
     # One finds the tunnel that waits; the others wait.
-    pairs = await crowd(pool, opening, 1 + engine._CROWD)
-    assert together(pairs) == [1] * (1 + engine._CROWD)
-    assert opening.most <= engine._MOST_HANDSHAKES
+    pairs = await crowd(pool, opening, 1 + engine._BURST_THRESHOLD)
+    assert together(pairs) == [1] * (1 + engine._BURST_THRESHOLD)
+    assert opening.most <= engine._MAX_HANDSHAKES
 
 
 async def test_a_crowd_shares_a_few_tunnels(pool, opening):
     pairs = await crowd(pool, opening, 200)
     shares = together(pairs)
     assert sum(shares) == 200
-    assert shares[0] == engine._MOST_GUESTS
+    assert shares[0] == engine._MAX_SHARED
     assert len(shares) <= 1 + 7
-    assert len(opening.opened) <= 1 + 7 + engine._MOST_HANDSHAKES
+    assert len(opening.opened) <= 1 + 7 + engine._MAX_HANDSHAKES
 
 
 async def acquire_long_ago(pool: Pool) -> Pair:
     pair = await pool.acquire(5432)
-    pair.tunnel.used_at -= Timings.burst
+    pair.tunnel.used_at -= Timings.burst_duration
     return pair
 
 
@@ -140,13 +140,13 @@ async def test_a_crowd_joins_who_came_just_before_it(pool, opening):
     asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(40)]
     await settle()
     joined = [task.result() for task in asking if task.done()]
-    assert together([first, *joined]) == [engine._MOST_GUESTS]
+    assert together([first, *joined]) == [engine._MAX_SHARED]
     opening.go.set()
     await asyncio.wait_for(asyncio.gather(*asking), 30)
 
 
 # A refill that no busy machine is late for.
-UNHURRIED = Timings(refill=0.5)
+UNHURRIED = Timings(refill_delay=0.5)
 unhurried = pytest.mark.parametrize("timings", [UNHURRIED], ids=["unhurried"])
 
 
@@ -184,7 +184,7 @@ async def test_after_a_failure_nothing_is_tried_again(pool, monkeypatch):
 
     monkeypatch.setattr(engine.Tunnel, "open", refuse)
     pool._ahead = 8
-    pool.warm()
+    pool.fill()
     await settle()
     assert pool._refill is None, "what waited for its time is not opened"
     assert len(tried) == engine._FIRST_HANDSHAKES
@@ -194,8 +194,8 @@ async def test_owner_from_an_old_burst_stays_alone(pool, opening):
     alone = await pool.acquire(5432)
     crowded = await crowd(pool, opening, 20)
     for pair in crowded:
-        pool.give_back(pair)
-    alone.tunnel.used_at -= 2 * Timings.burst
+        pool.release(pair)
+    alone.tunnel.used_at -= 2 * Timings.burst_duration
     pool._burst_until = 0.0
     assert alone.tunnel not in {pair.tunnel for pair in await crowd(pool, opening, 200)}
 
@@ -215,32 +215,32 @@ async def test_returned_tunnel_goes_to_the_waiting(pool, opening):
     opening.go.clear()
     asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(40)]
     await settle()
-    pool.give_back(first)
+    pool.release(first)
     await asyncio.sleep(0)
     done = [task.result() for task in asking if task.done()]
-    assert together(done) == [engine._MOST_GUESTS]
-    pool.give_back(done[0])
+    assert together(done) == [engine._MAX_SHARED]
+    pool.release(done[0])
     await asyncio.sleep(0)
-    assert sum(task.done() for task in asking) == engine._MOST_GUESTS + 1
+    assert sum(task.done() for task in asking) == engine._MAX_SHARED + 1
     opening.go.set()
     await asyncio.wait_for(asyncio.gather(*asking), 30)
 
 
-@pytest.mark.parametrize("timings", [Timings(burst=0.0)], ids=["no burst"])
+@pytest.mark.parametrize("timings", [Timings(burst_duration=0.0)], ids=["no burst"])
 async def test_after_a_burst_nobody_joins(pool, opening):
     pairs = await crowd(pool, opening, 100)
     for pair in [one for one in pairs if one.tunnel is pairs[-1].tunnel][1:]:
-        pool.give_back(pair)  # there would be room
+        pool.release(pair)  # there would be room
     late = await pool.acquire(5432)
     assert late.tunnel not in {pair.tunnel for pair in pairs}
 
 
 @pytest.mark.parametrize("spoil", ["heavy", "stopped", "closed"])
-@pytest.mark.parametrize("timings", [Timings(burst=60.0)], ids=["long burst"])
+@pytest.mark.parametrize("timings", [Timings(burst_duration=60.0)], ids=["long burst"])
 async def test_nobody_joins_a_tunnel_that_has_enough_to_do(pool, opening, spoil):
     pairs = await crowd(pool, opening, 30)
     shared = {pair.tunnel for pair in pairs if pair.tunnel.pairs > 1}
-    while (late := pool.take()) and late.tunnel not in shared:
+    while (late := pool.acquire_nowait()) and late.tunnel not in shared:
         pass  # tunnels that wait come first
     assert late is not None, "there is room"
     for tunnel in shared:
@@ -250,16 +250,16 @@ async def test_nobody_joins_a_tunnel_that_has_enough_to_do(pool, opening, spoil)
             tunnel._stop_for(late, 1)
         else:
             tunnel.close()
-    assert pool.take() is None
+    assert pool.acquire_nowait() is None
 
 
 async def test_shared_tunnel_waits_alone_when_the_last_left(pool, opening):
     pairs = await crowd(pool, opening, 40)
     tunnels = pool.tunnels
     for pair in pairs:
-        pool.give_back(pair)
+        pool.release(pair)
     assert pool.tunnels == tunnels
-    again = [pool.take() for _ in range(3)]
+    again = [pool.acquire_nowait() for _ in range(3)]
     assert together([pair for pair in again if pair]) == [1, 1, 1]
 
 
@@ -281,7 +281,7 @@ async def test_place_reserved_for_a_leaver_is_free_again(pool, opening):
     asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(30)]
     await settle()
     tunnel = opening.opened[0]
-    pool.give_back(asking[0].result())  # its future is set, and its task has not run yet
+    pool.release(asking[0].result())  # its future is set, and its task has not run yet
     asking[1].cancel()
     with suppress(asyncio.CancelledError):
         await asking[1]
@@ -303,7 +303,7 @@ async def test_retired_pool_lets_its_sharers_finish(pool, opening):
     tunnel = max((pair.tunnel for pair in pairs), key=lambda found: found.pairs)
     *most, last = [pair for pair in pairs if pair.tunnel is tunnel]
     for pair in most:
-        pool.give_back(pair)
+        pool.release(pair)
     assert not tunnel.closed
-    pool.give_back(last)
+    pool.release(last)
     assert tunnel.closed

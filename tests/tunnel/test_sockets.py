@@ -71,7 +71,7 @@ class TestTheDirectory:
         names = [str(home / "db"), str(home / "db-2")]
         with closing(SocketFolder.claim(names)) as first, closing(SocketFolder.claim(names)) as second:
             assert [str(first.path), str(second.path)] == names
-            with pytest.raises(PortTaken, match="hold them"):
+            with pytest.raises(PortTaken, match="use all of them"):
                 SocketFolder.claim(names)
         with closing(SocketFolder.claim(names)) as again:
             assert str(again.path) == names[0]

@@ -19,8 +19,8 @@ from tests.tunnel.test_forward import TO_FORWARD, ask, connect
 pytestmark = pytest.mark.servers
 
 # Here a server ends and starts in no time.
-AT_ONCE = Timings(stays_ready=0.0)
-IMPATIENT = replace(AT_ONCE, patience_with_403=0.5)
+AT_ONCE = Timings(ready_ttl=0.0)
+IMPATIENT = replace(AT_ONCE, forbidden_timeout=0.5)
 UNKNOWN = pytest.mark.parametrize("unknown", [401, 403, 404])
 
 

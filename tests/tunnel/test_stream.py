@@ -57,7 +57,7 @@ async def test_earlier_bytes_are_taken_before_reading_begins():
 async def test_clients_first_bytes_leave_with_the_request():
     writes = Writes()
     tunnel = Tunnel(writes, SpdyTunnel())  # type: ignore[arg-type]
-    pair = tunnel.promise()
+    pair = tunnel.acquire()
     pair.open(80, object(), memoryview(b"hello"))  # type: ignore[arg-type]
     pair.send(memoryview(b"again"))
     assert len(writes.calls) == 2

@@ -26,7 +26,7 @@ class Word:
         self._word = word
         self._heard = b""
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._pair = tunnel.promise()
+        self._pair = tunnel.acquire()
         self._pair.open(port, self, memoryview(word))
 
     def pair_accepted(self) -> None:
@@ -51,7 +51,7 @@ class Word:
     async def come_back(self) -> bool:
         heard = await asyncio.wait_for(self.answer, PATIENCE)
         self._pair.abandon()
-        self._pair.tunnel.let_go(self._pair)
+        self._pair.tunnel.release(self._pair)
         return heard == self._word
 
 

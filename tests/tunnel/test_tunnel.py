@@ -76,7 +76,7 @@ class Ends:
     peer: SpdyPeer
 
     def open(self) -> tuple[Pair, Holder]:
-        pair, holder = self.tunnel.promise(), Holder()
+        pair, holder = self.tunnel.acquire(), Holder()
         pair.open(5432, holder)
         return pair, holder
 
@@ -140,7 +140,7 @@ async def test_long_stopper_is_ended_and_the_others_go_on(ends):
     holder.untaken = engine._KEPT
     ends.say(data(slow.number, b"x"))
     ends.tunnel.ping(0.0)
-    assert holder.told == [f"failed: {engine._IN_THE_WAY.format(0)}"]
+    assert holder.told == [f"failed: {engine._BLOCKED_OTHERS.format(0)}"]
     assert ends.line.frames()[-1][:2] == ("control", 3)
     assert ends.line.reading
     ends.say(data(slow.number, b"late"), data(other.number, b"y"))
@@ -156,7 +156,7 @@ async def test_client_that_takes_a_little_is_not_ended(ends):
         ends.tunnel.ping(0.0)
     assert holder.told == []
     ends.tunnel.ping(0.0)
-    assert holder.told == [f"failed: {engine._IN_THE_WAY.format(0)}"]
+    assert holder.told == [f"failed: {engine._BLOCKED_OTHERS.format(0)}"]
 
 
 async def test_lone_pair_may_keep_its_tunnel_waiting(ends):
@@ -168,20 +168,20 @@ async def test_lone_pair_may_keep_its_tunnel_waiting(ends):
 
 
 async def test_requests_of_sharing_pairs_leave_together(ends):
-    promised = [ends.tunnel.promise() for _ in range(3)]
-    for pair in promised:
+    acquired = [ends.tunnel.acquire() for _ in range(3)]
+    for pair in acquired:
         pair.open(5432, Holder(), memoryview(b"hello"))
     assert ends.line.writes == []
     await asyncio.sleep(0)
     assert len(ends.line.writes) == 1
     kinds = [(said[0], said[1]) for said in ends.line.frames()]
     assert kinds == [
-        step for pair in promised for step in (("control", 1), ("control", 1), ("data", pair.number))
+        step for pair in acquired for step in (("control", 1), ("control", 1), ("data", pair.number))
     ]
 
 
 async def test_nothing_overtakes_a_request_that_has_not_left(ends):
-    pairs = [ends.tunnel.promise() for _ in range(2)]
+    pairs = [ends.tunnel.acquire() for _ in range(2)]
     pairs[0].open(5432, Holder())
     pairs[0].send(memoryview(b"hello"))
     assert [said[:2] for said in ends.line.frames()] == [
@@ -195,7 +195,7 @@ async def test_nothing_overtakes_a_request_that_has_not_left(ends):
 
 async def test_a_tunnel_that_breaks_tells_each_pair_once(ends):
     (one, first), (_, second) = ends.open(), ends.open()
-    gone, unopened = ends.open(), ends.tunnel.promise()
+    gone, unopened = ends.open(), ends.tunnel.acquire()
     gone[0].abandon()
     first.pair_lost = lambda text: (first.told.append(text), one.reset())  # type: ignore[method-assign]
     ends.tunnel.break_off("gone")
