@@ -1,8 +1,8 @@
-"""Forwards as the kernel sees them, and the one thread that looks after them.
+"""The kernel's side of the forwards.
 
-The bytes are carried by a helper process (`sspcloud_magics.tunnel`). Here stands the kernel's side:
-`ForwardManager` starts and supervises that process, and each `Forward` is a live view of one of its
-forwards. Magics and widgets subscribe to the manager and hold no state of their own.
+A helper process (`sspcloud_magics.tunnel`) carries the bytes. `ForwardManager` starts and supervises it on one thread,
+and each `Forward` is a live view of one of its forwards. Magics and widgets subscribe to the manager, and keep no state
+of their own.
 """
 
 from sspcloud_magics.forwards.forward import Forward

@@ -1,8 +1,8 @@
-"""The identities that forwards use, by number, and their renewal.
+"""The identities of the forwards, by number, and the renewal of their credentials.
 
-The helper knows an identity by a number and by its material of the moment. When the server does not
-accept that any more (401), the helper asks; the answer may take seconds (a plugin runs, a token
-endpoint is asked), so it is sought on a thread of its own, and only one at a time for each identity.
+The helper knows an identity by a number and its current credentials. When the server rejects these (401), the helper
+asks for fresh ones. A plugin or a token endpoint may need seconds to provide them, so each renewal runs on its own
+thread, with at most one per identity.
 """
 
 from __future__ import annotations
@@ -22,24 +22,25 @@ _log = logging.getLogger(__name__)
 
 
 class AccessProvider(Protocol):
-    """Someone on an API server, whose credentials renew themselves: `cluster.cluster.Cluster`."""
+    """An identity on an API server that can renew its credentials, such as `cluster.cluster.Cluster`."""
 
     def access(self) -> Access:
-        """Return the material of the moment."""
+        """Return the current credentials."""
 
     def renew_access(self, refused: Access | None = None) -> Access:
-        """Return other material than what the server has refused.
+        """Return credentials other than those that the server has refused.
 
         Raises
         ------
         TokenExpired
-            If there is none.
+            If there are none.
         """
 
 
 @dataclass(slots=True)
 class _Entry:
     identity: AccessProvider
+    # The credentials that the helper has.
     access: Access
     is_renewing: bool = False
 
@@ -50,26 +51,27 @@ class AccessRegistry:
     Parameters
     ----------
     send
-        Takes an answer to the helper; called on the renewing thread.
+        Sends a message to the helper; called on the renewing thread.
     """
 
     def __init__(self, send: Callable[[SetAccess | RefuseAccess], None]) -> None:
         self._send = send
+        # Identities are never removed: their positions are their numbers.
         self._entries: list[_Entry] = []
         self._lock = threading.Lock()
         fork_hooks.begin_again(self)
 
     def begin_in_child(self) -> None:
-        """Wait for none of the parent's threads in a forked child."""
+        """Replace the lock, which a thread of the parent may hold."""
         self._lock = threading.Lock()
 
-    def enter(self, identity: AccessProvider, access: Access) -> tuple[SetAccess, bool]:
-        """Enter the present material of an identity.
+    def register(self, identity: AccessProvider, access: Access) -> tuple[SetAccess, bool]:
+        """Register an identity, or update its credentials.
 
         Returns
         -------
         tuple[SetAccess, bool]
-            What the helper must know before a forward uses it, and whether that is news.
+            The command that the helper needs before a forward uses the identity, and whether it is new to the helper.
         """
         with self._lock:
             for access_id, entry in enumerate(self._entries):
@@ -91,12 +93,12 @@ class AccessRegistry:
             return self._entries[access_id].access.server
 
     def list_known(self) -> list[SetAccess]:
-        """Return what a new helper must know."""
+        """Return the commands for a new helper."""
         with self._lock:
             return [SetAccess(access_id, entry.access) for access_id, entry in enumerate(self._entries)]
 
     def renew(self, access_id: int) -> None:
-        """Seek new material and send it, or the refusal; returns at once."""
+        """Start to renew credentials, and return; the new ones, or the refusal, are sent later."""
         with self._lock:
             entry = self._entries[access_id] if 0 <= access_id < len(self._entries) else None
             if entry is None or entry.is_renewing:
@@ -113,7 +115,7 @@ class AccessRegistry:
         except SspcloudError as error:
             answer = RefuseAccess(access_id, error.to_wire())
         except Exception as error:  # noqa: BLE001 - the helper waits for an answer, whatever happened
-            # Its text is not quoted: it may hold what was read.
+            # The text of the error is not quoted: it may contain a secret.
             failure = TokenExpired("The credentials could not be renewed.", why=type(error).__name__)
             answer = RefuseAccess(access_id, failure.to_wire())
         _log.info(

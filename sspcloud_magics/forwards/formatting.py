@@ -1,8 +1,7 @@
-"""How forwards are shown: one line, a few lines, a card, a table; as text and as HTML.
+"""The display of a forward: one line, a few lines, or a card; as text and as HTML.
 
-The state is told by a word, a shape and a colour, so that none of them is needed. Whatever comes from
-the cluster is data, and escaped. Colours are JupyterLab's where the page has them, with a fallback for
-others, so that both themes and VS Code look right.
+A word, a shape and a colour each show the state, so that any one of them suffices. All text from the cluster is escaped.
+Colours are JupyterLab's if the page defines them, with a fallback that suits both themes and VS Code.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ _CODE = "font-family: var(--jp-code-font-family, monospace); background: none; p
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-def size(count: int) -> str:
-    """Return a number of bytes for people.
+def format_size(count: int) -> str:
+    """Format a number of bytes.
 
     Examples
     --------
-    >>> size(1023), size(1536), size(3 * 1024**3)
+    >>> format_size(1023), format_size(1536), format_size(3 * 1024**3)
     ('1023 B', '1.5 KiB', '3.0 GiB')
     """
     amount = float(count)
@@ -52,17 +51,17 @@ def size(count: int) -> str:
     return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
-def endpoint(address: str, port: int) -> str:
-    """Return an address and a port as one writes them."""
+def format_endpoint(address: str, port: int) -> str:
+    """Format an address and a port, with brackets around an IPv6 address."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def traffic(counters: ForwardCounters) -> str:
-    """Return what a forward has carried, in one line."""
+def format_traffic(counters: ForwardCounters) -> str:
+    """Format the traffic of a forward as one line."""
     if not counters.connections:
         return "no connection yet"
     parts = [
-        f"{size(counters.sent)} sent, {size(counters.received)} received",
+        f"{format_size(counters.sent)} sent, {format_size(counters.received)} received",
         f"{counters.open_connections} open of {counters.connections} connections",
     ]
     if counters.failed_connections:
@@ -85,22 +84,22 @@ def _lines(parts: Iterable[str], style: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ForwardCard:
-    """What is shown of a forward.
+    """The displayed values of a forward.
 
     Parameters
     ----------
     state
         Its state.
     routes
-        Where each port listens, and where it leads.
+        The local end and the remote end of each port.
     reason
-        Why it is in that state; empty where there is nothing to say.
+        The reason for its state; may be empty.
     details
-        Its pod, since when it is active, and its traffic: those that there are.
+        Its pod, the time since which it is active, and its traffic, as far as they are known.
     notes
-        What the user should know.
+        Hints for the user.
     last_error
-        The text of the last error of a connection; empty where there was none.
+        The text of the last error of a connection; may be empty.
     """
 
     state: State
@@ -111,12 +110,12 @@ class ForwardCard:
     last_error: str
 
     def line(self) -> str:
-        """Return it in one line."""
+        """Return one line."""
         where = ", ".join(f"{local} → {remote}" for local, remote in self.routes)
         return printable(f"{SHAPES[self.state]} {self.state} {where}", one_line=True)
 
     def text(self) -> str:
-        """Return it in a few lines."""
+        """Return a few lines."""
         lines = [self.line()]
         if self.reason:
             lines.append(f"  {self.reason}")
@@ -127,7 +126,7 @@ class ForwardCard:
         return printable("\n".join(lines))
 
     def html(self) -> str:
-        """Return it as HTML."""
+        """Return HTML."""
         where = "<br>".join(
             f'<code style="{_CODE}">{escape(local)}</code> <span style="{_FAINT}">→</span> '
             f'<code style="{_CODE}">{escape(remote)}</code>'

@@ -1,9 +1,8 @@
-"""One forward, as the notebook holds it: a live view of what the helper process does.
+"""A forward in the notebook: a live view of the helper process.
 
-The helper is the truth. What it reports is taken in by `Forward.take`, along the arrows of
-`ipc.TRANSITIONS` and no others, on the manager's thread and under the manager's lock; everything
-else here only reads. When the helper dies and another carries on, the counters go on from where they
-were, since to the user it is the same forward.
+The helper's reports are authoritative. `Forward.take` applies them on the manager's thread, under the manager's lock,
+and only as `ipc.TRANSITIONS` allows; everything else here only reads. After the death of a helper, the counters continue
+from their last values, because it is the same forward to the user.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from sspcloud_magics.errors import ForwardStopped, SspcloudError, TunnelLost, from_wire
-from sspcloud_magics.forwards.formatting import ForwardCard, endpoint, traffic
+from sspcloud_magics.forwards.formatting import ForwardCard, format_endpoint, format_traffic
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.ipc import (
     TRANSITIONS,
@@ -27,11 +26,11 @@ from sspcloud_magics.tunnel.ipc import (
 )
 
 LIVE = frozenset({State.STARTING, State.ACTIVE, State.RECONNECTING})
-"""The states in which a forward holds its local ports, or will."""
+"""The states in which a forward has its local ports, or will have them."""
 
 
-class Keeper(Protocol):
-    """What a forward asks of its manager."""
+class Manager(Protocol):
+    """The part of the manager that a forward uses."""
 
     @property
     def changed(self) -> threading.Condition:
@@ -51,26 +50,26 @@ class Forward:
     id
         Its number in this process.
     target
-        What it leads to.
+        Its target.
     state
         `State`: starting, active, reconnecting, stopped or failed.
     reason
-        Why it is in that state, in a few words; empty where there is nothing to say.
+        The reason for its state, in a few words; may be empty.
     address
-        Where it listens: ``localhost`` (both loopback families), an IP address, or the directory of its Unix
-        sockets. For libpq it is the ``host`` in either case.
+        The address that it listens on: ``localhost`` (both loopback families), an IP address, or the directory of its
+        Unix sockets. For libpq it is the ``host`` in either case.
     ports
-        The pairs (local port, remote port), in the order that was asked for.
+        The pairs (local port, remote port), in the requested order.
     pod
-        The pod that it leads to at this moment; empty where there is none.
+        The current pod; empty if there is none.
     protocol
         The tunnel's protocol: ``spdy``, ``spdy_websocket`` or ``channels``.
     since
         When it was first active, in UTC; None before that.
     notes
-        What the user should know: another local port than they may expect, an address that others reach.
+        Notes for the user, such as an unexpected local port, or an address that others can reach.
     destination
-        Where the relay that it leads to passes the bytes on, as ``HOST:PORT``; empty where it leads to no relay.
+        The ``HOST:PORT`` to which its relay passes the bytes on; empty if it does not lead to a relay.
 
     Examples
     --------
@@ -81,7 +80,7 @@ class Forward:
 
     def __init__(
         self,
-        keeper: Keeper,
+        manager: Manager,
         *,
         forward_id: int,
         access_id: int,
@@ -97,16 +96,19 @@ class Forward:
         self.since: datetime | None = None
         self.notes: tuple[str, ...] = ()
         self.destination = ""
-        self._keeper = keeper
+        self._manager = manager
+        # The last state from the helper.
         self._status = ForwardState(forward_id, State.STARTING)
-        self._carried = ForwardCounters(forward_id)  # by helpers that are gone
-        self._counters = ForwardCounters(forward_id)  # by the helper of now
+        # The traffic through earlier helpers, and through the present one.
+        self._carried = ForwardCounters(forward_id)
+        self._counters = ForwardCounters(forward_id)
+        # The bound ports, or the directory of the Unix sockets, as last reported.
         self._local_ports: tuple[int, ...] = ()
         self._folder = ""
 
     @property
     def state(self) -> State:
-        """The state that it is in."""
+        """Its state."""
         return self._status.state
 
     @property
@@ -116,22 +118,22 @@ class Forward:
 
     @property
     def reason(self) -> str:
-        """Why it is in that state; empty where there is nothing to say."""
+        """The reason for its state; may be empty."""
         return self._status.reason or (self.error.what if self.error else "")
 
     @property
     def error(self) -> SspcloudError | None:
-        """What made it fail; None in any other state."""
+        """The error of a failed forward; None in any other state."""
         return from_wire(self._status.error) if self._status.error else None
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """The address that it listens on, or the directory of its Unix sockets."""
         return self._folder or self.spec.address
 
     @property
     def sockets(self) -> tuple[str, ...]:
-        """The paths of its Unix sockets, in the order of `ports`; empty where it listens on ports."""
+        """The paths of its Unix sockets, in the order of `ports`; empty if it listens on ports."""
         return tuple(f"{self._folder}/{port.socket}" for port in self.spec.ports if self._folder)
 
     @property
@@ -143,13 +145,13 @@ class Forward:
 
     @property
     def routes(self) -> list[tuple[str, str]]:
-        """For each port where it listens, and where it leads."""
+        """The local end and the remote end of each port."""
         if self.sockets:
             local = list(self.sockets)
         else:
-            # Before they are bound, a port that may be any has no number yet.
+            # Before it is bound, a port that may be any has no number.
             ports = self._local_ports or [port.local for port in self.wanted]
-            local = [endpoint(self.address, port) if port else f"{self.address}:…" for port in ports]
+            local = [format_endpoint(self.address, port) if port else f"{self.address}:…" for port in ports]
         return [
             (where, f"{self.target}:{port.remote}") for where, port in zip(local, self.wanted, strict=False)
         ]
@@ -161,7 +163,7 @@ class Forward:
 
     @property
     def pod(self) -> str:
-        """The pod that it leads to at this moment."""
+        """The current pod; empty if there is none."""
         return self._status.pod
 
     @property
@@ -171,7 +173,7 @@ class Forward:
 
     @property
     def counters(self) -> ForwardCounters:
-        """What it has carried so far; never falls, but for the open connections."""
+        """Its traffic so far; only the number of open connections may fall."""
         past, now = self._carried, self._counters
         return replace(
             now,
@@ -185,12 +187,12 @@ class Forward:
 
     @property
     def last_error(self) -> str:
-        """The text of the last error of a connection; empty where there was none."""
+        """The text of the last error of a connection; may be empty."""
         return self.counters.last_error
 
     def stop(self) -> None:
-        """End the forward and its connections; the local port is free afterwards. Idempotent."""
-        self._keeper.stop(self)
+        """End the forward and its connections; its local ports are free afterwards. Idempotent."""
+        self._manager.stop(self)
 
     def wait_until_active(self, timeout: float = 30.0) -> Self:
         """Wait until the forward is active.
@@ -198,20 +200,20 @@ class Forward:
         Parameters
         ----------
         timeout
-            At most this many seconds.
+            The longest time to wait, in seconds.
 
         Returns
         -------
         Forward
-            Itself.
+            The forward itself.
 
         Raises
         ------
         SspcloudError
-            What made it fail, `TunnelLost` when the time has passed, `ForwardStopped` when it was stopped.
+            The error of a failed forward, `TunnelLost` after the timeout, `ForwardStopped` if it was stopped.
         """
         deadline = time.monotonic() + timeout
-        with self._keeper.changed:
+        with self._manager.changed:
             while self.state is not State.ACTIVE:
                 if not self.is_live:
                     raise self.error or ForwardStopped(f"The forward to {self.target} was stopped.")
@@ -220,24 +222,24 @@ class Forward:
                     raise TunnelLost(
                         f"{self.target} could not be reached within {timeout:g} s.",
                         why=self.reason or self.last_error,
-                        hint="try again, or look at the pod with %k8s_pods",
+                        hint="try again, or check the pod: %k8s_pods",
                     )
-                # In slices: on Windows, Ctrl-C is seen between two waits only.
-                self._keeper.changed.wait(min(left, 0.2))
+                # In slices, because Windows handles Ctrl-C only between two waits.
+                self._manager.changed.wait(min(left, 0.2))
         return self
 
     def serves(self, target: Target, wanted: tuple[PortText, ...], address: str) -> bool:
-        """Tell whether it is what somebody asks for.
+        """Return whether the forward meets a request.
 
         Parameters
         ----------
         target, wanted, address
-            What is asked for. A local port that is not said may be any.
+            The request. A port without a local number may have any.
 
         Returns
         -------
         bool
-            Whether it leads to the target's same ports, from the same address and the local ports that are said.
+            Whether it leads to the same ports of the target, from the same address and the requested local ports.
         """
         if (self.target, self.spec.address) != (target, address):
             return False
@@ -250,12 +252,12 @@ class Forward:
         )
 
     def take(self, event: ForwardState | ForwardCounters) -> bool:
-        """Take in what the helper reports; under the manager's lock.
+        """Apply a report of the helper; under the manager's lock.
 
         Returns
         -------
         bool
-            Whether anything changed. A state that may not follow the present one changes nothing.
+            Whether anything changed. A state that may not follow the present one is ignored.
         """
         if isinstance(event, ForwardCounters):
             self._counters = event
@@ -271,10 +273,10 @@ class Forward:
         self._status = event
         return event != before
 
-    def begin_again(self, reason: str) -> None:
-        """Go on after the helper has died; under the manager's lock.
+    def resume_in_new_helper(self, reason: str) -> None:
+        """Prepare the forward for a new helper after the death of one; under the manager's lock.
 
-        A forward that was bound keeps its ports, and the next helper heals it as after a lost tunnel.
+        A forward that was bound keeps its ports, and the new helper reconnects it as after a lost tunnel.
         """
         lost = self.counters
         self._carried = replace(
@@ -296,7 +298,7 @@ class Forward:
         self.spec = replace(self.spec, ports=ports, folders=folders, resume=True)
 
     def restart(self, wanted: tuple[PortText, ...], spec: ForwardSpec) -> None:
-        """Leave the state *failed*, to be started again; under the manager's lock."""
+        """Prepare a failed forward for another start; under the manager's lock."""
         self.wanted = wanted
         self.spec = spec
         self.take(ForwardState(self.id, State.STARTING))
@@ -320,7 +322,7 @@ class Forward:
             self.state,
             self.routes,
             self.reason,
-            [part for part in (self.pod, since, traffic(counters)) if part],
+            [part for part in (self.pod, since, format_traffic(counters)) if part],
             self.notes,
             counters.last_error,
         )

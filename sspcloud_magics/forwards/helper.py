@@ -1,15 +1,13 @@
-"""The helper process, seen from the kernel: how it is started, spoken to, and ended.
+"""The helper process from the kernel's side: its start, messages and end.
 
-The helper is a Python of its own, and three things of the kernel must not reach it. The user's folder:
-a notebook often lies beside a file called ``ssl.py`` or ``random.py``, so the helper sees the standard
-library first, then the folders of installed packages, and never the working directory. The
-environment: only what a network client needs, since the rest holds passwords (``PGPASSWORD``,
-``PASSWORD``). The signals: it has its own session, since interrupting a cell signals the kernel's
-whole process group.
+The helper is a separate Python process, from which three things are kept away. The user's folder: a notebook may lie
+next to a file called ``ssl.py`` or ``random.py``. So the helper imports from the standard library, then from the folders
+of installed packages, and never from the working directory. The environment: it gets only the variables of a network
+client, because others contain passwords (``PGPASSWORD``, ``PASSWORD``). The signals: it has its own session, because
+interrupting a cell signals the kernel's whole process group.
 
-It lives as long as the pipe to it is open. A child that the kernel forks (a ``multiprocessing``
-worker) inherits the pipe, and would keep the helper of a killed kernel alive: it closes its copy at
-once.
+The helper lives as long as the pipe to it is open. A forked child of the kernel (a ``multiprocessing`` worker) inherits
+the pipe, and would keep the helper of a killed kernel alive. So the child closes its copy at once.
 """
 
 from __future__ import annotations
@@ -31,8 +29,7 @@ from sspcloud_magics.tunnel import ipc
 
 MODULE = "sspcloud_magics.tunnel"
 
-# Where the C library is glibc: buffers of a quarter of a mebibyte come from the heap and stay there. Fresh
-# pages for each of them would cost more than all that is done with them.
+# For glibc: keep buffers of 256 KiB on the heap. Fresh pages for each buffer would cost more than all work with it.
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(16 << 20)}
 
 _RUN = (
@@ -49,44 +46,45 @@ _KEPT_VARIABLES = frozenset(
         # Without these, Python does not start: on Windows, in a relocated Linux or macOS installation.
         *("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR"),
         *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"),
-        # The notebook's path: another notebook reads it here to say who holds a port.
+        # The notebook's path, from which another notebook can tell the owner of a port.
         "JPY_SESSION_NAME",
     }
 )
 
+# The bytes that POSIX writes to a pipe all or nothing, even if a signal interrupts the write.
 _ATOMIC: int = getattr(select, "PIPE_BUF", 512)
 
-# A fork waits while a helper is being started: its pipe must be known to be closed in the child.
+# A fork waits while a helper starts, because the child must know the pipes to close.
 _starting = threading.RLock()
 _helpers: weakref.WeakSet[Helper] = weakref.WeakSet()
 
 
 def import_path() -> list[str]:
-    """Return the folders that the helper imports from, after the standard library."""
+    """Return the helper's import path, after the standard library."""
     installed = [entry for entry in sys.path if Path(entry).name in {"site-packages", "dist-packages"}]
     home = str(Path(__file__).parents[2])
     return list(dict.fromkeys([*installed, home]))
 
 
 def environment() -> dict[str, str]:
-    """Return the variables that the helper gets."""
+    """Return the helper's environment variables."""
     kept = {name: value for name, value in os.environ.items() if name.upper() in _KEPT_VARIABLES}
     return kept | _MALLOC
 
 
 def default_command() -> list[str]:
-    """Return the command line of the helper; it holds nothing but folders."""
-    # -I: no PYTHON* variables, no user folder; -S: no start-up code of other packages.
+    """Return the command line of the helper, which has no arguments but folders."""
+    # -I: no PYTHON* variables, no user folder; -S: no startup code of other packages.
     return [sys.executable, "-I", "-S", "-c", _RUN, *import_path()]
 
 
 class Helper:
-    """A helper process that runs.
+    """A running helper process.
 
     Parameters
     ----------
     command
-        The command line; the real helper's where it is None.
+        The command line; by default, the real helper's.
 
     Raises
     ------
@@ -116,7 +114,7 @@ class Helper:
             except OSError as error:
                 self._stderr.close()
                 raise HelperFailed(
-                    "The process that carries the bytes could not be started.",
+                    "The helper process of the forwards could not be started.",
                     why=f"{sys.executable}: {error.strerror}",
                     hint="restart the kernel",
                 ) from None
@@ -128,13 +126,12 @@ class Helper:
 
     @property
     def pid(self) -> int:
-        """The process's number."""
+        """The pid of the process."""
         return self._process.pid
 
     def send(self, command: ipc.Command) -> None:
-        """Send a command; one that cannot be sent is dropped, since `events` tells that the helper ended."""
+        """Send a command; drop it if the helper has ended, which the end of `events` shows."""
         line = ipc.encode(command)
-        # POSIX writes so much to a pipe whole or not at all, even when a signal interrupts it.
         is_whole = len(line) <= _ATOMIC
         with self._sending, contextlib.suppress(OSError, ValueError):
             try:
@@ -143,12 +140,12 @@ class Helper:
                     sent += self._stdin.write(line[sent:])
                 is_whole = True
             finally:
-                # The helper may hold half a line, and what follows would be nonsense to it.
+                # The helper may have half a line, and would misread the next one.
                 if not is_whole:
                     self._process.kill()
 
     def events(self) -> Iterator[ipc.Event]:
-        """Yield what the helper says, until its output ends."""
+        """Yield the helper's events until its output ends."""
         rest = bytearray()
         while True:
             try:
@@ -163,15 +160,15 @@ class Helper:
             for line in lines:
                 try:
                     message = ipc.decode(bytes(line))
-                except ValueError:  # a fault of the helper: the next line may be fine
+                except ValueError:  # a bug in the helper; the next line may be valid
                     continue
                 if isinstance(message, ipc.Event):
                     yield message
 
     def close_input(self) -> None:
-        """Close the pipe to the helper, which is the order to end."""
+        """Close the pipe to the helper, which makes it end."""
         if not self._sending.acquire(timeout=0.5):
-            # A helper that does not read holds up a command: it would not see the end of the pipe either.
+            # A helper that does not read its commands would not see the end of the pipe either.
             self._process.kill()
             self._sending.acquire()
         try:
@@ -185,19 +182,19 @@ class Helper:
         self._process.kill()
 
     def end(self, grace: float = 1.0) -> str:
-        """Close the pipe, wait until the process has ended, and free what belongs to it.
+        """Close the pipe, wait for the end of the process, and free its resources.
 
-        Called once, by the thread that reads `events`: nobody else may close what is being read.
+        Called once, by the thread that reads `events`: no other thread may close a pipe that it reads.
 
         Parameters
         ----------
         grace
-            Seconds that the helper has to end by itself before it is killed.
+            The time for the helper to end before it is killed, in seconds.
 
         Returns
         -------
         str
-            The last line of its standard error; where there is none, how it ended.
+            The last line of its standard error; without one, its exit code or signal.
         """
         self.close_input()
         try:
@@ -214,12 +211,12 @@ class Helper:
         return lines[-1].strip() if lines else f"it ended with {how}"
 
     def _forget_in_child(self) -> None:
-        """Close the inherited ends of the pipes: the process is the parent's."""
+        """Close the inherited ends of the pipes, because the process belongs to the parent."""
         self._sending = threading.Lock()
         for pipe in (self._stdin, self._stdout, self._stderr):
             with contextlib.suppress(OSError):
                 pipe.close()
-        self._process.returncode = 0  # so that no destructor looks for a process that is not a child
+        self._process.returncode = 0  # so that the destructor does not wait for the parent's child
 
 
 def _after_fork_in_child() -> None:

@@ -1,4 +1,4 @@
-"""The share of one user in a forward that several of them hold."""
+"""A lease: the right to use a forward until its release."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sspcloud_magics.forwards.forward import Forward
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A forward that its holder needs until `release`; made by `ForwardManager.lease`. A context manager.
+    """The lease of a forward, created by `ForwardManager.lease`. A context manager.
 
     Parameters
     ----------
     forward
-        The forward, which the last lease stops; one that was open before the first lease stays.
+        The forward. The release of its last lease stops it, unless it was open before the first.
     is_new
-        Whether it was not open before this lease.
+        Whether this lease has opened the forward.
     release
         Ends the lease.
     """

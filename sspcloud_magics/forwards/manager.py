@@ -1,16 +1,16 @@
-"""All forwards of this process, and the one thread that looks after them.
+"""All forwards of this process, and the thread that supervises them.
 
     caller's thread                    the manager's thread                  helper process
       forward() ── StartForward ──────────────────────────────────────────────▶ bind, dial
           │ waits                       reads events ◀────────────────────────── ForwardState
           ◀──────── notified ────────── Forward.take, subscribers
 
-The thread starts the helper, reads what it reports, and when it dies starts another, to which it gives
-every live forward again, each on the ports that it had. It is not started for ever: when `ATTEMPTS` helpers in
-a row have not lived for `STEADY` seconds, the forwards fail, and the next call of `forward` begins anew. Callers write commands into the helper's pipe themselves; the thread never waits
-for them, nor for the cluster: credentials are renewed on a thread of their own.
+The thread starts the helper and reads its events. If the helper dies, the thread starts another, and restarts every live
+forward in it on the same local ports. If `ATTEMPTS` helpers in a row die within `STEADY` seconds, the forwards fail; the
+next call of `forward` starts a helper again. Callers write commands to the helper's pipe themselves. The thread waits
+neither for them nor for the cluster: credentials are renewed on their own threads.
 
-After a fork, the child has no forwards: they are its parent's, which go on (see `helper`).
+After a fork, the child has no forwards: they stay with the parent (see `helper`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sspcloud_magics.forwards.credentials import AccessProvider, AccessRegistry
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.helper import Helper
 from sspcloud_magics.forwards.lease import Lease
-from sspcloud_magics.forwards.port_notes import name_holder, remark, say_holder
+from sspcloud_magics.forwards.port_notes import describe_owner, explain_port_taken, list_notes
 from sspcloud_magics.forwards.ports import check_address, specify
 from sspcloud_magics.forwards.sockets import UNIX, folders, specify_sockets
 from sspcloud_magics.forwards.subscribers import Subscribers
@@ -52,20 +52,23 @@ from sspcloud_magics.tunnel.ipc import (
 
 _log = logging.getLogger(__name__)
 
+# Helpers in a row that may die early, and the seconds after which a death is not early.
 ATTEMPTS = 5
 STEADY = 10.0
+# Seconds before each of these attempts.
 _PAUSES = (0.0, 0.2, 0.5, 1.0)
-_STOPPING = 2.0
-_CLOSING = 1.5
+# Seconds to wait for the helper: in `stop` for the end of a forward, in `close` for its own end.
+_STOP_TIMEOUT = 2.0
+_CLOSE_TIMEOUT = 1.5
 
-_HELPER_ENDS = "The process that carries the bytes ends again and again."
-_HELPER_MEND = "make the forward again; if that fails too, restart the kernel"
+_HELPER_FAILED = "The helper process of the forwards keeps failing."
+_HELPER_HINT = "open the forward again; if that fails too, restart the kernel"
 
 
 class ForwardManager:
-    """The forwards of this process; one is enough for all clusters.
+    """The forwards of this process, in all clusters.
 
-    Nothing runs until the first forward is made.
+    The helper starts with the first forward.
 
     Parameters
     ----------
@@ -84,36 +87,38 @@ class ForwardManager:
     def __init__(self, start_helper: Callable[[], Helper] = Helper) -> None:
         self._start_helper = start_helper
         self._ids = itertools.count(1)
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._process = os.getpid()
         self._lock = threading.Condition(threading.RLock())
-        # The views and the file are the parent's: a child tells them nothing.
+        # In a forked child, the subscribers are the parent's, and are not notified.
         self._subscribers = Subscribers()
+        # The forwards that are live, or have failed after they were active.
         self._forwards: dict[int, Forward] = {}
-        # How many leases each forward has that was opened by a lease.
+        # The number of leases of each forward that a lease has opened.
         self._leases: weakref.WeakKeyDictionary[Forward, int] = weakref.WeakKeyDictionary()
         self._leasing = threading.Lock()
         self._credentials = AccessRegistry(self._send)
+        # The helper that runs, and the thread that supervises it; both under the lock.
         self._helper: Helper | None = None
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 
-    def _here(self) -> None:
-        """Begin with nothing in a child that was forked."""
+    def _reset_in_child(self) -> None:
+        """Forget the parent's forwards in a forked child."""
         if self._process != os.getpid():
-            self._begin()
+            self._reset()
 
     @property
     def changed(self) -> threading.Condition:
         """Notified after every change of a forward; its lock guards them all."""
-        self._here()
+        self._reset_in_child()
         return self._lock
 
     @property
     def is_closed(self) -> bool:
-        """Whether `close` has ended the forwards, or does at this moment, rather than the user."""
+        """Whether `close` was called, so that forwards end without the user stopping them."""
         return self._closed.is_set()
 
     def server_of(self, forward: Forward) -> str:
@@ -129,35 +134,35 @@ class ForwardManager:
         address: str = "localhost",
         timeout: float = 30.0,
     ) -> Forward:
-        """Open a forward, and return when the target has been reached through it.
+        """Open a forward, and return once it has reached the target.
 
-        The same forward asked for twice is the same object; one that has failed is started again.
+        A second call for the same forward returns the same object; a failed forward is restarted.
 
         Parameters
         ----------
         cluster
-            Where, and as whom.
+            The cluster and the identity.
         target
-            What it leads to.
+            The target.
         ports
-            The ports of the target, and the local ports where they matter.
+            The ports of the target, with local ports if these matter.
         address
-            Where to listen: ``localhost`` (both loopback families), an IP address of this machine, or
-            `sockets.UNIX` for Unix sockets in a directory that nobody else may enter.
+            The address to listen on: ``localhost`` (both loopback families), an IP address of this machine, or
+            `sockets.UNIX` for Unix sockets in a private directory.
         timeout
-            How long to wait for it, in seconds.
+            The longest time to wait, in seconds.
 
         Returns
         -------
         Forward
-            The forward, active.
+            The active forward.
 
         Raises
         ------
         UsageProblem
-            If the ports or the address make no sense.
+            If the ports or the address are invalid.
         PortTaken
-            If something listens on a local port that was asked for; says what, where the system tells.
+            If a requested local port is taken; names the owner, if the system reports it.
         TargetError
             If the target does not exist, has no such port, or no ready pod.
         DialFailed
@@ -165,21 +170,21 @@ class ForwardManager:
         ClusterError
             If the API server refuses, or cannot be reached.
         TunnelLost
-            If the time has passed.
+            After the timeout.
         ForwardStopped
-            If somebody stops it meanwhile, or has closed the manager.
+            If another thread stops the forward or has closed the manager.
         HelperFailed
-            If the process that carries the bytes cannot be started.
+            If the helper process cannot be started.
         """
-        self._here()
+        self._reset_in_child()
         wanted = tuple(ports)
-        spec = _spec(target, wanted, address)
+        spec = _make_spec(target, wanted, address)
         access = cluster.access()
         begun: Forward | None = None
         try:
             with self._lock:
-                self._refuse_if_closed(target)
-                set_access, is_new = self._credentials.enter(cluster, access)
+                self._check_open(target)
+                set_access, is_new = self._credentials.register(cluster, access)
                 if is_new:
                     self._send(set_access)
                 forward = self._find(set_access.access_id, target, wanted, spec.address)
@@ -202,31 +207,32 @@ class ForwardManager:
                     self._ensure_thread()
             forward.wait_until_active(timeout)
         except BaseException as error:
-            # Half-made, whether it failed or the user interrupts: nothing of it stays.
+            # After a failure or an interrupt, nothing of an unfinished forward stays.
             if begun is not None:
                 self._abandon(begun)
             if isinstance(error, PortTaken):
-                raise name_holder(error, () if spec.folders else wanted, self._holder) from None
+                named = () if spec.folders else wanted
+                raise explain_port_taken(error, named, self._describe_owner) from None
             raise
         if begun is not None:
-            begun.notes = remark(begun, self._holder)
-            self._subscribers.tell(begun)
+            begun.notes = list_notes(begun, self._describe_owner)
+            self._subscribers.notify(begun)
         return forward
 
     def restart(self, forward: Forward, *, timeout: float = 30.0) -> Forward:
-        """Stop a forward and open the same again on its local ports, as the identity that opened it.
+        """Stop a forward, and open it again on the same local ports with the same identity.
 
         Parameters
         ----------
         forward
-            One of this manager's, in any state.
+            A forward of this manager, in any state.
         timeout
-            How long to wait for it, in seconds.
+            The longest time to wait, in seconds.
 
         Returns
         -------
         Forward
-            The new one, active. `forward` raises the same where it cannot be.
+            The new forward, active. Raises as `forward` does.
         """
         ports = [PortText(remote, local) for local, remote in forward.ports] or list(forward.wanted)
         self.stop(forward)
@@ -241,19 +247,19 @@ class ForwardManager:
     def lease(
         self, cluster: AccessProvider, target: Target, port: PortText, *, timeout: float = 30.0
     ) -> Lease:
-        """Open a forward, or take the one that is open, for as long as a caller needs it.
+        """Acquire a lease of a forward, which is opened if necessary.
 
         Parameters
         ----------
         cluster, target, port, timeout
-            As `forward` takes them, and it raises the same.
+            As in `forward`, which raises the same errors.
 
         Returns
         -------
         Lease
-            The forward; the last of its leases stops it. One that was open before the first, such as the user's, stays.
+            The lease. The release of the last one stops the forward, unless it was open before, such as the user's.
         """
-        self._here()
+        self._reset_in_child()
         with self._leasing:
             before = self.forwards()
             forward = self.forward(cluster, target, [port], timeout=timeout)
@@ -265,7 +271,7 @@ class ForwardManager:
         return Lease(forward, is_new, partial(self._release, forward))
 
     def _release(self, forward: Forward) -> None:
-        self._here()
+        self._reset_in_child()
         with self._leasing:
             if forward not in self._leases:
                 return
@@ -276,72 +282,73 @@ class ForwardManager:
         forward.stop()
 
     def forwards(self) -> list[Forward]:
-        """Return the forwards that are open, and those that have failed since they were active."""
-        self._here()
+        """Return the live forwards, and those that have failed after they were active."""
+        self._reset_in_child()
         with self._lock:
             return [
                 forward for forward in self._forwards.values() if forward.since is not None or forward.is_live
             ]
 
     def stop(self, forward: Forward) -> None:
-        """End a forward and its connections, and return when its local ports are free; idempotent."""
-        self._here()
+        """End a forward and its connections, and return once its local ports are free; idempotent."""
+        self._reset_in_child()
         with self._lock:
             if self._forwards.get(forward.id) is not forward:
                 return
             self._send(StopForward(forward.id))
-            told = self._helper
-            deadline = time.monotonic() + _STOPPING
+            helper = self._helper
+            deadline = time.monotonic() + _STOP_TIMEOUT
             # The manager's own thread, in a subscriber, would wait for itself.
             while (
                 forward.is_live
-                and told is not None
-                and told is self._helper
+                and helper is not None
+                and helper is self._helper
                 and threading.current_thread() is not self._thread
             ):
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break
                 self._lock.wait(left)
-            if told is not self._helper:
+            if helper is not self._helper:
                 self._send(StopForward(forward.id))
-            self._drop(forward)
-        self._subscribers.tell(forward)
+            self._forget(forward)
+        self._subscribers.notify(forward)
 
     def stop_all(self) -> None:
         """End all forwards."""
-        self._here()
+        self._reset_in_child()
         with self._lock:
-            # All at once, then wait for each.
-            for forward in self._forwards.values():
+            forwards = list(self._forwards.values())
+            # The helper ends them all while `stop` waits for the first.
+            for forward in forwards:
                 self._send(StopForward(forward.id))
-            everything = list(self._forwards.values())
-        for forward in everything:
+        for forward in forwards:
             self.stop(forward)
 
     def close(self) -> None:
-        """End all forwards, the helper and the thread, for good; idempotent.
+        """End all forwards, the helper and the thread, permanently; idempotent.
 
-        For good, since whoever still holds the manager on another thread would else start a helper that nobody ends.
+        A closed manager cannot open forwards again: another thread that still has it would start a helper that is never
+        ended.
         """
-        self._here()
+        self._reset_in_child()
         with self._lock:
             thread = self._thread
             self._closed.set()
             if self._helper is not None:
                 self._helper.close_input()
         if thread is not None and thread is not threading.current_thread():
-            thread.join(_CLOSING)
+            thread.join(_CLOSE_TIMEOUT)
             with self._lock:
                 if self._helper is not None:
                     self._helper.kill()
             thread.join()
         with self._lock:
-            everything = list(self._forwards.values())
-            for forward in everything:
-                self._drop(forward)
-        for forward in everything:
-            self._subscribers.tell(forward)
+            forwards = list(self._forwards.values())
+            for forward in forwards:
+                self._forget(forward)
+        for forward in forwards:
+            self._subscribers.notify(forward)
 
     def subscribe(self, callback: Callable[[Forward], None]) -> Callable[[], None]:
         """Call a function after every change of a forward, its counters included.
@@ -349,64 +356,64 @@ class ForwardManager:
         Parameters
         ----------
         callback
-            Gets the forward. It is called on the manager's thread and on those of callers, possibly on
-            several at once: it must return soon, and must not print.
+            Receives the forward. It is called on the manager's thread and on callers' threads, possibly several at
+            once: it must return soon, and must not print.
 
         Returns
         -------
         Callable
             Ends the subscription; idempotent.
         """
-        self._here()
+        self._reset_in_child()
         return self._subscribers.add(callback)
 
-    def _refuse_if_closed(self, target: Target) -> None:
+    def _check_open(self, target: Target) -> None:
         if self.is_closed:
             raise ForwardStopped(
                 f"The forward to {target} was not opened.",
-                why="all forwards have been closed meanwhile",
-                hint="ask for it again",
+                why="All forwards were closed at the same time.",
+                hint="open it again",
             )
 
     def _find(
         self, access_id: int, target: Target, wanted: tuple[PortText, ...], address: str
     ) -> Forward | None:
-        """Return the forward that is what the user asks for."""
+        """Return the forward that meets the user's request."""
         alike = (forward for forward in self._forwards.values() if forward.access_id == access_id)
         return next((forward for forward in alike if forward.serves(target, wanted, address)), None)
 
     def _abandon(self, forward: Forward) -> None:
-        """Forget a forward that was not made, without waiting; one that has failed stays so."""
+        """Remove an unfinished forward without waiting; a failed one keeps its state."""
         with self._lock:
             self._send(StopForward(forward.id))
             if forward.is_live:
-                self._drop(forward)
+                self._forget(forward)
             self._forwards.pop(forward.id, None)
-        self._subscribers.tell(forward)
+        self._subscribers.notify(forward)
 
-    def _drop(self, forward: Forward) -> None:
-        """Forget a forward, which is stopped now; under the lock."""
+    def _forget(self, forward: Forward) -> None:
+        """Mark a forward as stopped, and remove it; under the lock."""
         self._forwards.pop(forward.id, None)
         forward.take(ForwardState(forward.id, State.STOPPED))
         self._lock.notify_all()
 
-    def _holder(self, port: int) -> str:
+    def _describe_owner(self, port: int) -> str:
         with self._lock:
             forwards, helper = list(self._forwards.values()), self._helper
-        return say_holder(port, forwards, helper.pid if helper else None)
+        return describe_owner(port, forwards, helper.pid if helper else None)
 
     def _ensure_thread(self) -> None:
-        """Start the thread where it does not run; under the lock."""
+        """Start the thread unless it runs; under the lock."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._look_after, name="sspcloud-forwards", daemon=True)
+            self._thread = threading.Thread(target=self._supervise, name="sspcloud-forwards", daemon=True)
             self._thread.start()
             atexit.register(self.close)
 
-    def _look_after(self) -> None:
-        failure = HelperFailed(_HELPER_ENDS, why="a fault of this package", hint=_HELPER_MEND)
+    def _supervise(self) -> None:
+        """Run helpers on the manager's thread, and fail the forwards in the end."""
+        failure = HelperFailed(_HELPER_FAILED, why="This is a bug in sspcloud_magics.", hint=_HELPER_HINT)
         try:
-            why = self._run_helpers()
-            failure = HelperFailed(_HELPER_ENDS, why=why, hint=_HELPER_MEND)
+            failure = HelperFailed(_HELPER_FAILED, why=self._run_helpers(), hint=_HELPER_HINT)
         except HelperFailed as error:
             failure = error
         finally:
@@ -419,10 +426,10 @@ class ForwardManager:
                 self._lock.notify_all()
                 atexit.unregister(self.close)
             for forward in live:
-                self._subscribers.tell(forward)
+                self._subscribers.notify(forward)
 
     def _run_helpers(self) -> str:
-        """Run one helper after the other, until `close` or too many deaths; return how the last ended."""
+        """Run one helper after the other, until `close` or too many early deaths; return how the last ended."""
         short_lived = 0
         while True:
             born = time.monotonic()
@@ -433,15 +440,15 @@ class ForwardManager:
             with self._lock:
                 live = [forward for forward in self._forwards.values() if forward.is_live]
                 for forward in live:
-                    forward.begin_again("the helper process ended; another takes over")
+                    forward.resume_in_new_helper("the helper process ended; a new one takes over")
                 self._lock.notify_all()
             for forward in live:
-                self._subscribers.tell(forward)
+                self._subscribers.notify(forward)
             if self._closed.wait(_PAUSES[max(short_lived - 1, 0)]):
                 return how
 
     def _run_helper(self) -> str:
-        """Run a helper and take in what it reports, until it ends; return how it ended."""
+        """Run a helper and apply its events until it ends; return how it ended."""
         helper = self._start_helper()
         _log.info("helper %d runs", helper.pid)
         try:
@@ -456,7 +463,7 @@ class ForwardManager:
                 if self._closed.is_set():
                     helper.close_input()
             for event in helper.events():
-                self._take(event)
+                self._apply(event)
         finally:
             with self._lock:
                 self._helper = None
@@ -465,9 +472,9 @@ class ForwardManager:
             _log.info("helper %d: %s", helper.pid, how)
         return how
 
-    def _take(self, event: Event) -> None:
+    def _apply(self, event: Event) -> None:
         if isinstance(event, Logged):
-            _write_down(event)
+            _log_record(event)
         elif isinstance(event, CredentialsWanted):
             self._credentials.renew(event.access_id)
         elif isinstance(event, ForwardState | ForwardCounters):
@@ -478,10 +485,10 @@ class ForwardManager:
                 if forward.state is State.STOPPED:
                     self._forwards.pop(forward.id)
                 self._lock.notify_all()
-            self._subscribers.tell(forward)
+            self._subscribers.notify(forward)
 
     def set_log(self) -> None:
-        """Have the helper tell as much as the log of this process takes."""
+        """Set the helper's log level to that of this process."""
         self._send(SetLog(log_file.level()))
 
     def _send(self, command: Command) -> None:
@@ -491,8 +498,8 @@ class ForwardManager:
             helper.send(command)
 
 
-def _write_down(event: Logged) -> None:
-    """Write a record of the helper into the log of this process."""
+def _log_record(event: Logged) -> None:
+    """Write a record of the helper to the log of this process."""
     logger = logging.getLogger(event.name)
     if logger.isEnabledFor(event.level):
         logger.handle(
@@ -509,10 +516,10 @@ def _write_down(event: Logged) -> None:
         )
 
 
-def _spec(target: Target, wanted: tuple[PortText, ...], address: str) -> ForwardSpec:
-    """Return what the helper shall do; raises `UsageProblem` where it makes no sense."""
-    place = (target.namespace, target.kind, target.name)
+def _make_spec(target: Target, wanted: tuple[PortText, ...], address: str) -> ForwardSpec:
+    """Return the specification of a forward for the helper; raise `UsageProblem` if it is invalid."""
+    names = (target.namespace, target.kind, target.name)
     if address == UNIX and wanted:
         ports = specify_sockets(wanted)
-        return ForwardSpec(*place, ports, UNIX, folders=folders(target, ports))
-    return ForwardSpec(*place, specify(target, wanted), check_address(address))
+        return ForwardSpec(*names, ports, UNIX, folders=folders(target, ports))
+    return ForwardSpec(*names, specify(target, wanted), check_address(address))

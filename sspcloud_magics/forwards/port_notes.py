@@ -1,4 +1,4 @@
-"""What is said about local ports: who holds one that was wanted, and which other stands in for it."""
+"""Messages about local ports: the owner of a taken port, and the port that is used instead."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 from sspcloud_magics.errors import PortTaken
 from sspcloud_magics.forwards.forward import Forward
-from sspcloud_magics.forwards.port_owner import find_holder
+from sspcloud_magics.forwards.port_owner import find_port_owner
 from sspcloud_magics.forwards.ports import derive_ports, first_unprivileged_port, is_loopback
 from sspcloud_magics.target import PortText
 
 
-def say_holder(port: int, forwards: Iterable[Forward], helper: int | None) -> str:
-    """Return in words who holds a local port; empty where the system does not tell.
+def describe_owner(port: int, forwards: Iterable[Forward], helper: int | None) -> str:
+    """Describe the owner of a local port; empty if the system does not report it.
 
     Parameters
     ----------
@@ -21,52 +21,54 @@ def say_holder(port: int, forwards: Iterable[Forward], helper: int | None) -> st
     forwards
         The forwards of this process.
     helper
-        The number of this process's helper process, if it has one.
+        The pid of this process's helper process, if it has one.
     """
     for forward in forwards:
         if forward.is_live and any(local == port for local, _ in forward.ports):
             return f"this notebook's own forward to {forward.target}"
-    holder = find_holder(port)
-    # The own helper, with no forward to show for it, is closing the listener at this moment.
-    return "" if holder is None or holder.pid == helper else str(holder)
+    owner = find_port_owner(port)
+    # This process's helper, without a forward on the port, is just closing it.
+    return "" if owner is None or owner.pid == helper else str(owner)
 
 
-def name_holder(error: PortTaken, wanted: Sequence[PortText], holder: Callable[[int], str]) -> PortTaken:
-    """Return the error, completed by who holds the port, and by how to do without it."""
+def explain_port_taken(
+    error: PortTaken, wanted: Sequence[PortText], describe: Callable[[int], str]
+) -> PortTaken:
+    """Return the error, with the owner of the port and a hint, if the owner is known."""
     for port in wanted:
-        held = holder(port.local) if port.local else ""
-        if held:
+        owner = describe(port.local) if port.local else ""
+        if owner:
             hint = f"write :{port.remote} for any free local port, or choose another one"
-            return PortTaken(error.what, why=f"It is held by {held}.", hint=hint)
+            return PortTaken(error.what, why=f"The port is in use by {owner}.", hint=hint)
     return error
 
 
-def remark(forward: Forward, holder: Callable[[int], str]) -> tuple[str, ...]:
-    """Return what the user should know about a forward that has just become active."""
+def list_notes(forward: Forward, describe: Callable[[int], str]) -> tuple[str, ...]:
+    """Return notes for the user about a forward that has just become active."""
     if forward.sockets:
-        return _remark_sockets(forward)
+        return _list_socket_notes(forward)
     notes = []
     for (local, _), port in zip(forward.ports, forward.wanted, strict=False):
         remote = port.number or port.remote
         if port.local is not None or remote == local or not isinstance(remote, int):
             continue
         if remote < first_unprivileged_port():
-            why = f"Port {remote} is the administrator's on this machine"
+            why = f"Only the administrator may use port {remote} on this machine"
         else:
-            held = holder(remote)
-            why = f"Port {remote} is held by {held}" if held else f"Port {remote} is taken"
-        lasting = ", the same each time" if local in derive_ports(forward.target, remote) else ""
-        notes.append(f"{why}: {local} stands in for it{lasting}.")
+            owner = describe(remote)
+            why = f"Port {remote} is in use by {owner}" if owner else f"Port {remote} is taken"
+        always = ", the same each time" if local in derive_ports(forward.target, remote) else ""
+        notes.append(f"{why}: the local port is {local}{always}.")
     if not is_loopback(forward.address):
-        notes.append(f"Everyone who reaches {forward.address} over the network can use this forward.")
+        notes.append(f"Anyone who reaches {forward.address} over the network can use this forward.")
     return tuple(notes)
 
 
-def _remark_sockets(forward: Forward) -> tuple[str, ...]:
+def _list_socket_notes(forward: Forward) -> tuple[str, ...]:
     notes = []
     first = forward.spec.folders[0]
     if forward.address != first:
-        notes.append(f"Another forward holds {first}: {forward.address} stands in for it.")
+        notes.append(f"Another forward uses {first}: the directory is {forward.address}.")
     for (local, _), path in zip(forward.ports, forward.sockets, strict=True):
         if ".s.PGSQL." in path:
             notes.append(f"For psql, psycopg and libpq: host={forward.address} port={local}")

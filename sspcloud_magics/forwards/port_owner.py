@@ -1,8 +1,8 @@
-"""Who holds a local port.
+"""The owner of a local port.
 
-A port that is taken is mended most quickly by knowing by whom: another notebook of the same user, or
-a program with a name and a number. The system tells an ordinary user about their own processes only
-(macOS: about nobody else's sockets at all); where it does not tell, nothing is guessed.
+The quickest remedy for a taken port is to know its owner: another notebook of the same user, or a program with a name
+and a pid. The system shows ordinary users only their own processes, and macOS only their own sockets. If it does not
+report the owner, none is guessed.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class PortOwner:
     Parameters
     ----------
     pid
-        Its number.
+        Its pid.
     name
         Its name, such as ``postgres``.
     notebook
-        The file name of the notebook that it belongs to; empty where there is none.
+        The file name of its notebook; empty if it has none.
     is_helper
         Whether it is the helper process of a kernel or a script.
     """
@@ -42,7 +42,7 @@ class PortOwner:
 
     def __str__(self) -> str:
         if self.pid == os.getpid():
-            return f"this kernel itself, outside of its forwards (process {self.pid})"
+            return f"this kernel itself, but not by a forward (process {self.pid})"
         if self.is_helper and self.notebook:
             return f"a forward of the notebook {self.notebook}"
         if self.is_helper:
@@ -51,8 +51,8 @@ class PortOwner:
         return f"{self.name} (process {self.pid}{started})"
 
 
-def find_holder(port: int) -> PortOwner | None:
-    """Return the process that listens on a local TCP port, or None where the system does not tell."""
+def find_port_owner(port: int) -> PortOwner | None:
+    """Return the process that listens on a local TCP port; None if the system does not report it."""
     pid = next(_listeners(port), None)
     if pid is None:
         return None
@@ -63,7 +63,7 @@ def find_holder(port: int) -> PortOwner | None:
         return None
     command: list[str] = []
     notebook = ""
-    # The environment of somebody else's process, or of one that ends at this moment.
+    # The process may belong to another user, or have just ended.
     with contextlib.suppress(psutil.Error, OSError):
         command = process.cmdline()
         notebook = PurePath(process.environ().get("JPY_SESSION_NAME", "")).name

@@ -1,9 +1,8 @@
-"""Which local ports to try for a port of a target.
+"""The choice of local ports for the ports of a target.
 
-A port that the user wrote is that one or none. A bare remote port takes the same number where it is
-free. Where it is not, the number is derived from the target, so that it is the same one each time and
-what stands in a notebook or a database tool stays true; only if all of those are taken too, any free
-port will do.
+A local port that the user wrote has no alternative. A bare remote port gets the same local number if it is free.
+Otherwise, the number is derived from the target: it is the same each time, so that the settings in a notebook or a
+database tool stay valid. Only if all derived numbers are taken too, any free port is used.
 """
 
 from __future__ import annotations
@@ -22,8 +21,9 @@ from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.ipc import PortSpec
 
 ANY = 0
+"""As a local port, any free one."""
 
-# Below the ports that Linux (32768), Windows and macOS (49152) give to outgoing connections.
+# Below the ephemeral ports of Linux (from 32768), Windows and macOS (from 49152).
 _DERIVED = range(20_000, 32_768)
 _DERIVED_CHOICES = 5
 
@@ -39,7 +39,7 @@ def first_unprivileged_port() -> int:
 
 
 def derive_ports(target: Target, remote: int | str) -> tuple[int, ...]:
-    """Return the local ports that belong to a target's port when its own number is taken.
+    """Derive the local ports to try for a target's port whose own number is taken.
 
     Examples
     --------
@@ -54,37 +54,40 @@ def derive_ports(target: Target, remote: int | str) -> tuple[int, ...]:
 def specify(
     target: Target, ports: Sequence[PortText], *, first_port: int | None = None
 ) -> tuple[PortSpec, ...]:
-    """Return for each port that the user named the local ports to try.
+    """Return the local ports to try for each requested port.
 
     Parameters
     ----------
     target
-        What the ports belong to.
+        The target of the ports.
     ports
-        What the user typed.
+        The ports that the user typed.
     first_port
-        The lowest port that may be bound; the system's where it is None.
+        The lowest port that may be bound; by default, the system's.
 
     Raises
     ------
     UsageProblem
-        If no port is named, a local port is named twice, or one is for the administrator only.
+        If there is no port, a local port appears twice, or only the administrator may bind it.
     """
     if not ports:
         raise UsageProblem(
-            f"No port of {target} is named.", hint="write REMOTE or LOCAL:REMOTE, such as 8000 or 1500:8000"
+            f"No port of {target} is given.",
+            hint="write REMOTE or LOCAL:REMOTE, such as 8000 or 1500:8000",
         )
     lowest = first_unprivileged_port() if first_port is None else first_port
     written = [port.local for port in ports if port.local]
     for local in written:
         if written.count(local) > 1:
-            raise UsageProblem(f"The local port {local} is named twice.", hint="give each its own")
-        if local < lowest:
             raise UsageProblem(
-                f"An ordinary user may not listen on port {local}.",
-                why=f"Ports below {lowest} are the administrator's on this machine.",
-                hint="write another, such as "
-                + next(f"{local + 8000}:{p.remote}" for p in ports if p.local == local),
+                f"The local port {local} is given twice.", hint="write a different local port for each"
+            )
+        if local < lowest:
+            example = next(f"{local + 8000}:{port.remote}" for port in ports if port.local == local)
+            raise UsageProblem(
+                f"You may not listen on port {local}.",
+                why=f"On this machine, only the administrator may use ports below {lowest}.",
+                hint=f"choose another local port, such as {example}",
             )
     return tuple(PortSpec(port.remote, _candidates(target, port, lowest, written)) for port in ports)
 
@@ -104,7 +107,7 @@ def check_address(address: str) -> str:
     Raises
     ------
     UsageProblem
-        If it is neither ``localhost``, nor `UNIX`, nor an IP address of this machine.
+        Unless it is ``localhost``, `UNIX`, or an IP address of this machine.
     """
     if address in {"localhost", UNIX}:
         return address
@@ -124,5 +127,5 @@ def check_address(address: str) -> str:
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether only this machine reaches an address that `check_address` has let pass."""
+    """Return whether only this machine reaches an address, as returned by `check_address`."""
     return address == "localhost" or ipaddress.ip_address(address).is_loopback

@@ -1,6 +1,6 @@
-"""Which process of this machine made something, so that a later one can ask whether it still runs.
+"""The identity of a process, which another process can use later to check whether it still runs.
 
-A process id alone is given away again; with the moment of its start it is not.
+The system reuses a pid, but not together with the same start time.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import psutil
 
 
 def get_start_time() -> int:
-    """Return when this process started, in seconds since the epoch."""
+    """Return the start time of this process, in seconds since the epoch."""
     return int(psutil.Process().create_time())
 
 
-def runs(pid: int, started: int) -> bool:
-    """Return whether the process of that id, which started then, still runs; one that nobody has waited for yet does not."""
+def is_running(pid: int, started: int) -> bool:
+    """Return whether the process with this pid and start time still runs; a zombie does not."""
     try:
         process = psutil.Process(pid)
         return abs(process.create_time() - started) <= 1 and process.status() != psutil.STATUS_ZOMBIE
@@ -25,14 +25,14 @@ def runs(pid: int, started: int) -> bool:
         return False
 
 
-def mark() -> str:
-    """Return what tells this process from all others, on this machine and elsewhere."""
+def get_identity() -> str:
+    """Return an identity of this process that is unique across machines."""
     return f"{platform.node()}/{os.getpid()}/{get_start_time()}"
 
 
-def is_gone(marked: str) -> bool:
-    """Return whether the process of a `mark` has ended; of another machine's, nobody here can tell."""
-    machine, _, rest = marked.partition("/")
-    pid, _, begun = rest.partition("/")
-    known = machine == platform.node() and pid.isdecimal() and begun.isdecimal()
-    return known and not runs(int(pid), int(begun))
+def has_ended(identity: str) -> bool:
+    """Return whether the process of an identity is known to have ended; False for one of another machine."""
+    machine, _, rest = identity.partition("/")
+    pid, _, started = rest.partition("/")
+    is_known = machine == platform.node() and pid.isdecimal() and started.isdecimal()
+    return is_known and not is_running(int(pid), int(started))

@@ -1,13 +1,13 @@
-"""What a kernel had open, kept in a file for the next kernel of the same notebook folder.
+"""Saved forwards: a file with a kernel's open forwards, for the next kernel of the same notebook folder.
 
-A kernel that restarts, or is killed, takes its forwards with it. So each process writes down what it has
-open, whenever that changes: server, target, ports and address, in the grammar that users type, and nothing
-secret. Every process has a file of its own, so two notebooks of one folder do not overwrite each other;
-what is restored is the file that was written last by a process that does not run any more. What the user
-stops is struck out; what the end of the process stops is not, since that is what they may want back.
+A kernel that restarts or is killed loses its forwards. So each process saves its open forwards after every change:
+server, target, ports and address, as users type them, and nothing secret. Each process has its own file, so that two
+notebooks of a folder do not overwrite each other. The file to restore is the newest one of a process that no longer
+runs. A forward that the user stops is removed from the file. One that ends with the process stays, because the user may
+want it back.
 
-The file is read as what it is, text that anybody may have edited: the users' own grammar validates it,
-and one that does not parse is set aside rather than deleted.
+The file is untrusted text, which may have been edited: it is parsed like user input. An invalid file is renamed, not
+deleted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sspcloud_magics.forwards.credentials import AccessProvider
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.forwards.ports import check_address
-from sspcloud_magics.forwards.process_identity import get_start_time, runs
+from sspcloud_magics.forwards.process_identity import get_start_time, is_running
 from sspcloud_magics.private_file import replace_file
 from sspcloud_magics.target import PortText, Target, parse_port, parse_target
 
@@ -44,9 +44,9 @@ class SavedForward:
     Parameters
     ----------
     server
-        The API server that it went through.
+        Its API server.
     target, ports, address
-        What it led to, on which local ports.
+        As in `ForwardManager.forward`, with the local ports that it had.
     """
 
     server: str
@@ -55,7 +55,7 @@ class SavedForward:
     address: str
 
     def to_plain(self) -> dict[str, Any]:
-        """Return it as the file holds it."""
+        """Return the entry for the file."""
         return {
             "server": self.server,
             "target": str(self.target),
@@ -65,12 +65,12 @@ class SavedForward:
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> SavedForward:
-        """Return what the file says.
+        """Parse an entry of the file.
 
         Raises
         ------
         UsageProblem, KeyError, TypeError, ValueError
-            If it is not what `to_plain` returns.
+            If it is not of the form of `to_plain`.
         """
         text = parse_target(plain["target"])
         if text.namespace is None or text.kind is None or not isinstance(plain["server"], str):
@@ -84,15 +84,15 @@ class SavedForward:
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
-    """What came of bringing forwards back.
+class RestoreResult:
+    """The result of a restore.
 
     Parameters
     ----------
     forwards
-        Those that are open again.
+        The forwards that are open again.
     troubles
-        One sentence for each that is not, and for a file that could not be read.
+        One sentence for each forward that is not, or for a file that could not be read.
     """
 
     forwards: tuple[Forward, ...]
@@ -100,37 +100,38 @@ class Restored:
 
 
 def notebook_folder() -> Path:
-    """Return the folder of this kernel's notebook; elsewhere, the working directory."""
+    """Return the folder of this kernel's notebook; without a notebook, the working directory."""
     session = Path(os.environ.get("JPY_SESSION_NAME", ""))
     return session.parent if session.is_absolute() else Path.cwd()
 
 
 def state_folder() -> Path:
-    """Return where the files are kept."""
+    """Return the folder of the files."""
     return user_files.state_folder() / "forwards"
 
 
 class ForwardsFile:
-    """The files of one notebook folder: this process's own, and those of others.
+    """The files of one notebook folder: that of this process, and those of earlier ones.
 
     Parameters
     ----------
     notebooks
         The notebook folder.
     home
-        Where the files are kept.
+        The folder of the files.
     """
 
     def __init__(self, notebooks: Path | None = None, home: Path | None = None) -> None:
         self._notebooks = notebooks or notebook_folder()
         self._home = home or state_folder()
         self._key = hashlib.sha256(os.fsencode(self._notebooks.absolute())).hexdigest()[:16]
+        # The contents of this process's file; guarded by the lock, as several threads may write.
         self._written: list[SavedForward] = []
         self._writing = threading.Lock()
         fork_hooks.begin_again(self)
 
     def begin_in_child(self) -> None:
-        """Write into a file of its own in a forked child."""
+        """Use a separate file in a forked child."""
         self._written = []
         self._writing = threading.Lock()
 
@@ -140,16 +141,15 @@ class ForwardsFile:
         return self._home / f"{self._key}.{os.getpid()}.{get_start_time()}.json"
 
     def follow(self, manager: ForwardManager) -> Callable[[], None]:
-        """Keep the file true from now on, and drop those that are too old to matter.
+        """Save the forwards after each change from now on, and delete all leftover files but the newest.
 
-        Returns what ends that.
+        Return a function that ends the subscription.
 
-        A file that cannot be written, on a full or read-only disk, is given up without a word: the
-        forwards matter more than their memory.
+        A failure to write, on a full or read-only disk, is ignored: the forwards matter more than their file.
         """
 
-        def note(_forward: Forward) -> None:
-            # Told on several threads at once: the last to write must be the one that looked last.
+        def save(_forward: Forward) -> None:
+            # Called on several threads at once: under the lock, the last write has the last state.
             with self._writing, contextlib.suppress(OSError):
                 if manager.is_closed:
                     return
@@ -166,10 +166,10 @@ class ForwardsFile:
 
         for path in self.find_leftovers()[1:]:
             path.unlink(missing_ok=True)
-        return manager.subscribe(note)
+        return manager.subscribe(save)
 
     def write(self, forwards: Iterable[SavedForward]) -> None:
-        """Write down what is open; atomically, and only where it is news.
+        """Write the forwards to the file of this process atomically, if they have changed.
 
         Raises
         ------
@@ -192,59 +192,62 @@ class ForwardsFile:
         self._written = listed
 
     def find_leftovers(self) -> list[Path]:
-        """Return the files of processes that do not run any more, the newest first."""
+        """Return the files of processes that no longer run, the newest first."""
         found: list[tuple[int, Path]] = []
         for path in self._home.glob(f"{self._key}.*.json"):
             match = _NAME.fullmatch(path.name)
-            if match and not runs(int(match["pid"]), int(match["started"])):
-                with contextlib.suppress(OSError):  # another process has just restored it
+            if match and not is_running(int(match["pid"]), int(match["started"])):
+                with contextlib.suppress(OSError):  # another process may just have restored it
                     found.append((path.stat().st_mtime_ns, path))
         return [path for _, path in sorted(found, reverse=True)]
 
-    def restore(self, manager: ForwardManager, cluster: AccessProvider, *, timeout: float = 30.0) -> Restored:
-        """Open what the last process of this folder had open, on the same local ports.
+    def restore(
+        self, manager: ForwardManager, cluster: AccessProvider, *, timeout: float = 30.0
+    ) -> RestoreResult:
+        """Open the forwards of the last process of this folder again, on the same local ports.
 
         Parameters
         ----------
         manager
-            Opens them.
+            Opens the forwards.
         cluster
-            As whom; forwards of another server are told and left.
+            The cluster and the identity; forwards of another server are reported and not opened.
         timeout
-            For each of them, in seconds.
+            The longest time to wait for each, in seconds.
 
         Returns
         -------
-        Restored
-            The forwards, and a sentence for each that did not come back.
+        RestoreResult
+            The forwards, and a sentence for each that could not be restored.
         """
         forwards: list[Forward] = []
         troubles: list[str] = []
         paths = self.find_leftovers()
         if not paths:
-            return Restored((), ())
+            return RestoreResult((), ())
         try:
-            remembered = _read(paths[0])
+            saved = _read(paths[0])
         except (SspcloudError, OSError, KeyError, TypeError, ValueError):
             aside = paths[0].with_suffix(".corrupt")
             paths[0].replace(aside)
-            return Restored((), (f"What was open last could not be read; the file is kept as {aside}.",))
+            trouble = f"The saved forwards could not be read; the file is now {aside}."
+            return RestoreResult((), (trouble,))
         server = cluster.access().server
-        for each in remembered:
+        for each in saved:
             if each.server != server:
-                troubles.append(f"{each.target} is of another cluster, {each.server}: it was left.")
+                troubles.append(f"{each.target} was not restored: it belongs to the cluster {each.server}.")
                 continue
             try:
                 forwards.append(
                     manager.forward(cluster, each.target, each.ports, address=each.address, timeout=timeout)
                 )
             except SspcloudError as error:
-                troubles.append(f"{each.target} did not come back: {error.what} {error.why}".strip())
+                troubles.append(f"{each.target} was not restored: {error.what} {error.why}".strip())
         if not troubles:
-            # They are in this process's own file now; the older ones are nobody's any more.
+            # The forwards are in this process's own file now.
             for path in paths:
                 path.unlink(missing_ok=True)
-        return Restored(tuple(forwards), tuple(troubles))
+        return RestoreResult(tuple(forwards), tuple(troubles))
 
 
 def _read(path: Path) -> list[SavedForward]:

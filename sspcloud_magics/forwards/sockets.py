@@ -1,8 +1,8 @@
-"""Unix sockets in place of local ports: where they lie, and how they are called.
+"""The directories and names of Unix sockets, which a forward may use instead of local ports.
 
-Loopback belongs to every user of a machine, a directory of mode 0700 to one. So on a host that is shared,
-a Unix socket is the safe end of a forward. libpq looks for one called ``.s.PGSQL.PORT`` in the directory that
-stands as ``host``; other programs are given the path of a file ``PORT.sock``.
+All users of a machine share its loopback addresses, but a directory of mode 0700 belongs to one user. So on a shared
+host, a Unix socket is the safe local end of a forward. libpq looks for ``.s.PGSQL.PORT`` in the directory given as
+``host``; other programs use the path of the file ``PORT.sock``.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ UNIX = "unix"
 
 _POSTGRES = 5432
 _POSTGRES_WORDS = ("postgres", "pgsql", "psql")
-_LONGEST_NAME = 40
-# What the kernels' sun_path holds, without the 0 at its end.
-_LONGEST_PATH = 103 if sys.platform == "darwin" else 107
+_MAX_NAME = 40
+# The size of the kernels' sun_path, without the final NUL.
+_MAX_PATH = 103 if sys.platform == "darwin" else 107
+# The number of directories to try for a target, and the digits of the hash in a shortened name.
 _FOLDERS = 8
 _DIGITS = 8
 
 
 def runtime_folder() -> Path:
-    """Return the directory of this user in which those of the forwards lie."""
+    """Return this user's directory for the directories of the forwards."""
     if sys.platform == "win32":
         raise UsageProblem(
-            "Programs on Windows do not use Unix sockets.", hint="forward to a local port: leave --unix out"
+            "Programs on Windows do not use Unix sockets.", hint="forward to a local port: leave out --unix"
         )
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")
     if runtime.is_absolute() and runtime.is_dir() and runtime.stat().st_uid == os.geteuid():
@@ -47,33 +48,33 @@ def folders(target: Target, ports: tuple[PortSpec, ...]) -> tuple[str, ...]:
     Parameters
     ----------
     target
-        What the forward leads to.
+        The target of the forward.
     ports
         Its ports, with the names of their sockets.
 
     Raises
     ------
     UsageProblem
-        On Windows, and where the path would be longer than a socket's may be.
+        On Windows, and if the path would be too long for a socket.
     """
     home = runtime_folder()
     longest_socket = max(len(port.socket) for port in ports)
-    room = min(_LONGEST_PATH - len(os.fsencode(home)) - len(f"/-{_FOLDERS}/") - longest_socket, _LONGEST_NAME)
+    room = min(_MAX_PATH - len(os.fsencode(home)) - len(f"/-{_FOLDERS}/") - longest_socket, _MAX_NAME)
     name = f"{target.namespace}-{target.name}"
     if len(name) > room:
         digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGITS]
         name = f"{name[: room - _DIGITS - 1]}-{digest}".lstrip("-")
     if room <= _DIGITS:
         raise UsageProblem(
-            f"The path of the socket would be too long, in {home}.",
-            why=f"A socket's path has {_LONGEST_PATH} bytes at most.",
+            f"The path of a socket in {home} would be too long.",
+            why=f"The path of a socket has at most {_MAX_PATH} bytes.",
             hint="set XDG_RUNTIME_DIR or TMPDIR to a shorter directory",
         )
     return (str(home / name), *(str(home / f"{name}-{number}") for number in range(2, _FOLDERS + 1)))
 
 
 def specify_sockets(ports: tuple[PortText, ...]) -> tuple[PortSpec, ...]:
-    """Return for each port that the user named its number on this side, and the name of its socket.
+    """Return the local number and the socket's name for each requested port.
 
     Examples
     --------

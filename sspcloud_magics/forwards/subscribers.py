@@ -1,4 +1,4 @@
-"""Who wants to know of every change of a forward: the views of a notebook and of the side panel."""
+"""The subscribers to the changes of forwards: views in a notebook and in the side panel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _log.addHandler(logging.NullHandler())
 class Subscribers:
     """Functions that are called with a forward after each of its changes.
 
-    The list is replaced, never changed: whoever is telling goes through the one that it began with.
+    The list is replaced, never changed, because another thread may be iterating over it.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Subscribers:
         Returns
         -------
         Callable
-            Takes it out again; idempotent.
+            Removes it; idempotent.
         """
         self._callbacks = [*self._callbacks, callback]
 
@@ -35,10 +35,10 @@ class Subscribers:
 
         return remove
 
-    def tell(self, forward: Forward) -> None:
-        """Call them all; one that fails harms no other."""
+    def notify(self, forward: Forward) -> None:
+        """Call all functions; log the errors of any that fail."""
         for callback in self._callbacks:
             try:
                 callback(forward)
-            except Exception:  # noqa: BLE001 - one view that fails must not stop the others, nor the thread
+            except Exception:  # noqa: BLE001 - a view that fails must not stop the others, nor the thread
                 _log.exception("a subscriber failed")

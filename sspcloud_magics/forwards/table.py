@@ -1,4 +1,4 @@
-"""The forwards as a DataFrame that shows itself well."""
+"""Forwards as a DataFrame with a readable display."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ _COLUMNS = (
     TableColumn("local", "LOCAL"),
     TableColumn("target", "TARGET"),
     TableColumn("pod", "POD"),
-    TableColumn("sent", "SENT", lambda row: formatting.size(row["sent"])),
-    TableColumn("received", "RECEIVED", lambda row: formatting.size(row["received"])),
+    TableColumn("sent", "SENT", lambda row: formatting.format_size(row["sent"])),
+    TableColumn("received", "RECEIVED", lambda row: formatting.format_size(row["received"])),
     TableColumn("connections", "CONNECTIONS", _open_of_all),
     TableColumn("since", "SINCE", _clock),
     TableColumn("last_error", "LAST ERROR", _trouble),
@@ -67,7 +67,7 @@ _APART = frozenset({"open", "failed", "reconnects", "reason", "protocol"})
 
 
 def _view(rows: list[dict[str, Any]]) -> TableView:
-    """Return how the table is displayed: without a column for errors where there are none."""
+    """Return the display of the table: without a column for errors if there are none."""
     apart = _APART if any(map(_trouble, rows)) else _APART | {"last_error"}
     return TableView(_COLUMNS, "forward", "No forward is open.", apart)
 
@@ -78,14 +78,14 @@ def forward_table(forwards: Iterable[Forward]) -> ResourceTable:
     Parameters
     ----------
     forwards
-        The forwards, such as `ForwardManager.forwards` lists them.
+        The forwards, as from `ForwardManager.forwards`.
 
     Returns
     -------
     ResourceTable
-        One row a forward: ``state``, ``local`` (``localhost:1500``; several ports with commas), ``target``
+        One row per forward: ``state``, ``local`` (``localhost:1500``; several ports with commas), ``target``
         (``user-bob/pod/mon-api:8000``), ``pod``, ``reason``, ``last_error``, ``protocol`` as str; ``sent``,
-        ``received`` (bytes), ``open``, ``connections``, ``failed``, ``reconnects`` int64; ``since``
+        ``received`` (bytes), ``open``, ``connections``, ``failed``, ``reconnects`` as int64; ``since`` as
         datetime64[us, UTC].
     """
     rows: list[dict[str, Any]] = []

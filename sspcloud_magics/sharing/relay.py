@@ -112,7 +112,7 @@ def relay_pod(
 ) -> dict[str, Any]:
     """Build the pod of a relay."""
     resources = {"cpu": "100m", "memory": "32Mi"}
-    made_by = process_identity.mark()
+    made_by = process_identity.get_identity()
     digest = hashlib.sha256(f"{host}:{port} {image} {made_by}".encode()).hexdigest()[:8]
     listen = get_listening_port(port)
     container = {
@@ -248,7 +248,7 @@ def sweep(cluster: Cluster) -> list[str]:
             pod["metadata"]["name"]
             for pod in listed
             if (pod.get("status") or {}).get("phase") in _ENDED_PHASES
-            or process_identity.is_gone((pod["metadata"].get("annotations") or {}).get(MADE_BY, ""))
+            or process_identity.has_ended((pod["metadata"].get("annotations") or {}).get(MADE_BY, ""))
         ]
     for name in ended:
         object_writes.delete_object(cluster, PODS, name, cluster.namespace)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from sspcloud_magics.forwards.formatting import SHAPES, endpoint
+from sspcloud_magics.forwards.formatting import SHAPES, format_endpoint
 from sspcloud_magics.printable import printable
 
 _LIVE = "Run the cell in a notebook with widgets for the live panel."
@@ -34,7 +34,7 @@ def _forward(fact: Mapping[str, Any]) -> str:
     where = ", ".join(
         f"{where} → {fact['target']}:{remote}"
         for where, (_, remote) in zip(
-            fact["sockets"] or [endpoint(fact["address"], local) for local, _ in fact["ports"]],
+            fact["sockets"] or [format_endpoint(fact["address"], local) for local, _ in fact["ports"]],
             fact["ports"],
             strict=False,
         )

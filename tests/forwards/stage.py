@@ -111,7 +111,7 @@ def kill(process: psutil.Process) -> None:
 
 
 def await_end(pid: int) -> None:
-    """Wait until a process that is not a child has ended; who should reap it may be late, or nobody."""
+    """Wait until a process that is not a child has ended; its parent may reap it late, or never."""
     try:
         process = psutil.Process(pid)
         process.wait(10)

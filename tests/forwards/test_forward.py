@@ -20,7 +20,7 @@ from sspcloud_magics.tunnel.ipc import (
 )
 
 
-class Keeper:
+class ManagerDouble:
     def __init__(self):
         self.changed = threading.Condition(threading.RLock())
 
@@ -28,7 +28,9 @@ class Keeper:
 def make_forward() -> Forward:
     target = Target("user-bob", "pod", "echo")
     spec = ForwardSpec("user-bob", "pod", "echo", (PortSpec(8000, (8000, 0)),))
-    return Forward(Keeper(), forward_id=1, access_id=0, target=target, wanted=(PortText(8000),), spec=spec)
+    return Forward(
+        ManagerDouble(), forward_id=1, access_id=0, target=target, wanted=(PortText(8000),), spec=spec
+    )
 
 
 @given(st.lists(st.sampled_from(State)))
@@ -60,7 +62,7 @@ def test_sent_bytes_never_fall_over_several_helpers(helpers):
         for report in reports:
             forward.take(report)
             seen.append(forward.counters.sent)
-        forward.begin_again("the helper process ended")
+        forward.resume_in_new_helper("the helper process ended")
         seen.append(forward.counters.sent)
         assert forward.counters.open_connections == 0
         assert forward.state is State.RECONNECTING
@@ -71,7 +73,7 @@ def test_sent_bytes_never_fall_over_several_helpers(helpers):
 def test_restarted_forward_asks_for_its_own_port():
     forward = make_forward()
     forward.take(ForwardState(1, State.ACTIVE, local_ports=(23000,)))
-    forward.begin_again("the helper process ended")
+    forward.resume_in_new_helper("the helper process ended")
     assert forward.spec.ports == (PortSpec(8000, (23000,)),)
     assert forward.spec.resume
     assert forward.ports == ((23000, 8000),)
@@ -79,7 +81,7 @@ def test_restarted_forward_asks_for_its_own_port():
 
 def test_half_made_forward_restarts_from_its_request():
     forward = make_forward()
-    forward.begin_again("the helper process ended")
+    forward.resume_in_new_helper("the helper process ended")
     assert forward.state is State.STARTING
     assert forward.spec.ports == (PortSpec(8000, (8000, 0)),)
     assert not forward.spec.resume

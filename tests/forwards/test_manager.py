@@ -107,7 +107,7 @@ def test_bare_remote_port_takes_the_same_number(manager, person, target):
     assert forward.notes == ()
 
 
-def test_taken_remote_number_has_a_stable_stand_in(manager, person, target):
+def test_taken_remote_number_has_a_stable_substitute(manager, person, target):
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
         first = manager.forward(person, target, [PortText(taken)])
@@ -117,8 +117,8 @@ def test_taken_remote_number_has_a_stable_stand_in(manager, person, target):
     assert port == again.local_port
     assert port in derive_ports(target, taken)  # the first of them that is free here
     (note,) = again.notes
-    assert f"Port {taken} is held by this kernel itself" in note
-    assert f"{port} stands in for it, the same each time" in note
+    assert f"Port {taken} is in use by this kernel itself" in note
+    assert f"the local port is {port}, the same each time" in note
 
 
 def test_taken_written_port_is_refused_with_its_holder(manager, person, target):
@@ -142,7 +142,7 @@ def test_own_forwards_port_is_refused_by_its_name(manager, person, target):
 def test_senseless_ports_are_refused_before_a_start(manager, person, target):
     with pytest.raises(UsageProblem, match="No port"):
         manager.forward(person, target, [])
-    with pytest.raises(UsageProblem, match="named twice"):
+    with pytest.raises(UsageProblem, match="given twice"):
         manager.forward(person, target, [PortText(1, 9000), PortText(2, 9000)])
     with pytest.raises(UsageProblem, match="not an address"):
         manager.forward(person, target, ANY, address="example.org")
@@ -262,7 +262,7 @@ def test_states_and_counters_are_told_to_subscribers(manager, person, target, wa
     assert watcher.states(forward) == ["active", "reconnecting", "active", "stopped"]
 
 
-def test_subscriber_that_fails_harms_nobody(manager, person, target, watcher):
+def test_subscriber_that_fails_harms_no_other(manager, person, target, watcher):
     def fail(forward):
         raise ZeroDivisionError
 
@@ -434,7 +434,7 @@ def test_broken_renewal_is_a_refusal_without_quotes(manager):
     assert "hunter2" not in str(refusal.value)
 
 
-def test_renewal_in_progress_holds_up_nobody(manager, target):
+def test_renewal_in_progress_delays_no_command(manager, target):
     person = Person("new")
     person.may_renew.clear()
     held = []

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.forwards.port_owner import PortOwner, find_holder
+from sspcloud_magics.forwards.port_owner import PortOwner, find_port_owner
 from sspcloud_magics.forwards.ports import (
     check_address,
     derive_ports,
@@ -114,13 +114,13 @@ def test_lowest_port_is_one_that_can_be_bound():
 
 def test_holder_is_named_with_its_process():
     with socket.create_server(("127.0.0.1", 0)) as server:
-        holder = find_holder(server.getsockname()[1])
-    assert holder.pid == os.getpid()
-    assert str(holder) == f"this kernel itself, outside of its forwards (process {os.getpid()})"
+        owner = find_port_owner(server.getsockname()[1])
+    assert owner.pid == os.getpid()
+    assert str(owner) == f"this kernel itself, but not by a forward (process {os.getpid()})"
 
 
-def test_nobody_holds_a_free_port():
-    assert find_holder(free_port()) is None
+def test_free_port_has_no_owner():
+    assert find_port_owner(free_port()) is None
 
 
 def test_client_of_a_port_does_not_hold_it():
@@ -128,7 +128,7 @@ def test_client_of_a_port_does_not_hold_it():
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as client,
     ):
-        assert find_holder(client.getsockname()[1]) is None
+        assert find_port_owner(client.getsockname()[1]) is None
 
 
 LISTEN = """
@@ -165,7 +165,7 @@ def test_other_notebooks_are_told_by_their_name(environment, argument, words):
     ) as process:
         port = int(process.stdout.readline())
         name = psutil.Process(process.pid).name()
-        assert str(find_holder(port)) == words.format(pid=process.pid, name=name)
+        assert str(find_port_owner(port)) == words.format(pid=process.pid, name=name)
         process.stdin.close()
 
 

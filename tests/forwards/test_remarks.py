@@ -12,7 +12,7 @@ pytestmark = pytest.mark.servers
 WEB = Target("user-bob", "service", "web")
 
 
-def nobody(_port: int) -> str:
+def unknown(_port: int) -> str:
     return ""
 
 
@@ -20,21 +20,21 @@ def test_port_with_an_unknown_holder_is_told_taken(manager, person):
     remote = free_port()
     forward = manager.forward(person, WEB, [PortText(remote)])
     forward.wanted = (PortText(remote + 1),)
-    (note,) = port_notes.remark(forward, nobody)
-    assert note.startswith(f"Port {remote + 1} is taken: {remote} stands in for it.")
+    (note,) = port_notes.list_notes(forward, unknown)
+    assert note.startswith(f"Port {remote + 1} is taken: the local port is {remote}.")
 
 
 def test_administrators_port_is_explained(manager, person, monkeypatch):
     forward = manager.forward(person, WEB, [PortText(80, free_port())])
     forward.wanted = (PortText(80),)
     monkeypatch.setattr(port_notes, "first_unprivileged_port", lambda: 1024)
-    (note,) = port_notes.remark(forward, nobody)
-    assert note.startswith("Port 80 is the administrator's on this machine: ")
+    (note,) = port_notes.list_notes(forward, unknown)
+    assert note.startswith("Only the administrator may use port 80 on this machine: ")
 
 
 def test_address_that_others_reach_is_warned_of(manager, person):
     forward = manager.forward(person, WEB, [PortText(80, 0)], address="0.0.0.0")
-    assert forward.notes == ("Everyone who reaches 0.0.0.0 over the network can use this forward.",)
+    assert forward.notes == ("Anyone who reaches 0.0.0.0 over the network can use this forward.",)
 
 
 def test_written_port_needs_no_remark(manager, person):
@@ -43,29 +43,29 @@ def test_written_port_needs_no_remark(manager, person):
 
 def test_taken_port_without_holder_keeps_helpers_words():
     error = PortTaken("The local port 80 is taken.")
-    assert port_notes.name_holder(error, [PortText(80, 80)], nobody) is error
+    assert port_notes.explain_port_taken(error, [PortText(80, 80)], unknown) is error
 
 
 def test_own_helper_closing_a_listener_is_not_named(manager, person):
     forward = manager.forward(person, WEB, [PortText(80, 0)])
     (helper,) = helpers()
-    assert port_notes.say_holder(forward.local_port, [], helper.pid) == ""
-    assert str(helper.pid) in port_notes.say_holder(forward.local_port, [], None)
+    assert port_notes.describe_owner(forward.local_port, [], helper.pid) == ""
+    assert str(helper.pid) in port_notes.describe_owner(forward.local_port, [], None)
 
 
 @pytest.mark.usefixtures("denied")
 def test_system_that_tells_of_own_processes_only(manager, person):
     forward = manager.forward(person, WEB, [PortText(80, 0)])
     (helper,) = helpers()
-    assert port_owner.find_holder(forward.local_port).pid == helper.pid
-    assert port_owner.find_holder(free_port()) is None
+    assert port_owner.find_port_owner(forward.local_port).pid == helper.pid
+    assert port_owner.find_port_owner(free_port()) is None
 
 
 @pytest.mark.parametrize("error", [PermissionError, FileNotFoundError])
 def test_system_that_tells_nothing(manager, person, monkeypatch, error):
     forward = manager.forward(person, WEB, [PortText(80, 0)])
     refuse(monkeypatch, error)
-    assert port_owner.find_holder(forward.local_port) is None
+    assert port_owner.find_port_owner(forward.local_port) is None
     with pytest.raises(PortTaken, match="own forward"):
         manager.forward(person, Target("user-bob", "pod", "other"), [PortText(1, forward.local_port)])
 

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from sspcloud_magics.forwards import ForwardManager
-from sspcloud_magics.forwards.process_identity import runs
+from sspcloud_magics.forwards.process_identity import is_running
 from sspcloud_magics.forwards.saved_forwards import ForwardsFile, SavedForward, notebook_folder, state_folder
 from sspcloud_magics.target import PortText, Target
 from tests.forwards.stage import Person, double, say
@@ -115,10 +115,10 @@ def test_running_process_has_left_nothing_behind(follow, manager, person, target
 def test_killed_unreaped_process_counts_as_ended():
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as killed:
         started = int(psutil.Process(killed.pid).create_time())
-        assert runs(killed.pid, started)
+        assert is_running(killed.pid, started)
         killed.kill()
         os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
-        assert not runs(killed.pid, started)
+        assert not is_running(killed.pid, started)
 
 
 def test_other_folder_has_its_own(follow, manager, person, target, tmp_path):
@@ -138,7 +138,7 @@ def test_failed_restore_stops_no_other_and_is_told(follow, manager, person, targ
     restored = follow.restore(manager, person)
     assert [each.target for each in restored.forwards] == [target]
     (trouble,) = restored.troubles
-    assert trouble.startswith("user-bob/pod/refuses did not come back: Nothing listens on the port.")
+    assert trouble.startswith("user-bob/pod/refuses was not restored: Nothing listens on the port.")
     assert len(follow.find_leftovers()) == 1
 
 

@@ -69,7 +69,7 @@ def test_long_runtime_directory_shortens_the_name(runtime, monkeypatch):
     ports = specify_sockets((PortText(5432),))
     found = folders(DB, ports)
     assert Path(found[0]).name.startswith("us")
-    assert max(len(f"{folder}/{ports[0].socket}") for folder in found) <= sockets._LONGEST_PATH
+    assert max(len(f"{folder}/{ports[0].socket}") for folder in found) <= sockets._MAX_PATH
 
 
 def test_a_path_that_no_socket_can_have_is_refused(runtime, monkeypatch):
@@ -88,7 +88,7 @@ def test_missing_runtime_directory_falls_back_to_temp(monkeypatch, value):
 
 def test_windows_is_refused_with_an_alternative(monkeypatch):
     monkeypatch.setattr(sockets.sys, "platform", "win32")
-    with pytest.raises(UsageProblem, match=r"Windows(.|\n)*leave --unix out"):
+    with pytest.raises(UsageProblem, match=r"Windows(.|\n)*leave out --unix"):
         runtime_folder()
 
 
@@ -120,9 +120,9 @@ def test_a_forward_on_sockets_says_where_they_are(forward):
     )
 
 
-def test_remarks_give_libpqs_words_and_the_stand_in(forward):
-    assert port_notes.remark(forward, lambda _port: "") == (
-        "Another forward holds /a: /b stands in for it.",
+def test_notes_give_libpqs_words_and_the_directory(forward):
+    assert port_notes.list_notes(forward, lambda _port: "") == (
+        "Another forward uses /a: the directory is /b.",
         "For psql, psycopg and libpq: host=/b port=5432",
     )
 
@@ -134,13 +134,13 @@ def test_manager_serves_sockets_only_when_asked(forward):
 
 
 def test_the_next_helper_takes_the_same_directory(forward):
-    forward.begin_again("the helper process ended")
+    forward.resume_in_new_helper("the helper process ended")
     assert forward.spec.folders == ("/b",)
     assert forward.sockets == ("/b/.s.PGSQL.5432", "/b/8000.sock")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such sockets")
 @pytest.mark.usefixtures("runtime")
-def test_a_port_that_nobody_named_is_missed(manager, person):
+def test_sockets_without_a_port_are_refused(manager, person):
     with pytest.raises(UsageProblem, match="No port"):
         manager.forward(person, DB, [], address=UNIX)

@@ -104,13 +104,13 @@ class ApiServer:
         return self._authority.cert_pem.bytes().decode()
 
     def access(self, *, port: int | None = None, token: str | None = None) -> Access:
-        """Return the access of somebody who may do everything that is not forbidden."""
+        """Return the access of a user who may do everything that is not forbidden."""
         token = self.token if token is None else token
         return Access(server=f"https://127.0.0.1:{port or self.port}", ca=self.ca, token=Secret(token))
 
     @contextmanager
     def upgrades_held(self) -> Iterator[None]:
-        """Let whoever opens a tunnel wait inside of the block."""
+        """Delay the answers to all upgrades until the end of the block."""
         self._call(self._hold_upgrades(True))
         try:
             yield
@@ -258,7 +258,7 @@ class ApiServer:
             # Python 3.11.2 forgets the protocol of a transport that was closed twice.
             with contextlib.suppress(AttributeError):
                 transport.abort()
-        # Whoever is still in the handshake is known to the loop alone, which closes what was aborted in its next rounds.
+        # Only the event loop knows connections in the handshake; it closes aborted ones in its next iterations.
         known = asyncio.get_running_loop()._transports  # type: ignore[attr-defined]
         for transport in list(known.values()):
             if transport._sock is not None:  # closed, but not yet forgotten
@@ -358,7 +358,7 @@ class ApiServer:
         self._call(tell())
 
     def wait_for_watches(self) -> set[int]:
-        """Return when somebody watches: the ports at the other end of the watches' connections."""
+        """Wait for a watch; return the client ports of the watches' connections."""
         with self._requested:
             assert self._requested.wait_for(lambda: self._watching, 30)
             return {transport.get_extra_info("peername")[1] for transport in self._watching if transport}

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tell
 
 
 class Told:
-    """A socket whose kernel says what a test cannot make it say: packets that nobody acknowledges."""
+    """A socket whose kernel reports unacknowledged packets, which a test cannot cause."""
 
     def __init__(self, *, probes: int = 0, unacknowledged: int = 0, silent_ms: int = 0) -> None:
         # The fields of struct tcp_info, up to tcpi_last_ack_recv.

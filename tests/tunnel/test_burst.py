@@ -25,7 +25,7 @@ MUCH = 64 << 20
 
 
 def echo_or_flood(connection: socket.socket) -> None:
-    """Echo, until somebody asks for much."""
+    """Echo, until a client asks for much."""
     try:
         while said := connection.recv(65536):
             connection.sendall(bytes(MUCH) if said == ENDLESS else said)

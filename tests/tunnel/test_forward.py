@@ -873,7 +873,7 @@ def test_a_command_for_a_stopped_forward_is_answered(helper):
     helper.wait_for_state(99, State.STOPPED)
 
 
-def test_a_line_that_is_no_command_hurts_nobody(api, helper, echo_pod):
+def test_line_that_is_no_command_is_ignored(api, helper, echo_pod):
     assert helper.process.stdin is not None
     with contextlib.suppress(OSError):
         helper.process.stdin.write(b'{"is": "SetAccess", "access": 1}\nnonsense\n')

@@ -203,7 +203,7 @@ async def test_who_speaks_it_no_longer_is_not_asked_again(server):
     assert server.asked.count(SpdyTunnel) == before
 
 
-async def test_another_server_or_proxy_is_asked_anew(server):
+async def test_another_server_or_proxy_is_asked_again(server):
     server.says[SpdyTunnel] = NO_SUCH_PROTOCOL
     assert await server.speaks_to(server.pool()) is SpdyOverWebSocket
     server.says.clear()

@@ -14,7 +14,7 @@ from sspcloud_magics.tunnel.pod_errors import (
 )
 
 ID = "3f1c" * 16
-POD = Sandbox(ID, "/var/run/netns/cni-b1", DialError)  # type: ignore[arg-type] - nobody dials it
+POD = Sandbox(ID, "/var/run/netns/cni-b1", DialError)  # type: ignore[arg-type] - it is never dialled
 IN_NAMESPACE = f'failed to execute portforward in network namespace "{POD.netns}": '
 RESET = kubelet_words(
     5432, POD, IN_NAMESPACE + "read tcp4 127.0.0.1:4->127.0.0.1:5432: read: connection reset by peer"

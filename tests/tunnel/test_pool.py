@@ -227,7 +227,7 @@ async def test_returned_tunnel_goes_to_the_waiting(pool, opening):
 
 
 @pytest.mark.parametrize("timings", [Timings(burst_duration=0.0)], ids=["no burst"])
-async def test_after_a_burst_nobody_joins(pool, opening):
+async def test_no_connection_joins_after_a_burst(pool, opening):
     pairs = await crowd(pool, opening, 100)
     for pair in [one for one in pairs if one.tunnel is pairs[-1].tunnel][1:]:
         pool.release(pair)  # there would be room
@@ -237,7 +237,7 @@ async def test_after_a_burst_nobody_joins(pool, opening):
 
 @pytest.mark.parametrize("spoil", ["heavy", "stopped", "closed"])
 @pytest.mark.parametrize("timings", [Timings(burst_duration=60.0)], ids=["long burst"])
-async def test_nobody_joins_a_tunnel_that_has_enough_to_do(pool, opening, spoil):
+async def test_no_connection_joins_a_busy_tunnel(pool, opening, spoil):
     pairs = await crowd(pool, opening, 30)
     shared = {pair.tunnel for pair in pairs if pair.tunnel.pairs > 1}
     while (late := pool.acquire_nowait()) and late.tunnel not in shared:

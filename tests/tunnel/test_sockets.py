@@ -1,4 +1,4 @@
-"""Unix sockets of a forward: nobody else's directory, one holder at a time, nothing left."""
+"""Unix sockets of a forward: a private directory, one forward at a time, no leftovers."""
 
 from __future__ import annotations
 

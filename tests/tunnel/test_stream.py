@@ -31,7 +31,7 @@ class Writes:
 
 
 class _Drained:
-    """A receiver to whom nothing is said."""
+    """A receiver that ignores all events."""
 
     def on_data(self, data: memoryview) -> None: ...
 

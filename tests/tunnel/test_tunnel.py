@@ -1,4 +1,4 @@
-"""A tunnel and the pairs that share it, without a socket: whose client's slowness stops whom, and for how long."""
+"""A tunnel and its pairs, without a socket: which pairs a slow client stops, and for how long."""
 
 from __future__ import annotations
 

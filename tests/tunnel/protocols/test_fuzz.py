@@ -112,7 +112,7 @@ def test_noise_gives_protocol_errors_in_bounded_memory(
                 while position < len(sent):
                     part = memoryview(sent)[position : position + source.choice([1, 7, 100, 1500, 65536])]
                     position += len(part)
-                    fed += len(part)  # what comes after an error nobody reads
+                    fed += len(part)  # data after an error is not read
                     tunnel.receive(part)
                     tunnel.outgoing.clear()
         _, peak = tracemalloc.get_traced_memory()

@@ -163,7 +163,7 @@ class TestDecoding:
         stream += control(7, struct.pack("!II", 9, 1))
         assert decode(stream) == [Reset(3, 5), Ping(2), GoAway(1)]
 
-    def test_skips_what_concerns_nobody(self):
+    def test_unused_frames_are_skipped(self):
         stream = control(4, struct.pack("!I", 0)) + control(9, struct.pack("!II", 0, 99)) + control(77, b"x")
         assert decode(stream + data(1, b"y")) == [Data(1, [b"y"])]
 
