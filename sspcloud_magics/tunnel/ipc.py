@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from sspcloud_magics.access import Access
 
@@ -226,21 +226,7 @@ class Logged:
 Command: TypeAlias = SetAccess | RefuseAccess | StartForward | StopForward | SetLog
 Event: TypeAlias = Ready | ForwardState | ForwardCounters | CredentialsWanted | Logged
 
-_MESSAGES: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (
-        SetAccess,
-        RefuseAccess,
-        StartForward,
-        StopForward,
-        SetLog,
-        Ready,
-        ForwardState,
-        ForwardCounters,
-        CredentialsWanted,
-        Logged,
-    )
-}
+_MESSAGES: dict[str, type[Any]] = {kind.__name__: kind for kind in (*get_args(Command), *get_args(Event))}
 
 
 def encode(message: Command | Event) -> bytes:

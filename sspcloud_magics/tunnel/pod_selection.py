@@ -99,11 +99,10 @@ def pod_state(pod: Object) -> str:
     status = pod.get("status") or {}
     if pod["metadata"].get("deletionTimestamp"):
         return "Terminating"
-    for container in _statuses(pod, "initContainerStatuses", "containerStatuses"):
-        for kind in ("waiting", "terminated"):
-            reason = (_state(container).get(kind) or {}).get("reason")
-            if reason and not (kind == "terminated" and reason == "Completed" and _is_running(pod)):
-                return str(reason)
+    for kind, details in _stopped_containers(pod):
+        reason = details.get("reason")
+        if reason and not (kind == "terminated" and reason == "Completed" and _is_running(pod)):
+            return str(reason)
     return str(status.get("reason") or status.get("phase") or "Unknown")
 
 
@@ -114,11 +113,9 @@ def _is_running(pod: Object) -> bool:
 
 def pod_trouble(pod: Object) -> str:
     """Return the cluster's message about a pod that is not ready; empty if there is none."""
-    for container in _statuses(pod, "initContainerStatuses", "containerStatuses"):
-        for kind in ("waiting", "terminated"):
-            message = (_state(container).get(kind) or {}).get("message")
-            if message:
-                return " ".join(str(message).split())
+    for _, details in _stopped_containers(pod):
+        if details.get("message"):
+            return " ".join(str(details["message"]).split())
     for condition in _conditions(pod):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             return str(condition.get("message") or "")
@@ -164,6 +161,13 @@ def pod_serves(pod: Object, wanted: Sequence[int | str], *, named: bool = False)
 def _statuses(pod: Object, *kinds: str) -> Iterable[Object]:
     status = pod.get("status") or {}
     return [container for kind in kinds for container in status.get(kind) or ()]
+
+
+def _stopped_containers(pod: Object) -> Iterable[tuple[str, Object]]:
+    """Yield the details of the containers that do not run, with ``waiting`` or ``terminated``."""
+    for container in _statuses(pod, "initContainerStatuses", "containerStatuses"):
+        for kind in ("waiting", "terminated"):
+            yield kind, _state(container).get(kind) or {}
 
 
 def _state(container: Object) -> Object:
@@ -216,13 +220,10 @@ def container_port(pod: Object, wanted: int | str) -> int:
     """
     ports = [port for _, port in _ports(pod)]
     matching = [port for port in ports if wanted in _names(port)]
-    if any(_is_tcp(port) for port in matching):
-        return next(int(port["containerPort"]) for port in matching if _is_tcp(port))
     if isinstance(wanted, int) and not matching:
         return wanted  # a container may listen on a port that it does not declare
-    named = f"The pod {pod['metadata']['name']}"
-    offered = [(port.get("name"), port["containerPort"], port) for port in ports]
-    raise _no_port(named, wanted, offered, udp=bool(matching))
+    owner = f"The pod {pod['metadata']['name']}"
+    return int(_find_tcp(owner, wanted, matching, ports, "containerPort")["containerPort"])
 
 
 def pods_behind(
@@ -319,18 +320,14 @@ def service_ports(service: Object, wanted: Sequence[int | str]) -> tuple[Object,
         If it has no such port, or the port is for UDP.
     """
     ports = service["spec"].get("ports", ())
+    owner = f"The service {service['metadata']['name']}"
     found = []
     for one in wanted:
         matching = [port for port in ports if one in (port.get("name"), port["port"])]
-        tcp = [port for port in matching if _is_tcp(port)]
-        if not tcp and not matching and isinstance(one, int):
+        if not matching and isinstance(one, int):
             # Not a port of the service, but many users know the container's number instead.
-            tcp = [port for port in ports if _is_tcp(port) and port.get("targetPort") == one]
-        if not tcp:
-            named = f"The service {service['metadata']['name']}"
-            offered = [(port.get("name"), port["port"], port) for port in ports]
-            raise _no_port(named, one, offered, udp=bool(matching))
-        found.append(tcp[0])
+            matching = [port for port in ports if _is_tcp(port) and port.get("targetPort") == one]
+        found.append(_find_tcp(owner, one, matching, ports))
     return tuple(found)
 
 
@@ -370,6 +367,7 @@ def _numbers_in(
     endpoints: Object, subset: Object, wanted: Sequence[int | str], ports: Sequence[Object] | None
 ) -> tuple[int, ...]:
     offered = subset.get("ports") or ()
+    owner = f"The service {endpoints['metadata']['name']}"
     numbers = []
     for position, one in enumerate(wanted):
         if ports is None:
@@ -377,12 +375,7 @@ def _numbers_in(
         else:
             name = ports[position].get("name") or ""
             matching = [port for port in offered if (port.get("name") or "") == name]
-        tcp = [port for port in matching if _is_tcp(port)]
-        if not tcp:
-            named = f"The service {endpoints['metadata']['name']}"
-            listed = [(port.get("name"), port["port"], port) for port in offered]
-            raise _no_port(named, one, listed, udp=bool(matching))
-        numbers.append(int(tcp[0]["port"]))
+        numbers.append(int(_find_tcp(owner, one, matching, offered)["port"]))
     return tuple(numbers)
 
 
@@ -395,16 +388,20 @@ def _is_tcp(port: Object) -> bool:
     return bool(port.get("protocol", "TCP") == "TCP")
 
 
-def _no_port(
-    named: str, wanted: int | str, offered: Sequence[tuple[str | None, int, Object]], *, udp: bool
-) -> PortNotFound:
+def _find_tcp(
+    owner: str, wanted: int | str, matching: Sequence[Object], offered: Iterable[Object], number: str = "port"
+) -> Object:
+    """Return the first TCP port of `matching`; raise `PortNotFound` with the `offered` ports if there is none."""
+    for port in matching:
+        if _is_tcp(port):
+            return port
     words = []
-    for name, number, port in offered:
-        protocol = "" if _is_tcp(port) else f" ({port['protocol']})"
-        words.append((f"{number} ({name})" if name else str(number)) + protocol)
+    for port in offered:
+        name = f" ({port['name']})" if port.get("name") else ""
+        words.append(f"{port[number]}{name}" + ("" if _is_tcp(port) else f" ({port['protocol']})"))
     hint = f"choose one of its ports: {', '.join(words)}" if words else ""
-    if udp:
+    if matching:
         why = "A port-forward carries only TCP."
-        return PortNotFound(f"{named} has the port {wanted} for UDP only.", why=why, hint=hint)
+        raise PortNotFound(f"{owner} has the port {wanted} for UDP only.", why=why, hint=hint)
     why = "" if words else "It declares no ports."
-    return PortNotFound(f"{named} has no port {wanted}.", why=why, hint=hint)
+    raise PortNotFound(f"{owner} has no port {wanted}.", why=why, hint=hint)

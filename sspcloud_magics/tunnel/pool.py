@@ -112,11 +112,6 @@ class Pool:
         """Whether a tunnel can serve another connection after the first."""
         return self._protocol is not ChannelTunnel
 
-    @property
-    def tunnels(self) -> int:
-        """The number of open tunnels."""
-        return len(self._all)
-
     def acquire_nowait(self) -> Pair | None:
         """Return a pair on an idle tunnel or, in a burst, on a shared one; None if there is none."""
         while self._idle:
