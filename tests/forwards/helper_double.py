@@ -1,4 +1,4 @@
-"""A helper process that speaks the control language and has no cluster behind it.
+"""A double of the helper process, which speaks `ipc` without a cluster.
 
 It binds real listeners and echoes what it receives. The target's name says what it shall do, and a
 few words sent through the local port make it misbehave at a moment of the test's choosing.

@@ -1,4 +1,4 @@
-"""Plays a kernel with one open forward: says so in one JSON line, then does what its argument says.
+"""A double of a kernel with one open forward: prints one JSON line, then does what its argument says.
 
 wait        until its standard input ends, then leaves by the end of the program
 raise       leaves by an exception

@@ -1,4 +1,4 @@
-"""What the tests of the manager stand on: identities, a watcher, and a helper that is a double."""
+"""Shared parts of the manager's tests: identities, a watcher, and a double of the helper."""
 
 import gc
 import itertools
@@ -26,7 +26,7 @@ def double(*options: str) -> Helper:
 
 
 class Person:
-    """An identity whose token is a word, and whose renewal is what the test says."""
+    """An identity whose renewal the test decides."""
 
     def __init__(self, *renewals: str | SspcloudError) -> None:
         self.token = "old"
@@ -76,7 +76,7 @@ def connect(forward, index: int = 0) -> socket.socket:
 
 
 def say(forward, word: bytes) -> bytes:
-    """Send a word through the forward, and return the answer; empty where the connection ended."""
+    """Send data through the forward, and return the answer; empty if the connection ended."""
     with connect(forward) as client:
         client.sendall(word)
         try:
@@ -101,7 +101,7 @@ def threads() -> list[str]:
 
 
 def descriptors() -> int:
-    """Return how many files and sockets this process has open, when what earlier tests have left is collected."""
+    """Return the number of open files and sockets of this process, after a garbage collection."""
     gc.collect()
     return psutil.Process().num_fds()
 

@@ -1,4 +1,4 @@
-"""The sandbox's API server is killed and started again: forwards, connections and questions go on."""
+"""A restart of the sandbox's API server: forwards, connections and queries continue."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_restart_loses_no_forward(own_sandbox: Sandbox, clusters: dict[str, Clus
 
 
 def back(watcher: Watcher, forward: Forward, restarts: int) -> bool:
-    """Return whether a forward has come back that often; it may not fail in between."""
+    """Return whether a forward has reconnected this many times; it must not fail in between."""
     states = watcher.states(forward)
     assert State.FAILED not in states
     return states.count(State.RECONNECTING) == restarts and states[-1] == State.ACTIVE

@@ -1,4 +1,4 @@
-"""A forward follows `ipc.TRANSITIONS`, whatever order reports come in."""
+"""A forward follows `ipc.TRANSITIONS` for any order of reports."""
 
 import itertools
 import threading

@@ -22,7 +22,7 @@ ANY = [PortText(8000, 0)]
 
 @pytest.fixture
 def surroundings(monkeypatch, tmp_path):
-    """A notebook's folder with files that are named as modules, and an environment with secrets."""
+    """A notebook folder with files named like modules, and an environment with secrets."""
     for name in ("json", "ssl", "h11", "asyncio", "sspcloud_magics"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the user file was imported')")
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Whatever ends the kernel ends its helper, and frees its ports."""
+"""The end of a kernel, whatever causes it, ends its helper and frees its ports."""
 
 import contextlib
 import json

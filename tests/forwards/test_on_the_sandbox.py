@@ -1,4 +1,4 @@
-"""What users do with forwards, as the people of the sandbox."""
+"""Forwards as users open them, on the sandbox."""
 
 import contextlib
 import urllib.request

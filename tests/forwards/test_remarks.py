@@ -79,5 +79,5 @@ def refuse(monkeypatch, error) -> None:
 
 @pytest.fixture
 def denied(monkeypatch):
-    """What macOS answers an ordinary user."""
+    """The answer of macOS to an ordinary user."""
     refuse(monkeypatch, psutil.AccessDenied)

@@ -32,14 +32,14 @@ def follow(file, manager):
 
 @pytest.fixture
 def later(manager):
-    """The manager of the process that comes after, when `manager` is closed."""
+    """The manager of the next process, after `manager` is closed."""
     manager = ForwardManager(double)
     yield manager
     manager.close()
 
 
 def leave_behind(file: ForwardsFile) -> None:
-    """Turn the file of this process into that of one that has ended."""
+    """Rename the file of this process to that of a process that has ended."""
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         started = int(psutil.Process(ended.pid).create_time())
     folder = file.path.name.split(".")[0]

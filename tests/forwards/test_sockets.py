@@ -24,7 +24,7 @@ def names(*ports: PortText) -> list[str]:
 
 @pytest.fixture
 def runtime(monkeypatch):
-    """Give a runtime directory whose path is short, as they are."""
+    """Yield a runtime directory with a short path."""
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="run-") as folder:
         monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
         yield Path(folder)

@@ -1,4 +1,4 @@
-"""An API server that knows pods and nothing else, for what no real cluster does on demand.
+"""A small API server with pods, for events that no real cluster causes on demand.
 
 It speaks TLS, lists, watches and forwards; the forwarding itself is the sandbox's (`sandbox.node.portforward`). A test
 says which pods there are and which ports of this machine stand for theirs, takes rights and credentials away,
@@ -51,22 +51,22 @@ class ApiServer:
         self.port = 0
         self.token = "let-me-in"
         self.forbidden: set[tuple[str, str]] = set()
-        """Pairs of verb and resource that are answered 403."""
+        """The pairs of verb and resource that get a 403."""
         self.starting = False
-        """Refuse everything, as an API server does that has not read the rights yet."""
+        """Whether every request is refused, as before an API server has read the RBAC rules."""
         self.readyz: int | None = None
-        """What ``/readyz`` is answered; None for what is true."""
+        """The answer to ``/readyz``; None for the true one."""
         self.busy: dict[str, list[int]] = {}
-        """By ``VERB RESOURCE``: how the next requests are refused, with `retry_after`; 0 for hanging up."""
+        """By ``VERB RESOURCE``: the refusals of the next requests, with `retry_after`; 0 hangs up."""
         self.retry_after = "0"
         self.ready_when_asked = False
-        """Become ready just before ``/readyz`` is answered."""
+        """Whether the server becomes ready just before it answers ``/readyz``."""
         self.protocols = {portforward.STREAMS, portforward.TUNNEL, portforward.CHANNELS}
         self.instead_of_spdy: bytes | None = _SPDY
-        """What comes after the answer to an upgrade of the connection; None for nothing, for ever."""
+        """The data after the answer to an upgrade; None for silence."""
         self.requests: list[str] = []
         self.paths: list[str] = []
-        """The paths of the requests, as they came over the wire."""
+        """The paths of the requests, as received."""
         self.redirects_to = ""
         self.upgrades = self.refused_upgrades = 0
         self._upgrades_go = asyncio.Event()
@@ -118,14 +118,14 @@ class ApiServer:
             self.let_upgrades_go()
 
     def let_upgrades_go(self) -> None:
-        """Answer those who wait, and who comes."""
+        """Answer waiting and later upgrades."""
         self._call(self._hold_upgrades(False))
 
     async def _hold_upgrades(self, yes: bool) -> None:
         (self._upgrades_go.clear if yes else self._upgrades_go.set)()
 
     def wait_for_request(self, wanted: str, times: int = 1) -> None:
-        """Return when ``VERB RESOURCE`` has been asked for that often."""
+        """Wait until ``VERB RESOURCE`` was requested this many times."""
         with self._requested:
             assert self._requested.wait_for(lambda: self.requests.count(wanted) >= times, 30)
 
@@ -178,7 +178,7 @@ class ApiServer:
         )
 
     def listen(self, pod: str, port: int, real: int) -> None:
-        """Have a port of a pod accept connections from now on; `real` is that of this machine."""
+        """Make a port of a pod accept connections; `real` is the port on this machine."""
         self._ports[pod, port] = real
 
     def put_endpoints(
@@ -193,7 +193,7 @@ class ApiServer:
         self.put("Endpoints", name, subsets=[{kind: addresses, "ports": ports}] if pods else [])
 
     def delete(self, kind: str, name: str) -> None:
-        """Delete an object; a pod's ports can be dialled no longer."""
+        """Delete an object; the ports of a pod no longer accept connections."""
         for key in [key for key in self._ports if kind == "Pod" and key[0] == name]:
             del self._ports[key]
         self._call(self._delete(kind, name))
@@ -343,12 +343,12 @@ class ApiServer:
             self._watching.discard(request.transport)
 
     def end_watches(self) -> None:
-        """Tell every watch that its version is too old."""
+        """Tell every watch that its resource version is too old."""
         gone = {"type": "ERROR", "object": {"code": 410, "metadata": {}, "message": "too old"}}
         self.say_to_watches(json.dumps(gone).encode())
 
     def say_to_watches(self, line: bytes) -> None:
-        """Send a line to every watch, whatever it is."""
+        """Send any line to every watch."""
 
         async def tell() -> None:
             for queues in self._watchers.values():
@@ -364,7 +364,7 @@ class ApiServer:
             return {transport.get_extra_info("peername")[1] for transport in self._watching if transport}
 
     def break_watches(self) -> None:
-        """End the connection of every watch without a word of HTTP."""
+        """Cut the connection of every watch."""
 
         async def abort() -> None:
             for transport in self._watching:

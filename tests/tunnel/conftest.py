@@ -1,4 +1,4 @@
-"""Programs of this machine that stand for what runs in pods, and the server that leads to them."""
+"""Local programs in place of pods, and the server that leads to them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 @contextmanager
 def listen(serve: Callable[..., None], port: int = 0) -> Iterator[int]:
-    """Give the port on which `serve` is called with each connection."""
+    """Yield a port; `serve` is called with each connection to it."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -40,7 +40,7 @@ def listen(serve: Callable[..., None], port: int = 0) -> Iterator[int]:
 
 
 def echo(connection) -> None:
-    """Send back what comes."""
+    """Echo all data."""
     try:
         while data := connection.recv(65536):
             connection.sendall(data)
@@ -50,7 +50,7 @@ def echo(connection) -> None:
 
 @pytest.fixture
 def programs() -> Iterator[Callable[[Callable[..., None]], int]]:
-    """Start a program for the length of the test; returns its port."""
+    """Start a program for the duration of the test; return its port."""
     with ExitStack() as stack:
         yield lambda serve: stack.enter_context(listen(serve))
 
@@ -69,14 +69,14 @@ def helper(api: ApiServer) -> Iterator[HelperProcess]:
 
 @pytest.fixture
 def patient_helper(api: ApiServer) -> Iterator[HelperProcess]:
-    """On a busy machine a refusal may come later than a helper waits for one: this one waits for long."""
+    """A helper with a long grace period, because a busy machine may refuse late."""
     with HelperProcess(api.access(), Timings(dial_grace=20.0)) as process:
         yield process
 
 
 @pytest.fixture(params=IN_TURN)
 def any_protocol(request: pytest.FixtureRequest, api: ApiServer) -> str:
-    """Each protocol in turn: the server refuses those before it."""
+    """Each protocol in turn, with those before it refused."""
     if request.param != "spdy":
         api.protocols.remove("portforward.k8s.io")
     if request.param == "channels":

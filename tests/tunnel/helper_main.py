@@ -1,4 +1,4 @@
-"""The helper process with other timings, or on a system that is not this one's: as its argument says."""
+"""The helper process with the timings and the system of its argument."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from sspcloud_magics.tunnel.timings import Timings
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What is not as usual."""
+    """The deviations from a usual helper."""
 
     timings: Timings = field(default_factory=Timings)
     first: int = 0
-    """The first protocol that it speaks, by its place in `PROTOCOLS`: as on a server that refuses those before."""
+    """The index in `PROTOCOLS` of the preferred protocol, as after refusals of those before."""
     blind: bool = False
-    """Whether the system does not tell what has become of a peer."""
+    """Whether the system does not report closed peers."""
     small_buffers: bool = False
-    """Whether what a client does not read stays with the helper."""
+    """Whether the sockets have small buffers, so that unread data stays in the helper."""
     collects: bool = True
-    """Whether garbage is collected."""
+    """Whether the garbage collector runs."""
     lid: str = ""
-    """The clock jumps by an hour when this file is made."""
+    """The file whose creation makes the clock jump by an hour."""
     frozen: str = ""
-    """The file that is told how many objects the garbage collector passes over, and through how many it walks."""
+    """The file for the numbers of objects that the garbage collector skips and visits."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -50,7 +50,7 @@ class Circumstances:
 
 
 class BlindPeers(PeerProbe):
-    """Knows nothing of any peer."""
+    """A probe that never knows whether a peer has closed."""
 
     def has_closed(self, _sock: socket.socket) -> None:
         return None

@@ -1,4 +1,4 @@
-"""Drives the real helper process through `ipc`, as the kernel does."""
+"""A driver for the real helper process, which uses `ipc` as the kernel does."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ every_protocol = pytest.mark.parametrize(
 
 
 class HelperProcess:
-    """The helper, and what it has said so far."""
+    """The helper, and its events so far."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class HelperProcess:
         self.process.stdin.flush()
 
     def wait_for(self, wanted: Callable[[Event], bool]) -> Event:
-        """Return the next event that is wanted."""
+        """Return the next matching event."""
         while True:
             event = self._queue.get(timeout=PATIENCE)
             assert event is not None, "the helper has ended"
@@ -118,19 +118,19 @@ class HelperProcess:
     def start(
         self, kind: str, name: str, *ports: int | str, namespace: str = "lab", local: int = 0, **rest
     ) -> int:
-        """Ask for a forward; return its number."""
+        """Start a forward; return its number."""
         number, self._next = self._next, self._next + 1
         specs = tuple(PortSpec(port, (local,)) for port in ports)
         self.say(StartForward(number, 1, ForwardSpec(namespace, kind, name, specs, **rest)))
         return number
 
     def forward(self, kind: str, name: str, *ports: int | str, **rest) -> ForwardState:
-        """Ask for a forward and wait until it is active; raises what it failed with."""
+        """Start a forward and wait until it is active; raise its error if it fails."""
         number = self.start(kind, name, *ports, **rest)
         return self.wait_for_state(number, State.ACTIVE)
 
     def wait_for_state(self, number: int, state: State) -> ForwardState:
-        """Return the next report of `state`; raises the error if the forward fails instead."""
+        """Wait for the next report of `state`; raise the error if the forward fails instead."""
         event = self.wait_for(
             lambda event: (
                 isinstance(event, ForwardState)
@@ -145,7 +145,7 @@ class HelperProcess:
         return event
 
     def failure(self, kind: str, name: str, *ports: int | str, **rest) -> SspcloudError:
-        """Ask for a forward that cannot be; return the error."""
+        """Start a forward that fails; return the error."""
         number = self.start(kind, name, *ports, **rest)
         event = self.wait_for_state(number, State.FAILED)
         assert event.error is not None

@@ -1,4 +1,4 @@
-"""Whether TCP still gets anything through to a peer."""
+"""Detection of a peer that TCP no longer reaches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many tunnels wait for connections: more with use, within a limit, fewer again in quiet times, none grown old.
+"""The number of idle tunnels: more with demand, within a limit, fewer after a quiet time, and none beyond its age.
 
 The loop's clock is moved on by hand, so that minutes and hours pass at once.
 """
@@ -26,7 +26,7 @@ PONG, CHANNELS_PONG = memoryview(control(6, b"\x00\x00\x00\x01")), memoryview(fr
 
 
 class Clockwork(asyncio.SelectorEventLoop):
-    """A loop whose clock can be moved on."""
+    """An event loop whose clock a test can advance."""
 
     ahead = 0.0
 
@@ -35,7 +35,7 @@ class Clockwork(asyncio.SelectorEventLoop):
 
 
 class Stage:
-    """A pool whose server answers every ping, until it does not."""
+    """A pool whose server answers pings until the test stops it."""
 
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
@@ -56,7 +56,7 @@ class Stage:
         return len(self.pool._all) - len(self.held)
 
     async def take(self, number: int) -> None:
-        """Let so many connections come at once, and the pool open what is to wait after them."""
+        """Open this many connections at once, and let the pool refill."""
         self.held += await asyncio.gather(*(self.pool.acquire(5432) for _ in range(number)))
         loop = asyncio.get_running_loop()
         assert isinstance(loop, Clockwork)
@@ -82,7 +82,7 @@ class Stage:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Stage], Coroutine[Any, Any, None]]], None]:
-    """Run a story on a stage and a loop of its own."""
+    """Run a scenario on its own stage and event loop."""
 
     def play(story: Callable[[Stage], Coroutine[Any, Any, None]]) -> None:
         async def whole() -> None:

@@ -1,4 +1,4 @@
-"""How long a forward waits between its attempts to reconnect."""
+"""The pauses between a forward's attempts to reconnect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST = 10.0
 
 
 class Hasty(ForwardWorker):
-    """A forward that notes how long it would wait, and does not."""
+    """A forward that records its pauses instead of waiting."""
 
     pauses: asyncio.Queue[float]
 

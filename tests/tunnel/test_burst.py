@@ -1,4 +1,4 @@
-"""Connections that come faster than tunnels can be opened, in the real helper: they share, and each is served as if it were alone."""
+"""Connections that come faster than tunnels open, in the real helper: they share tunnels, and none notices."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pod(api, programs) -> str:
 
 @contextmanager
 def burst(api: ApiServer, helper: HelperProcess, port: int, size: int) -> Iterator[list[socket.socket]]:
-    """So many clients that all wait for a tunnel at the same time, but for the first few."""
+    """Clients of which all but the first few wait for a tunnel at the same time."""
     helper.events.clear()
     with ExitStack() as stack:
         with api.upgrades_held():
@@ -135,7 +135,7 @@ def test_broken_shared_tunnel_resets_its_guests_only(api, pod):
 
 
 def echo_all(clients: list[socket.socket]) -> bool:
-    """Have each client echo a word of its own, all at the same time."""
+    """Let all clients echo different words at the same time."""
     words = [f"word {number}".encode() for number in range(len(clients))]
     for client, word in zip(clients, words, strict=True):
         client.sendall(word)

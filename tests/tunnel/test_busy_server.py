@@ -1,4 +1,4 @@
-"""A server that is busy says when to ask again; one that hangs up is asked again at once."""
+"""A busy server says when to retry; after a hang-up, the helper retries at once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_server_that_hangs_up_asked_again(api: ApiServer, helper: HelperProcess)
 def test_hang_up_at_an_upgrade_is_asked_again(
     api: ApiServer, helper: HelperProcess, times: int, protocol: str
 ) -> None:
-    """In the same protocol: the next one is for those who never speak it."""
+    """In the same protocol, because a fallback is for servers that never speak it."""
     api.busy = {"create pods/portforward": [0] * times}
     state = helper.forward("pod", "web-0", 8000)
     assert ask(state.local_ports[0]) == b"ping"

@@ -1,4 +1,4 @@
-"""Which pods a follower finds, when the answers of the server come in an order that a test decides."""
+"""The pods that a watcher finds, with the server's answers in an order that the test chooses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def endpoints(name: str, *, ready: bool) -> Object:
 
 
 class Server:
-    """Stands for the credentials and their client: a service ``web``, whose selector chooses the pod of its name."""
+    """A double of the credentials and their client: a service ``web`` that selects the pod of its name."""
 
     def __init__(self) -> None:
         self.selected = "old"
@@ -74,7 +74,7 @@ class Server:
         self._events[collection].put_nowait(event)
 
     async def change_endpoints(self, name: str, *, ready: bool) -> None:
-        """Change the Endpoints; return when the follower has taken note."""
+        """Change the Endpoints, and wait until the watcher has applied them."""
         self.endpoints = endpoints(name, ready=ready)
         self.tell("endpoints", {"type": "MODIFIED", "object": self.endpoints})
         await self.wait_for(self._events["endpoints"].join())
@@ -85,7 +85,7 @@ class Server:
 
 
 class Found:
-    """A follower of the service, and what it found."""
+    """A watcher of the service, and the pods that it found."""
 
     def __init__(self, server: Server) -> None:
         self._changed = asyncio.Event()
@@ -123,7 +123,7 @@ async def found(server: Server) -> AsyncIterator[Found]:
 
 
 async def test_refused_look_leaves_ready_endpoints(server, found):
-    """They became ready while the list of the pods was on its way."""
+    """The pods became ready while their list was on its way."""
     await found.follower.start()
     server.may_list_pods = False
     server.lets_list_pods.clear()
@@ -166,7 +166,7 @@ async def restart(_server: Server, follower: PodWatcher) -> None:
 
 @pytest.mark.parametrize("happen", [tell_ready, tell_other_pod, end_watch, restart])
 async def test_changed_selector_followed_from_the_pods(server, found, happen):
-    """The Endpoints had no ready pod once, so that the pods themselves were followed."""
+    """The Endpoints had no ready pod before, so that the pods themselves were watched."""
     await found.follower.start()
     await server.change_endpoints("old", ready=False)
     await server.wait_for(server.watched["pods"].wait())

@@ -1,4 +1,4 @@
-"""The life of a forward in the real helper process, on a server that does what a test asks for."""
+"""The life cycle of a forward in the real helper process, on a scripted server."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.slow
 
 PATIENCE = 20.0
 TO_FORWARD = {("create", "pods/portforward"), ("get", "pods/portforward")}
-"""The rights to forward: one is enough here, as for a Kubernetes before 1.35; with the second, SPDY goes in a WebSocket."""
+"""The permissions to forward: one is enough, as before Kubernetes 1.35; with only the second, SPDY needs a WebSocket."""
 
 
 def connect(port: int, host: str = "127.0.0.1") -> socket.socket:
@@ -151,7 +151,7 @@ def test_several_ports_of_one_forward(api, helper, programs):
 
 @pytest.mark.usefixtures("any_protocol")
 def test_port_that_sends_at_full_speed_is_let_go(api, helper, programs):
-    """Its trial does not go on sending in the way of the other connections."""
+    """The trial connection does not keep sending, which would delay the others."""
     sent, over = [0], threading.Event()
 
     def flood(connection) -> None:
@@ -232,7 +232,7 @@ def test_target_port_that_no_pod_has_is_told(api, helper, readable):
 
 
 def test_pods_of_a_service_say_why_they_are_not_ready(api, helper):
-    """Endpoints do not name a pod that has no address yet."""
+    """Endpoints omit a pod without an address."""
     api.put("Service", "web", spec={"ports": [{"port": 80}], "selector": {"app": "web"}})
     api.put_endpoints("web", [], [])
     waiting = {"waiting": {"reason": "ErrImagePull", "message": "pull access denied"}}
@@ -308,7 +308,7 @@ def test_a_service_without_a_ready_pod(api, helper, echo_pod):
 
 
 def put_web_with_crashing_side(api: ApiServer, pod: str, *, crashes: bool, serves: bool = True) -> None:
-    """Put the service ``web`` and its pod, of which a container may crash that has nothing to do with the port."""
+    """Create the service ``web`` and its pod, with a container next to the port's that may crash."""
     waiting = {"waiting": {"reason": "CrashLoopBackOff"}} if crashes else {"running": {}}
     api.put(
         "Pod",
@@ -339,7 +339,7 @@ def test_service_serves_beside_a_crashing_container(api, helper, echo_pod, at_on
 
 
 def test_service_is_found_when_its_container_is_ready(api, helper, echo_pod):
-    """While another one crashes, so that the Endpoints never change."""
+    """Another container crashes at the same time, so that the Endpoints never change."""
     put_web_with_crashing_side(api, echo_pod, crashes=False)
     state = helper.forward("service", "web", 80)
     put_web_with_crashing_side(api, echo_pod, crashes=True, serves=False)
@@ -677,7 +677,7 @@ def test_service_moves_to_the_pod_of_its_endpoints(api, helper, programs):
 
 @pytest.mark.parametrize("kind", ["deployment", "service", "pod"])
 def test_named_port_follows_a_rollout(api, helper, programs, kind):
-    """The next version of the pod has the port of that name elsewhere."""
+    """In the next version of the pod, the named port has another number."""
     real = programs(echo)
     selector = {"matchLabels": {"app": "web"}}
     api.put("Deployment", "web-1-x", spec={"selector": selector})
@@ -696,7 +696,7 @@ def test_named_port_follows_a_rollout(api, helper, programs, kind):
 
 @pytest.mark.parametrize("name", ["http", "web"], ids=["port moved", "port renamed, too"])
 def test_changed_target_port_is_followed(api, helper, programs, name):
-    """The service leads to another port of the same pod; what is open stays open."""
+    """The service leads to another port of the same pod; open connections stay open."""
     api.put_pod("web-0", {8000: programs(echo), 9000: programs(shout)})
     api.put("Service", "web", spec={"ports": [{"name": "http", "port": 80, "targetPort": 8000}]})
     api.put_endpoints("web", ["web-0"], [{"name": "http", "port": 8000}])

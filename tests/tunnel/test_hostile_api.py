@@ -1,4 +1,4 @@
-"""The helper and an API server that is not trusted: nothing grows without end, and what is open stays open."""
+"""The helper and an untrusted API server: its memory is bounded, and open connections stay open."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_malformed_answer_fails_the_forward(behave, says):
 
 
 def test_helpers_watch_has_a_total_time(api, programs):
-    """However little or much the server tells in it."""
+    """Whatever the server sends in it."""
     api.put_pod("web-0", {8000: programs(echo)})
     with HelperProcess(api.access(), Timings(watch_timeout=0.5)) as helper:
         state = helper.forward("pod", "web-0", 8000)
@@ -61,7 +61,7 @@ def test_helpers_watch_has_a_total_time(api, programs):
 
 @pytest.mark.parametrize("spec", ["x", {"containers": "x"}, {"containers": [{"ports": [None]}]}])
 def test_an_odd_pod_costs_no_forward(api, helper, programs, spec):
-    """It is read in a watch and in the lists that follow; once it is gone, pods are followed as before."""
+    """It arrives in a watch and in later lists; once it is gone, pods are watched as before."""
     real = programs(echo)
     api.put_pod("web-0", {8000: real})
     api.put("Deployment", "web", spec={"selector": {"matchLabels": {"app": "web"}}})

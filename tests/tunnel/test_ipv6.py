@@ -1,4 +1,4 @@
-"""A server with an IPv6 address that has a zone, as link-local ones have: this machine alone understands it, and keeps it to itself."""
+"""A link-local IPv6 address with a zone, which means something only on this machine, and is not sent to the server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b'{"metadata":{}}')
 
     def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
+        """Do not log."""
 
 
 class Server(ThreadingHTTPServer):

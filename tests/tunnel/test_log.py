@@ -1,4 +1,4 @@
-"""The helper tells what it does, when it is asked to, and nothing secret."""
+"""The helper's log: sent only on request, and without secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the helper keeps of connections that are over: nothing, and at once."""
+"""The helper's memory: connections that have ended leave nothing behind."""
 
 from __future__ import annotations
 

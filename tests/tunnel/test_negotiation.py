@@ -1,4 +1,4 @@
-"""Which refusals lead on to the next protocol, which are the end, and what is remembered of them."""
+"""Protocol negotiation: which refusals cause a fallback, which are final, and which are remembered."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_nothing_follows_the_channels(refusal):
 
 
 class Server:
-    """Opens tunnels, or refuses them, as `says` has it for each protocol; `asked` is what it was asked for."""
+    """Opens or refuses tunnels as `says` has it for each protocol; `asked` records the requests."""
 
     def __init__(self) -> None:
         self.says: dict[type, Exception | Callable[[], Exception | None] | None] = {}
@@ -111,7 +111,7 @@ class Server:
         return tunnel
 
     async def _prove(self, _within: float) -> None:
-        """It speaks what it has agreed on."""
+        """Do nothing: the server speaks the negotiated protocol."""
 
     def pool(self) -> Pool:
         pod = Candidate("web-0", "uid", (5432,), usable=True)
@@ -119,13 +119,13 @@ class Server:
         return self.pools[-1]
 
     async def speaks_to(self, pool: Pool) -> type:
-        """Return the protocol in which a connection of the pool is served."""
+        """Return the protocol of a new connection of the pool."""
         pair = await pool.acquire(5432)
         return type(pair.tunnel._protocol)
 
 
 async def settle() -> None:
-    """Let every task run as far as it can."""
+    """Run all tasks until they wait."""
     for _ in range(20):
         await asyncio.sleep(0)
 

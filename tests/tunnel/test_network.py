@@ -1,4 +1,4 @@
-"""The helper on networks that cut, hold and swallow, and behind proxies."""
+"""The helper on networks that cut, delay and drop data, and behind proxies."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SHORT_THINKING = Timings(reply_timeout=3600.0, first_reply_timeout=0.5, close_ch
 
 
 def connect_small(port: int) -> socket.socket:
-    """Connect with a socket that holds little of what comes."""
+    """Connect with a small receive buffer."""
     client = socket.socket()
     client.settimeout(20.0)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -49,7 +49,7 @@ def connect_small(port: int) -> socket.socket:
 
 
 def read_slowly(client: socket.socket, got: list[int] | None = None) -> int:
-    """Read to the end, a little at a time; return how much there was, and keep the sizes in `got`."""
+    """Read to the end in small steps; return the number of bytes, and record the sizes in `got`."""
     sizes = [] if got is None else got
     while piece := client.recv(4096):
         sizes.append(len(piece))
@@ -66,7 +66,7 @@ def speak_on(client: socket.socket) -> None:
 
 @pytest.fixture
 def echo_port(api, programs) -> int:
-    """The pod's port of an echo in the pod web-0."""
+    """The port of an echo program in the pod web-0."""
     api.put_pod("web-0", {8000: programs(echo)})
     return 8000
 
@@ -225,11 +225,11 @@ class TestFaults:
 
 
 class TestSleep:
-    """What a laptop that was closed, or taken to another network, comes back to."""
+    """A laptop that wakes up, perhaps in another network."""
 
     @pytest.fixture
     def lid(self, tmp_path):
-        """A file: when it is made, the helper's clock jumps by an hour."""
+        """A file whose creation makes the helper's clock jump by an hour."""
         return tmp_path / "opened"
 
     @every_protocol
@@ -271,11 +271,11 @@ class TestSleep:
 
 
 class TestTheClientsEnd:
-    """What a client's shutting down or closing comes to, at the end of the pod."""
+    """The effect in the pod when a client shuts down or closes its connection."""
 
     @pytest.fixture
     def observed(self, api, programs):
-        """A pod that takes what comes, and says when the connection of the one who said bye has ended."""
+        """A pod that reads everything, and reports the end of the connection that sent bye."""
         ended = threading.Event()
 
         def serve(connection) -> None:
@@ -443,7 +443,7 @@ class TestTheClientsEnd:
 
     @pytest.fixture
     def half_read(self, api, programs):
-        """Connect to a pod that said 100,000 bytes and closed, of which half have been read and the end has come."""
+        """Connect to a pod that sent 100,000 bytes and closed; read half of them, and wait for the end."""
         left = threading.Event()
 
         def leave(connection) -> None:
@@ -489,7 +489,7 @@ class TestTheClientsEnd:
 
     @pytest.fixture
     def stays(self, api, programs):
-        """A pod that says 100,000 bytes and keeps the connection."""
+        """A pod that sends 100,000 bytes and keeps the connection open."""
 
         def stay(connection) -> None:
             connection.recv(10)
@@ -540,7 +540,7 @@ class TestTheClientsEnd:
 
     @pytest.fixture
     def resets(self, api, programs):
-        """A pod that resets a connection at its first word, as PostgreSQL does at the end of a session in TLS; when it has."""
+        """A pod that resets a connection after its first data, as PostgreSQL ends a TLS session; and an event for that."""
         done = threading.Event()
 
         def reset(connection) -> None:
@@ -686,7 +686,7 @@ class TestTheServersAddress:
 class TestProxies:
     @pytest.fixture
     def proxy(self, programs):
-        """A proxy that knows CONNECT; gives its port and what was asked of it."""
+        """A proxy with CONNECT; yields its port and the requests."""
         asked: list[bytes] = []
 
         def serve(client) -> None:

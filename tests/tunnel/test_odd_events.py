@@ -1,4 +1,4 @@
-"""What no API server should send: a watch that meets it is followed by another."""
+"""Malformed events: after one, the helper watches again."""
 
 from __future__ import annotations
 

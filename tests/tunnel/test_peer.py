@@ -1,4 +1,4 @@
-"""Whether a peer has closed, or only its writing half."""
+"""Detection of a closed peer, or of only its closed writing side."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_peer_that_has_closed(ends, watch):
 
 
 def test_peer_that_reset_has_closed(ends, watch):
-    """A client that closes with unread bytes, as psql does over TLS, leaves no address to ask about."""
+    """A client that closes with unread bytes, as psql does over TLS, leaves no address to look up."""
     accepted, client = ends
     accepted.sendall(b"x")
     client.close()
@@ -94,7 +94,7 @@ def test_a_kernel_that_refuses_is_silent(ends, watch, monkeypatch):
 
 
 class Deaf:
-    """A netlink socket whose answers are not fetched."""
+    """A netlink socket whose answers are not read."""
 
     def __init__(self, true):
         self.send, self.close = true.send, true.close

@@ -1,4 +1,4 @@
-"""What the kubelet and containerd say of a connection, in one line."""
+"""One-line summaries of the error texts of the kubelet and containerd."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class TestPods:
 def make_mixed_pod(
     *containers: tuple[str, Any, dict[str, Any], bool], init: bool = False, ready: bool = False
 ) -> dict[str, Any]:
-    """Return a pod of containers, each with a name, a port's name or number, a state, and whether it is ready."""
+    """Return a pod; each container has a name, a port's name or number, a state, and its readiness."""
     found = pod(ready=ready)
     kind, statuses = (
         ("initContainers", "initContainerStatuses") if init else ("containers", "containerStatuses")
@@ -166,7 +166,7 @@ HTTP, METRICS = {"name": "http", "containerPort": 8000}, {"name": "metrics", "co
 
 
 class TestContainers:
-    """Pods as they are: several containers, some of which crash, start before the others, or stay beside them."""
+    """Pods with several containers: crashing ones, init containers and sidecars."""
 
     def test_port_of_an_init_container_loses(self):
         found = pod()
@@ -242,7 +242,7 @@ class TestContainers:
 
 
 class TestReasons:
-    """What is said where no pod can be used."""
+    """The message when no pod is usable."""
 
     def test_pod_that_matters_comes_before_forty_leftovers(self):
         evicted = [pod(f"a-{number}", ready=False, phase="Failed", reason="Evicted") for number in range(40)]

@@ -1,4 +1,4 @@
-"""Who gets which tunnel: alone, as long as tunnels can be opened as fast as connections come; shared in a burst."""
+"""The pool: a tunnel for each connection, or a shared one in a burst."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from sspcloud_magics.tunnel.tunnel import Pair, Tunnel
 
 
 class Line:
-    """Stands for the stream of a tunnel."""
+    """A double of a tunnel's stream."""
 
     unsent = 0
     closed = False
 
     def write(self, *parts: bytes) -> None:
-        """Nobody reads it."""
+        """Drop the data."""
 
     def pause(self) -> None:
-        """Nothing comes."""
+        """Do nothing: no data arrives."""
 
     resume = linger = reset = pause
 
 
 class Opening:
-    """Opens tunnels when the test lets it."""
+    """Opens tunnels when the test allows it."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -87,13 +87,13 @@ async def pool(opening, credentials, timings):
 
 
 async def settle() -> None:
-    """Let every task run as far as it can."""
+    """Run all tasks until they wait."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
 async def crowd(pool: Pool, opening: Opening, size: int) -> list[Pair]:
-    """Have so many ask for a pair before any tunnel opens."""
+    """Start this many requests for a pair before any tunnel opens."""
     opening.go.clear()
     asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(size)]
     await settle()
@@ -102,7 +102,7 @@ async def crowd(pool: Pool, opening: Opening, size: int) -> list[Pair]:
 
 
 def together(pairs: list[Pair]) -> list[int]:
-    """Return how many of the pairs each tunnel has, the most first."""
+    """Return the number of pairs on each tunnel, the largest first."""
     return sorted(Counter(pair.tunnel for pair in pairs).values(), reverse=True)
 
 

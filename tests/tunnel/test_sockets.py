@@ -32,7 +32,7 @@ pytestmark = [
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """Give a path that is short, as a socket's must be."""
+    """Yield a path that is short enough for a socket."""
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="run-") as folder:
         yield Path(folder) / "home"
 

@@ -1,4 +1,4 @@
-"""An API server that starts refuses everything for a moment: what the helper makes of a 403."""
+"""An API server that starts, and refuses every request for a moment: the handling of a 403."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Stage:
         return self.helper.forward("pod", "web-0", 8000)
 
     def restart(self, state: ForwardState) -> None:
-        """End every connection to the server; from now on it refuses everything."""
+        """Cut every connection to the server, which refuses every request from now on."""
         self.api.starting = True
         self.api.requests.clear()
         self.network.reset_all()
@@ -42,7 +42,7 @@ class Stage:
         self.api.wait_for_request("create pods/portforward")
 
     def wait_for_all(self, states: list[ForwardState], wanted: State) -> None:
-        """Return when all are in that state; none of them may fail."""
+        """Wait until all forwards are in this state; none of them may fail."""
         left = {state.forward_id for state in states}
         while left:
             event = self.helper.wait_for(lambda event: isinstance(event, ForwardState))
@@ -52,7 +52,7 @@ class Stage:
                 left.discard(event.forward_id)
 
     def heals(self, state: ForwardState) -> bool:
-        """Return whether the forward comes back on its port."""
+        """Return whether the forward works again on its port."""
         port = state.local_ports[0]
         again = self.helper.wait_for_state(state.forward_id, State.ACTIVE)
         return again.local_ports == state.local_ports and ask(port) == b"ping"

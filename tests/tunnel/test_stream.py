@@ -1,4 +1,4 @@
-"""The streams under a forward, on real sockets."""
+"""The streams of a forward, on real sockets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sspcloud_magics.tunnel.tunnel import Tunnel
 
 
 class Writes:
-    """Stands for a stream, and keeps what each call sends."""
+    """A double of a stream, which records every write."""
 
     unsent = 0
 

@@ -1,4 +1,4 @@
-"""Two hundred streams on one tunnel: each has headers, and all headers are compressed as one stream of zlib's."""
+"""Two hundred streams on one tunnel, whose headers share one zlib stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATH = f"/api/v1/namespaces/{NAMESPACE}/pods/web-0/portforward"
 
 
 class Word:
-    """Holds a pair until its word has come back."""
+    """Keeps a pair until the echo of its word has arrived."""
 
     untaken = 0
 
@@ -30,7 +30,7 @@ class Word:
         self._pair.open(port, self, memoryview(word))
 
     def pair_accepted(self) -> None:
-        """The word has been said already."""
+        """Do nothing: the word was sent with the request."""
 
     def pair_received(self, parts: list[memoryview]) -> None:
         self._heard += b"".join(parts)
@@ -38,7 +38,7 @@ class Word:
             self.answer.set_result(self._heard)
 
     def pair_drained(self) -> None:
-        """Nothing more is to be sent."""
+        """Do nothing: everything was sent."""
 
     def pair_ended(self) -> None:
         self.answer.set_exception(ConnectionError("the pair ended early"))

@@ -14,7 +14,7 @@ from tests.tunnel.protocols.wire import SpdyPeer, data, spdy_frames
 
 
 class Line:
-    """Stands for the stream to the server: what each write sends, and whether anything is read."""
+    """A double of the stream to the server, which records writes and pauses."""
 
     unsent = 0
     delivers = True
@@ -33,7 +33,7 @@ class Line:
         self.reading = True
 
     def reset(self) -> None:
-        """Nothing is connected."""
+        """Do nothing: there is no connection."""
 
     def frames(self) -> list[tuple[object, ...]]:
         """Return the SPDY frames that were sent."""
@@ -42,7 +42,7 @@ class Line:
 
 @dataclass
 class Holder:
-    """Holds a pair, and keeps what a test makes it keep."""
+    """A pair's handler, which buffers as many bytes as the test says."""
 
     untaken: int = 0
     told: list[str] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Holder:
 
 @dataclass
 class Ends:
-    """A tunnel, its line, and what the server says on it."""
+    """A tunnel, its stream, and the server's messages."""
 
     line: Line
     tunnel: Tunnel

@@ -1,4 +1,4 @@
-"""A line on which each byte knows what its arrival means, so that a model sees exactly what has arrived."""
+"""A line whose bytes carry their meaning, so that a model knows exactly what has arrived."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Bytes: TypeAlias = list[tuple[int, Effect]]
 
 
 def mark_last(raw: bytes, effect: Effect = None) -> Bytes:
-    """Bytes that mean something when the last of them has arrived."""
+    """Bytes with a meaning once the last of them has arrived."""
     return [*((byte, None) for byte in raw[:-1]), (raw[-1], effect)]
 
 
 def payload(raw: bytes, take: Callable[[int], None]) -> Bytes:
-    """Bytes of which each means something by itself."""
+    """Bytes that each have a meaning."""
     return [(byte, lambda byte=byte: take(byte)) for byte in raw]
 
 
@@ -30,7 +30,7 @@ def frame_content(opcode: int, content: Bytes, *, fin: bool = True) -> Bytes:
 
 
 def spoilt(how: str, noise: bytes, waiting: bytes) -> bytes:
-    """Bytes that no server should say: ``raw`` noise, ``frame_content`` noise, or ``altered``, a bit of what is on its way."""
+    """Bytes that no server should send: ``raw`` noise, ``frame_content`` noise, or ``altered``, a flipped bit of sent data."""
     if how == "raw":
         return noise
     if how == "framed":
@@ -41,7 +41,7 @@ def spoilt(how: str, noise: bytes, waiting: bytes) -> bytes:
 
 
 def fragment(content: Bytes, cuts: Iterable[int]) -> Bytes:
-    """A binary message in as many frames as the cuts make."""
+    """A binary message, cut into frames."""
     places = sorted({cut % (len(content) + 1) for cut in cuts} | {0, len(content)})
     parts = [content[a:b] for a, b in itertools.pairwise(places)]
     found: Bytes = []
@@ -51,7 +51,7 @@ def fragment(content: Bytes, cuts: Iterable[int]) -> Bytes:
 
 
 class Line:
-    """What the server has said and what has not arrived yet."""
+    """The server's data that has not arrived yet."""
 
     def __init__(self) -> None:
         self._waiting: Bytes = []
@@ -66,7 +66,7 @@ class Line:
         return bytes(byte for byte, _ in self._waiting)
 
     def arrive(self, receive: Callable[[memoryview], list[Any]], size: int, cuts: Iterable[int]) -> list[Any]:
-        """Hand the next bytes to the implementation, then to the model; return the events of the first."""
+        """Feed the next bytes to the implementation, then to the model; return the implementation's events."""
         now, self._waiting = self._waiting[:size], self._waiting[size:]
         events = everything(receive, slices(bytes(byte for byte, _ in now), cuts))
         for _, effect in now:
@@ -76,7 +76,7 @@ class Line:
 
 
 def join_events(events: Iterable[Any]) -> list[Any]:
-    """Join what was received in turn: into how many events the bytes are cut means nothing."""
+    """Join successive data events, because their boundaries mean nothing."""
     found: list[Any] = []
     for event in events:
         last = found[-1] if found else None

@@ -1,4 +1,4 @@
-"""Protocol B: the channels of v4.channel.k8s.io."""
+"""The protocol `channels`: v4.channel.k8s.io."""
 
 from __future__ import annotations
 

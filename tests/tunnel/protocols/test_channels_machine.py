@@ -1,4 +1,4 @@
-"""Protocol B against a model: any order of what both ends may do, in any slicing and any fragments."""
+"""The protocol `channels` against a model: any order of actions of both ends, in any slicing and any fragments."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.tunnel.protocols.wire import cuts, everything, slices, unmask
 PORT = (5432).to_bytes(2, "little")
 CLOSE = (8, b"\x03\xe8")
 LATE = 10
-"""Before so many steps nothing ends the tunnel, or most runs would be over before anything has happened."""
+"""The first step that may end the tunnel; without this, most runs would end before anything happened."""
 
 some = st.binary(min_size=1, max_size=200)
 

@@ -1,4 +1,4 @@
-"""Millions of bytes of mutated traffic and of noise: only protocol errors may come out, and memory must stay bounded."""
+"""Millions of bytes of mutated traffic and noise: only protocol errors may result, and memory stays bounded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def spdy_said(source: random.Random) -> Iterator[tuple[str, bytes]]:
-    """Yield what a server says on several pairs, in parts, and of which kind each is."""
+    """Yield a server's data on several pairs, in parts, with the kind of each part."""
     peer = SpdyPeer()
     for pair in range(3, 3 + 4 * source.randint(1, 8), 4):
         yield "replies", peer.reply(pair - 2) + peer.reply(pair)
@@ -55,7 +55,7 @@ def channel_traffic(source: random.Random) -> bytes:
 
 
 def noise(source: random.Random, tunnel_of: object) -> bytes:
-    """Return random bytes: as they are, or as what the protocol has to make sense of (messages of a WebSocket, mostly)."""
+    """Return random bytes, plain or as valid framing of the protocol (mostly WebSocket messages)."""
     if source.random() < 0.3:
         return source.randbytes(source.randint(1, 5000))
     kinds = (
@@ -97,7 +97,7 @@ def mutate(source: random.Random, sent: bytes) -> bytes:
 def test_noise_gives_protocol_errors_in_bounded_memory(
     tunnel_of: Callable[[], SpdyTunnel | ChannelTunnel], traffic: Callable[[random.Random], bytes], total: int
 ):
-    """So many bytes are fed to each protocol."""
+    """The number of bytes that are fed to each protocol."""
     source = random.Random(31)
     fed = 0
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""How each protocol asks a server for itself: the name that is on the wire, and the verb that the right is named after."""
+"""The handshake of each protocol: the name on the wire, and the HTTP method that decides the permission."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def decode(stream: bytes, at: list[int] | None = None) -> list[object]:
 
 
 def join_events(events: list[object]) -> list[object]:
-    """Join what came of one stream in turn: into how many events it is cut means nothing."""
+    """Join successive data events of a stream, because their boundaries mean nothing."""
     found: list[object] = []
     for event in events:
         last = found[-1] if found else None

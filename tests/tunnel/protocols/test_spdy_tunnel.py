@@ -1,4 +1,4 @@
-"""Protocols C and A: pairs of streams over SPDY, bare or in a WebSocket."""
+"""The protocols `spdy` and `spdy_websocket`: stream pairs over SPDY."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.tunnel.protocols.wire import (
 
 
 class Server:
-    """The far end: what it says is fed to the tunnel, what the tunnel says is read."""
+    """The server's end: its data is fed to the tunnel, and the tunnel's data is decoded."""
 
     def __init__(self, carriage: Carriage) -> None:
         self.tunnel = carriage.tunnel()
@@ -57,7 +57,7 @@ class Server:
         return spdy_frames(self.unpack(sent))
 
     def take_outgoing(self) -> list[tuple[object, ...]]:
-        """Return the SPDY frames that are to be sent as answers."""
+        """Return the SPDY frames of the answers to send."""
         sent = bytes(self.tunnel.outgoing)
         self.tunnel.outgoing.clear()
         return self.read(sent)

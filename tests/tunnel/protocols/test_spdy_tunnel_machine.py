@@ -1,4 +1,4 @@
-"""Protocols C and A against a model: any order of what both ends may do, in any slicing."""
+"""The protocols `spdy` and `spdy_websocket` against a model: any order of actions of both ends, in any slicing."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ pytestmark = pytest.mark.slow
 
 which = st.integers(0, 3)
 LATE = 15
-"""Before so many steps nothing ends the tunnel, or most runs would be over before anything has happened."""
+"""The first step that may end the tunnel; without this, most runs would end before anything happened."""
 some = st.binary(min_size=1, max_size=200)
 
 
 @dataclass
 class Pair:
-    """What the model knows of one pair: what the client did, what has arrived, what the server has said."""
+    """The model of a pair: the client's actions, the data that has arrived, and the server's data."""
 
     number: int
     sent: bytes = b""
@@ -77,7 +77,7 @@ class Pair:
 
 
 class SpdyTunnelMachine(RuleBasedStateMachine):
-    """The client's calls, the server's frames, and what each must bring about."""
+    """The client's calls, the server's frames, and their required effects."""
 
     carriage: Carriage
     in_messages: bool
@@ -163,7 +163,7 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
         self.closing = True
 
     def hear(self, sent: bytes) -> list[tuple[Any, ...]]:
-        """Read at the server's end what the client sent."""
+        """Decode the client's data at the server's end."""
         said = spdy_frames(self.carriage.unpack(sent))
         for kind, stream, flags, content in said:
             if kind == "data":
@@ -207,7 +207,7 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.broken)
     @rule(index=which, first=st.sampled_from(["data", "error"]), at=cuts)
     def end(self, index: int, first: str, at: list[int]) -> None:
-        """End what is not ended yet, in either order."""
+        """End the streams that are still open, in either order."""
         if pair := self.pair(index, lambda pair: pair.replied and not pair.reset_said):
             for which_one in (first, "error" if first == "data" else "data"):
                 if which_one == "data" and not pair.data_said:

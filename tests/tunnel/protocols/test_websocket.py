@@ -34,7 +34,7 @@ def decode(data: bytes, at: list[int] | None = None) -> list[object]:
 
 
 def messages(events: list[object]) -> list[object]:
-    """Join the slices of each message, and keep the rest."""
+    """Join the slices of each message, and keep other events."""
     found: list[object] = []
     text, inside = False, bytearray()
     begun = False

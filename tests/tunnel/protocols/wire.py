@@ -1,4 +1,4 @@
-"""The server's half of the protocols, written from the RFC and the draft and not from our client."""
+"""The server's side of the protocols, written from the RFC and the draft, independently of the client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyOverWebSocket, Spdy
 def frame(
     opcode: int, payload: bytes = b"", *, fin: bool = True, first: int = 0, mask: bool = False
 ) -> bytes:
-    """A WebSocket frame of a server; `first` and `mask` break its rules."""
+    """A WebSocket frame of a server; `first` and `mask` can violate the protocol."""
     head = bytes([(0x80 if fin else 0) | first | opcode])
     size = len(payload)
     bit = 0x80 if mask else 0
@@ -32,7 +32,7 @@ def frame(
 
 
 def unmask(data: bytes) -> list[tuple[int, bytes]]:
-    """Read the frames of a client: opcode and payload of each."""
+    """Decode a client's frames into opcodes and payloads."""
     found = []
     while data:
         opcode, size, position = data[0] & 15, data[1] & 127, 2
@@ -59,7 +59,7 @@ def data(stream: int, payload: bytes = b"", *, fin: bool = False) -> bytes:
 
 
 class SpdyPeer:
-    """The header compression of one end."""
+    """The header compression of an end."""
 
     def __init__(self) -> None:
         self._out = zlib.compressobj(9, zlib.DEFLATED, 15, 8, zlib.Z_DEFAULT_STRATEGY, SPDY_DICTIONARY)
@@ -80,7 +80,7 @@ class SpdyPeer:
         return control(2, struct.pack("!I", stream) + self.block(), 1 if fin else 0)
 
     def read_syn(self, body: bytes) -> tuple[int, dict[str, str]]:
-        """Read the body of a SYN_STREAM of the client: the stream's number and its headers."""
+        """Decode the body of a client's SYN_STREAM into the stream's number and its headers."""
         plain = self._in.decompress(body[10:])
         (count,), position = struct.unpack_from("!I", plain), 4
         texts = []
@@ -93,7 +93,7 @@ class SpdyPeer:
 
 
 def spdy_frames(stream: bytes) -> list[tuple[Any, ...]]:
-    """Read the SPDY frames of a client: ("data", stream, flags, payload) or ("control", type, flags, body)."""
+    """Decode a client's SPDY frames: ("data", stream, flags, payload) or ("control", type, flags, body)."""
     found: list[tuple[Any, ...]] = []
     while stream:
         first, second = struct.unpack_from("!II", stream)
@@ -111,7 +111,7 @@ def spdy_frames(stream: bytes) -> list[tuple[Any, ...]]:
 
 @dataclass(frozen=True)
 class Carriage:
-    """How SPDY travels between the ends: what makes a tunnel, packs what a server says, unpacks what a client says."""
+    """A transport for SPDY: creates a tunnel, encodes the server's bytes, and decodes the client's."""
 
     tunnel: type[SpdyTunnel]
     pack: Callable[[bytes], bytes]
@@ -131,7 +131,7 @@ CARRIAGES = {
 
 
 def slices(stream: bytes, cuts: Iterable[int]) -> list[memoryview]:
-    """Cut `stream` at the places `cuts` (modulo its length)."""
+    """Cut `stream` at the positions `cuts` (modulo its length)."""
     places = sorted({cut % (len(stream) + 1) for cut in cuts} | {0, len(stream)})
     return [memoryview(stream)[a:b] for a, b in itertools.pairwise(places)]
 
@@ -140,7 +140,7 @@ cuts = st.lists(st.integers(min_value=0, max_value=1 << 20), max_size=40)
 
 
 def everything(receive: Callable[[memoryview], list[Any]], pieces: Iterable[memoryview]) -> list[Any]:
-    """Feed the pieces; copy the views, since they are valid during a call only."""
+    """Feed the pieces; copy the views, which are valid only during a call."""
     found: list[Any] = []
     for piece in pieces:
         buffer = bytearray(piece)
