@@ -99,7 +99,7 @@ def pod_state(pod: Object) -> str:
     status = pod.get("status") or {}
     if pod["metadata"].get("deletionTimestamp"):
         return "Terminating"
-    for kind, details in _stopped_containers(pod):
+    for kind, details in _list_stopped(pod):
         reason = details.get("reason")
         if reason and not (kind == "terminated" and reason == "Completed" and _is_running(pod)):
             return str(reason)
@@ -113,7 +113,7 @@ def _is_running(pod: Object) -> bool:
 
 def pod_trouble(pod: Object) -> str:
     """Return the cluster's message about a pod that is not ready; empty if there is none."""
-    for _, details in _stopped_containers(pod):
+    for _, details in _list_stopped(pod):
         if details.get("message"):
             return " ".join(str(details["message"]).split())
     for condition in _conditions(pod):
@@ -163,7 +163,7 @@ def _statuses(pod: Object, *kinds: str) -> Iterable[Object]:
     return [container for kind in kinds for container in status.get(kind) or ()]
 
 
-def _stopped_containers(pod: Object) -> Iterable[tuple[str, Object]]:
+def _list_stopped(pod: Object) -> Iterable[tuple[str, Object]]:
     """Yield the details of the containers that do not run, with ``waiting`` or ``terminated``."""
     for container in _statuses(pod, "initContainerStatuses", "containerStatuses"):
         for kind in ("waiting", "terminated"):
