@@ -18,14 +18,13 @@ from __future__ import annotations
 import atexit
 import itertools
 import logging
-import os
 import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from sspcloud_magics import log_file
+from sspcloud_magics import fork_hooks, log_file
 from sspcloud_magics.errors import ForwardStopped, HelperFailed, PortTaken
 from sspcloud_magics.forwards.credentials import AccessProvider, AccessRegistry
 from sspcloud_magics.forwards.forward import Forward
@@ -87,10 +86,11 @@ class ForwardManager:
     def __init__(self, start_helper: Callable[[], Helper] = Helper) -> None:
         self._start_helper = start_helper
         self._ids = itertools.count(1)
-        self._reset()
+        self.begin_in_child()
+        fork_hooks.begin_again(self)
 
-    def _reset(self) -> None:
-        self._process = os.getpid()
+    def begin_in_child(self) -> None:
+        """Begin without forwards: a forked child forgets those of its parent."""
         self._lock = threading.Condition(threading.RLock())
         # In a forked child, the subscribers are the parent's, and are not notified.
         self._subscribers = Subscribers()
@@ -105,15 +105,9 @@ class ForwardManager:
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 
-    def _reset_in_child(self) -> None:
-        """Forget the parent's forwards in a forked child."""
-        if self._process != os.getpid():
-            self._reset()
-
     @property
     def changed(self) -> threading.Condition:
         """Notified after every change of a forward; its lock guards them all."""
-        self._reset_in_child()
         return self._lock
 
     @property
@@ -176,7 +170,6 @@ class ForwardManager:
         HelperFailed
             If the helper process cannot be started.
         """
-        self._reset_in_child()
         wanted = tuple(ports)
         spec = _make_spec(target, wanted, address)
         access = cluster.access()
@@ -259,7 +252,6 @@ class ForwardManager:
         Lease
             The lease. The release of the last one stops the forward, unless it was open before, such as the user's.
         """
-        self._reset_in_child()
         with self._leasing:
             before = self.forwards()
             forward = self.forward(cluster, target, [port], timeout=timeout)
@@ -271,7 +263,6 @@ class ForwardManager:
         return Lease(forward, is_new, partial(self._release, forward))
 
     def _release(self, forward: Forward) -> None:
-        self._reset_in_child()
         with self._leasing:
             if forward not in self._leases:
                 return
@@ -283,7 +274,6 @@ class ForwardManager:
 
     def forwards(self) -> list[Forward]:
         """Return the live forwards, and those that have failed after they were active."""
-        self._reset_in_child()
         with self._lock:
             return [
                 forward for forward in self._forwards.values() if forward.since is not None or forward.is_live
@@ -291,7 +281,6 @@ class ForwardManager:
 
     def stop(self, forward: Forward) -> None:
         """End a forward and its connections, and return once its local ports are free; idempotent."""
-        self._reset_in_child()
         with self._lock:
             if self._forwards.get(forward.id) is not forward:
                 return
@@ -316,7 +305,6 @@ class ForwardManager:
 
     def stop_all(self) -> None:
         """End all forwards."""
-        self._reset_in_child()
         with self._lock:
             forwards = list(self._forwards.values())
             # The helper ends them all while `stop` waits for the first.
@@ -331,7 +319,6 @@ class ForwardManager:
         A closed manager cannot open forwards again: another thread that still has it would start a helper that is never
         ended.
         """
-        self._reset_in_child()
         with self._lock:
             thread = self._thread
             self._closed.set()
@@ -364,7 +351,6 @@ class ForwardManager:
         Callable
             Ends the subscription; idempotent.
         """
-        self._reset_in_child()
         return self._subscribers.add(callback)
 
     def _check_open(self, target: Target) -> None:
