@@ -158,9 +158,7 @@ class ForwardWorker:
                 self._listeners.append(Listener(sockets, number, partial(self.dispatcher.accept, position)))
         except OSError as error:
             raise SspcloudError(
-                f"{self._spec.address!r} is not an address of this machine.",
-                why=f"{error.strerror}.",
-                hint="use localhost, or an IP address of this machine",
+                f"The forward cannot listen on {self._spec.address}.", why=f"{error.strerror}."
             ) from None
 
     def stop(self) -> None:

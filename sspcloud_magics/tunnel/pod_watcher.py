@@ -188,10 +188,7 @@ class PodWatcher:
             try:
                 with _explain_malformed_objects():
                     selected = await self._find_selected_pods()
-                    found = await self._credentials.call(
-                        lambda client: client.get(selected.path, selected.query)
-                    )
-                    candidates = selected.read(found.get("items") or ())
+                    candidates = selected.read((await self._fetch(selected)).get("items") or ())
             except PortNotFound as error:
                 what = f"The service {self._target.name} leads to a port that its pods do not have."
                 return PortNotFound(what, why=error.what, hint=error.hint)
@@ -237,7 +234,7 @@ class PodWatcher:
             has_selector=bool(spec.get("selector")),
         )
         try:
-            found = await self._credentials.call(lambda client: client.get(path, collection.query))
+            found = await self._fetch(collection)
         except StatusError as error:
             if error.status != FORBIDDEN:
                 raise self._explain(error, "list", "endpoints", name) from None
@@ -372,7 +369,7 @@ class PodWatcher:
 
     async def _list(self, collection: PodCollection) -> None:
         try:
-            found = await self._credentials.call(lambda client: client.get(collection.path, collection.query))
+            found = await self._fetch(collection)
         except StatusError as error:
             if collection.is_watchable or error.status != NOT_FOUND:
                 resource = collection.path.rpartition("/")[2]
@@ -458,6 +455,9 @@ class PodWatcher:
                 _log.debug("%s: pods %s", self._target, ", ".join(pods) or "none")
             self.candidates = candidates
             self._on_change()
+
+    async def _fetch(self, collection: PodCollection) -> dict[str, Any]:
+        return await self._credentials.call(lambda client: client.get(collection.path, collection.query))
 
     async def _get(self, api: str, plural: str, name: str) -> dict[str, Any]:
         root = "/api/v1" if api == "v1" else f"/apis/{api}"
