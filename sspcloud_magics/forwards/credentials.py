@@ -66,13 +66,7 @@ class AccessRegistry:
         self._lock = threading.Lock()
 
     def register(self, identity: AccessProvider, access: Access) -> tuple[SetAccess, bool]:
-        """Register an identity, or update its credentials.
-
-        Returns
-        -------
-        tuple[SetAccess, bool]
-            The command that the helper needs before a forward uses the identity, and whether it is new to the helper.
-        """
+        """Register an identity, or update its credentials; return the command for the helper, and whether it is news."""
         with self._lock:
             for access_id, entry in enumerate(self._entries):
                 if entry.identity is identity:

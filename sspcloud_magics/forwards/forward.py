@@ -229,18 +229,7 @@ class Forward:
         return self
 
     def serves(self, target: Target, wanted: tuple[PortText, ...], address: str) -> bool:
-        """Return whether the forward meets a request.
-
-        Parameters
-        ----------
-        target, wanted, address
-            The request. A port without a local number may have any.
-
-        Returns
-        -------
-        bool
-            Whether it leads to the same ports of the target, from the same address and the requested local ports.
-        """
+        """Return whether the forward meets a request, in which a port without a local number may have any."""
         if (self.target, self.spec.address) != (target, address):
             return False
         if [port.remote for port in self.wanted] != [port.remote for port in wanted]:
@@ -252,12 +241,9 @@ class Forward:
         )
 
     def take(self, event: ForwardState | ForwardCounters) -> bool:
-        """Apply a report of the helper; under the manager's lock.
+        """Apply a report of the helper, unless its state may not follow; return whether anything changed.
 
-        Returns
-        -------
-        bool
-            Whether anything changed. A state that may not follow the present one is ignored.
+        The caller holds the manager's lock.
         """
         if isinstance(event, ForwardCounters):
             self._counters = event

@@ -21,13 +21,7 @@ class Subscribers:
         self._callbacks: list[Callable[[Forward], None]] = []
 
     def add(self, callback: Callable[[Forward], None]) -> Callable[[], None]:
-        """Add a function.
-
-        Returns
-        -------
-        Callable
-            Removes it; idempotent.
-        """
+        """Add a function; return another that removes it, idempotently."""
         self._callbacks = [*self._callbacks, callback]
 
         def remove() -> None:

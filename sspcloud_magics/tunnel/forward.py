@@ -284,12 +284,10 @@ class ForwardWorker:
         self._begin_reconnecting()
 
     def _note_failure(self, error: SspcloudError) -> None:
+        """Record a failure; if the login has expired, reconnect until the next one, while open connections continue."""
         self.dispatcher.counters.last_error = error.what
-        if isinstance(error, TokenExpired):
-            self._wait_for_login(error)
-
-    def _wait_for_login(self, error: TokenExpired) -> None:
-        """Keep retrying until a new login; open connections continue."""
+        if not isinstance(error, TokenExpired):
+            return
         if self.state is State.ACTIVE:
             self.lose(str(error))
         elif self.state is State.RECONNECTING and not self._waits_for_login:
