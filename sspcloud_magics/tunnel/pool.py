@@ -39,7 +39,7 @@ _MAX_IDLE = 16
 _MAX_OPENING = 32
 # Outside of a burst, handshakes at the same time: at first, and after `Timings.refill_delay`.
 _FIRST_HANDSHAKES, _MAX_HANDSHAKES = 2, 8
-# A burst has more waiting connections than this; then up to so many share a tunnel.
+# More waiting connections than the threshold are a burst, in which a tunnel carries up to `_MAX_SHARED` connections.
 _BURST_THRESHOLD = 16
 _MAX_SHARED = 32
 # Bytes; a tunnel that has carried more takes no further connections.
