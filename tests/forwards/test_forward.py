@@ -106,7 +106,7 @@ def test_since_is_when_it_was_first_active():
     assert since.tzinfo is not None
 
 
-def test_elapsed_time_is_told_with_the_awaited():
+def test_timeout_names_the_awaited():
     forward = make_forward()
     forward.take(ForwardState(1, State.STARTING, reason="waiting for a ready pod"))
     with pytest.raises(TunnelLost, match="waiting for a ready pod"):

@@ -121,7 +121,7 @@ def test_taken_remote_number_has_a_stable_substitute(manager, person, target):
     assert f"the local port is {port}, the same each time" in note
 
 
-def test_taken_written_port_is_refused_with_its_holder(manager, person, target):
+def test_taken_written_port_is_refused_with_its_owner(manager, person, target):
     kept = manager.forward(person, target, ANY)
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
@@ -253,7 +253,7 @@ def test_subscriber_may_stop_a_forward(manager, person, target, watcher):
 # What happens to a forward
 
 
-def test_states_and_counters_are_told_to_subscribers(manager, person, target, watcher):
+def test_subscribers_get_states_and_counters(manager, person, target, watcher):
     forward = manager.forward(person, target, ANY)
     say(forward, b"reconnect")
     watcher.wait_until(lambda: forward.counters.connections == 1 and forward.counters.open_connections == 0)
@@ -275,7 +275,7 @@ def test_subscriber_that_fails_harms_no_other(manager, person, target, watcher):
     assert forward.state is State.ACTIVE
 
 
-def test_unsubscribed_is_told_nothing(manager, person, target, watcher):
+def test_unsubscribed_function_is_not_called(manager, person, target, watcher):
     watcher.unsubscribe()
     manager.forward(person, target, ANY).stop()
     assert watcher.seen == []
@@ -377,7 +377,7 @@ def test_helper_that_keeps_dying_is_given_up(manager, person, target):
     assert say(kept, b"x") == b"x"
 
 
-def test_helper_that_cannot_run_is_told_in_its_words(person, target):
+def test_failure_of_a_helper_is_quoted(person, target):
     manager = ForwardManager(lambda: double("--breaks"))
     with pytest.raises(HelperFailed, match="No module named 'h11'"):
         manager.forward(person, target, ANY)

@@ -112,7 +112,7 @@ def test_lowest_port_is_one_that_can_be_bound():
 # Who holds a port
 
 
-def test_holder_is_named_with_its_process():
+def test_owner_is_named_with_its_process():
     with socket.create_server(("127.0.0.1", 0)) as server:
         owner = find_port_owner(server.getsockname()[1])
     assert owner.pid == os.getpid()
@@ -155,7 +155,7 @@ sys.stdin.read()
         ),
     ],
 )
-def test_other_notebooks_are_told_by_their_name(environment, argument, words):
+def test_other_notebooks_are_named(environment, argument, words):
     bare = {name: value for name, value in os.environ.items() if name != "JPY_SESSION_NAME"}
     with subprocess.Popen(
         [sys.executable, "-c", LISTEN, argument],
@@ -169,5 +169,5 @@ def test_other_notebooks_are_told_by_their_name(environment, argument, words):
         process.stdin.close()
 
 
-def test_holder_in_words():
+def test_owner_as_text():
     assert str(PortOwner(7, "postgres")) == "postgres (process 7)"

@@ -16,7 +16,7 @@ def unknown(_port: int) -> str:
     return ""
 
 
-def test_port_with_an_unknown_holder_is_told_taken(manager, person):
+def test_port_with_an_unknown_owner_is_taken(manager, person):
     remote = free_port()
     forward = manager.forward(person, WEB, [PortText(remote)])
     forward.wanted = (PortText(remote + 1),)
@@ -41,7 +41,7 @@ def test_written_port_needs_no_remark(manager, person):
     assert manager.forward(person, WEB, [PortText(80, free_port())]).notes == ()
 
 
-def test_taken_port_without_holder_keeps_helpers_words():
+def test_taken_port_without_owner_keeps_its_error():
     error = PortTaken("The local port 80 is taken.")
     assert port_notes.explain_port_taken(error, [PortText(80, 80)], unknown) is error
 

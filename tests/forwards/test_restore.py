@@ -80,7 +80,7 @@ def test_file_is_removed_with_the_last_forward(follow, manager, person, target):
     assert not follow.path.exists()
 
 
-def test_end_of_the_process_strikes_nothing_out(follow, manager, person, target):
+def test_end_of_the_process_keeps_the_file(follow, manager, person, target):
     manager.forward(person, target, [PortText(8000, 0)])
     manager.close()
     assert [each["target"] for each in read(follow)] == ["user-bob/pod/echo"]
@@ -128,7 +128,7 @@ def test_other_folder_has_its_own(follow, manager, person, target, tmp_path):
     assert len(follow.find_leftovers()) == 1
 
 
-def test_failed_restore_stops_no_other_and_is_told(follow, manager, person, target):
+def test_failed_restore_is_reported_and_stops_no_other(follow, manager, person, target):
     refused = Target("user-bob", "pod", "refuses")
     follow.write(
         SavedForward("https://cluster.example", each, (PortText(8000, 0),), "localhost")
@@ -142,7 +142,7 @@ def test_failed_restore_stops_no_other_and_is_told(follow, manager, person, targ
     assert len(follow.find_leftovers()) == 1
 
 
-def test_forward_of_another_cluster_is_left(follow, manager, person, target):
+def test_forward_of_another_cluster_is_not_restored(follow, manager, person, target):
     follow.write([SavedForward("https://other.example", target, (PortText(8000, 0),), "localhost")])
     leave_behind(follow)
     restored = follow.restore(manager, person)
@@ -167,7 +167,7 @@ CORRUPT = [
 
 
 @pytest.mark.parametrize("content", CORRUPT)
-def test_corrupt_file_is_set_aside_with_a_word(follow, manager, person, target, content):
+def test_corrupt_file_is_set_aside_and_reported(follow, manager, person, target, content):
     follow.write([SavedForward("https://cluster.example", target, (PortText(8000, 0),), "localhost")])
     follow.path.write_bytes(content.encode(errors="surrogateescape"))
     leave_behind(follow)

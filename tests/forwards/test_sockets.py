@@ -45,7 +45,7 @@ def test_other_sockets_are_named_by_their_port():
     ]
 
 
-def test_directory_is_stable_with_stand_ins(runtime):
+def test_directory_is_stable_with_alternatives(runtime):
     ports = specify_sockets((PortText(5432),))
     first, second, *rest = folders(DB, ports)
     assert first == str(runtime / "sspcloud-magics" / "user-alice-db-rw")

@@ -185,7 +185,7 @@ def test_silence_is_noticed_within_thirty_seconds(run):
     run(story)
 
 
-def test_with_protocol_b_none_waits(run):
+def test_with_channels_none_is_idle(run):
     async def story(stage: Stage) -> None:
         await stage.take(1)
         stage.pool._protocol = ChannelTunnel

@@ -74,7 +74,7 @@ def test_burst_is_served_by_a_few_tunnels(api, pod):
     assert (counted.sent - 4, counted.received - 4, counted.failed_connections) == (sent, sent, 0)
 
 
-def test_a_crowd_shares_with_who_came_just_before_it(api, pod):
+def test_burst_shares_with_connections_just_before(api, pod):
     with HelperProcess(api.access()) as helper:
         port = helper.forward("pod", pod, 8000).local_ports[0]
         assert ask(port) == b"ping"
@@ -85,7 +85,7 @@ def test_a_crowd_shares_with_who_came_just_before_it(api, pod):
             assert echo_all(clients)
 
 
-def test_leaving_or_refused_guest_harms_no_neighbour(api, pod):
+def test_leaving_or_refused_client_harms_no_other(api, pod):
     with HelperProcess(api.access()) as helper:
         state = helper.forward("pod", pod, 8000)
         port = state.local_ports[0]
@@ -100,7 +100,7 @@ def test_leaving_or_refused_guest_harms_no_neighbour(api, pod):
             assert echo_all(clients[:-2])
 
 
-def test_guest_that_reads_nothing_is_ended(api, pod):
+def test_blocking_client_is_ended(api, pod):
     with HelperProcess(api.access(), SHORT_PATIENCE) as helper:
         port = helper.forward("pod", pod, 8000).local_ports[0]
         assert ask(port) == b"ping"
@@ -115,7 +115,7 @@ def test_guest_that_reads_nothing_is_ended(api, pod):
                 receive_all(clients[-1])
 
 
-def test_broken_shared_tunnel_resets_its_guests_only(api, pod):
+def test_broken_shared_tunnel_resets_only_its_clients(api, pod):
     with (
         FaultProxy("127.0.0.1", api.port) as network,
         HelperProcess(api.access(port=network.port)) as helper,

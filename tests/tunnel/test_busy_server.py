@@ -55,6 +55,6 @@ def test_hang_up_at_an_upgrade_is_asked_again(
     assert not any(api.busy.values())
 
 
-def test_server_that_hangs_up_twice_told(api: ApiServer, helper: HelperProcess) -> None:
+def test_server_that_hangs_up_twice_is_reported(api: ApiServer, helper: HelperProcess) -> None:
     api.busy = {"get pods": [0, 0]}
     assert isinstance(helper.failure("pod", "web-0", 8000), ServerUnreachable)

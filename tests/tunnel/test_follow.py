@@ -122,7 +122,7 @@ async def found(server: Server) -> AsyncIterator[Found]:
     found.follower.close()
 
 
-async def test_refused_look_leaves_ready_endpoints(server, found):
+async def test_refused_pod_list_leaves_ready_endpoints(server, found):
     """The pods became ready while their list was on its way."""
     await found.follower.start()
     server.may_list_pods = False
@@ -135,7 +135,7 @@ async def test_refused_look_leaves_ready_endpoints(server, found):
     assert found.usable == ["old"]
 
 
-async def test_refused_look_tells_the_latest_endpoints(server, found):
+async def test_refused_pod_list_uses_latest_endpoints(server, found):
     await found.follower.start()
     server.may_list_pods = False
     server.lets_list_pods.clear()
@@ -192,7 +192,7 @@ async def test_changed_selector_followed_without_endpoints(server, found, monkey
     await found.wait_for("new")
 
 
-async def test_wake_up_during_the_first_look_survived(server, found):
+async def test_wake_up_during_the_first_list_survived(server, found):
     server.endpoints = endpoints("old", ready=False)
     server.lets_list_pods.clear()
     start = asyncio.create_task(found.follower.start())

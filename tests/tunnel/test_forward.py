@@ -150,7 +150,7 @@ def test_several_ports_of_one_forward(api, helper, programs):
 
 
 @pytest.mark.usefixtures("any_protocol")
-def test_port_that_sends_at_full_speed_is_let_go(api, helper, programs):
+def test_port_that_sends_at_full_speed_is_released(api, helper, programs):
     """The trial connection does not keep sending, which would delay the others."""
     sent, over = [0], threading.Event()
 
@@ -219,7 +219,7 @@ def test_a_refused_connection_quotes_the_server(patient_helper, echo_pod):
 
 
 @pytest.mark.parametrize("readable", [True, False], ids=["endpoints", "no right to endpoints"])
-def test_target_port_that_no_pod_has_is_told(api, helper, readable):
+def test_missing_target_port_is_reported(api, helper, readable):
     ports = [{"port": 80, "targetPort": "web"}]
     api.put("Service", "web", spec={"ports": ports, "selector": {"app": "web"}})
     api.put_pod("web-0", {8000: 1}, names={8000: "http"})
@@ -380,7 +380,7 @@ def test_address_with_a_path_kept_as_it_is(api, echo_pod, prefix):
     assert all(path.startswith(f"{prefix.rstrip('/')}/api/") for path in api.paths)
 
 
-def test_redirect_told_with_where_it_leads(api, helper, echo_pod):
+def test_redirect_is_reported_with_its_target(api, helper, echo_pod):
     api.redirects_to = "https://ana:secret@sso.example/login?state=also-secret"
     error = helper.failure("pod", echo_pod, 8000)
     assert type(error) is ServerError
@@ -422,7 +422,7 @@ def test_one_of_the_rights_is_enough(api, helper, echo_pod, missing, protocol):
     assert helper.forward("pod", echo_pod, 8000).protocol == "spdy", "a right is no word on the protocol"
 
 
-def test_unspoken_protocol_is_asked_for_once(api, helper, echo_pod, any_protocol):
+def test_unsupported_protocol_is_tried_once(api, helper, echo_pod, any_protocol):
     wanted = {"spdy": 0, "spdy_websocket": 1, "channels": 2}[any_protocol]
     for _ in range(2):
         state = helper.forward("pod", echo_pod, 8000)
@@ -513,7 +513,7 @@ def test_a_service_without_any_right(api, helper):
     assert "get services web" in error.what
 
 
-def test_a_pod_that_may_not_be_read_is_believed(api, helper, echo_pod):
+def test_unreadable_pod_is_taken_as_named(api, helper, echo_pod):
     api.forbidden = {("get", "pods"), ("list", "pods")}
     assert ask(helper.forward("pod", echo_pod, 8000).local_ports[0]) == b"ping"
     assert isinstance(helper.failure("pod", echo_pod, "http"), Forbidden)

@@ -139,7 +139,7 @@ async def server(monkeypatch):
         pool.close("over")
 
 
-async def test_what_a_server_does_not_know_it_is_asked_once(server):
+async def test_unknown_protocol_is_tried_once(server):
     server.says[SpdyTunnel] = server.says[SpdyOverWebSocket] = NO_SUCH_PROTOCOL
     for _ in range(3):
         assert await server.speaks_to(server.pool()) is ChannelTunnel
@@ -147,7 +147,7 @@ async def test_what_a_server_does_not_know_it_is_asked_once(server):
 
 
 @pytest.mark.parametrize("refusal", [A_RIGHT, NOT_TODAY])
-async def test_pods_own_trouble_is_remembered_for_it_alone(server, refusal):
+async def test_trouble_of_a_pod_affects_only_its_pool(server, refusal):
     server.says[SpdyTunnel] = refusal
     first = server.pool()
     assert await server.speaks_to(first) is SpdyOverWebSocket
@@ -181,7 +181,7 @@ async def test_slowest_of_several_does_not_undo_the_others(server):
     assert await server.speaks_to(server.pool()) is SpdyTunnel
 
 
-async def test_who_has_spoken_it_has_another_trouble(server):
+async def test_confirmed_protocol_is_kept_after_a_failure(server):
     assert await server.speaks_to(server.pool()) is SpdyTunnel
     server.says[SpdyTunnel] = NOT_TODAY
     with pytest.raises(StatusError, match="leader changed"):
@@ -192,7 +192,7 @@ async def test_who_has_spoken_it_has_another_trouble(server):
     assert SpdyOverWebSocket not in server.asked
 
 
-async def test_who_speaks_it_no_longer_is_not_asked_again(server):
+async def test_lost_protocol_is_not_tried_again(server):
     assert await server.speaks_to(server.pool()) is SpdyTunnel
     server.says[SpdyTunnel] = NO_SUCH_PROTOCOL
     for _ in range(2):
@@ -213,14 +213,14 @@ async def test_another_server_or_proxy_is_asked_again(server):
     assert await server.speaks_to(server.pool()) is SpdyTunnel
 
 
-async def test_missing_right_is_named_among_other_troubles(server):
+async def test_missing_permission_is_reported_first(server):
     server.says = {SpdyTunnel: A_RIGHT, SpdyOverWebSocket: StatusError(502, "Bad Gateway")}
     with pytest.raises(StatusError) as caught:
         await server.speaks_to(server.pool())
     assert caught.value is A_RIGHT
 
 
-async def test_missing_right_is_no_word_on_the_server(server):
+async def test_missing_permission_does_not_rule_out_protocol(server):
     server.says[SpdyTunnel] = A_RIGHT
     pool = server.pool()
     assert await server.speaks_to(pool) is SpdyOverWebSocket

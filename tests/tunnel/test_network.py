@@ -292,7 +292,7 @@ class TestTheClientsEnd:
         return ended
 
     @every_protocol
-    def test_closing_client_is_told_to_the_pod_at_once(self, api, observed, first):
+    def test_closed_client_ends_in_the_pod_at_once(self, api, observed, first):
         with HelperProcess(api.access(), NO_QUIET, first=first) as helper:
             port = helper.forward("pod", "web-0", 8000).local_ports[0]
             with connect(port) as client:
@@ -300,7 +300,7 @@ class TestTheClientsEnd:
             assert observed.wait(20.0), "silence would take an hour"
 
     @every_protocol
-    def test_unknown_client_is_told_after_silence(self, api, observed, first):
+    def test_unknown_client_ends_after_the_timeout(self, api, observed, first):
         with HelperProcess(api.access(), SHORT_QUIET_LONG_THINKING, first=first, blind=True) as helper:
             port = helper.forward("pod", "web-0", 8000).local_ports[0]
             with connect(port) as client:
@@ -324,7 +324,7 @@ class TestTheClientsEnd:
             assert len(receive_all(client)) == 20_000
 
     @every_protocol
-    def test_thinking_server_is_waited_for_with_its_client(self, api, programs, first):
+    def test_computing_server_keeps_its_waiting_client(self, api, programs, first):
         def think(connection) -> None:
             connection.sendall(connection.recv(5))
             connection.recv(100)
@@ -343,7 +343,7 @@ class TestTheClientsEnd:
             assert receive(client, 7) == b"thought"
 
     @every_protocol
-    def test_reading_server_is_not_waited_for_for_ever(self, api, observed, first):
+    def test_reading_server_learns_the_end_in_time(self, api, observed, first):
         with (
             HelperProcess(api.access(), SHORT_THINKING, first=first) as helper,
             connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
@@ -574,7 +574,7 @@ class TestTheClientsEnd:
         assert (counters.failed_connections, counters.last_error) == (0, "")
 
     @pytest.mark.usefixtures("resets", "any_protocol")
-    def test_reset_of_a_waiting_client_told_in_one_line(self, helper):
+    def test_reset_of_a_waiting_client_is_one_line(self, helper):
         with connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client:
             client.sendall(b"ask")
             with pytest.raises(ConnectionResetError):
@@ -726,7 +726,7 @@ class TestProxies:
         assert "403" in error.why
         assert asked[0].startswith(b"CONNECT refuse.example:6443")
 
-    def test_proxy_that_speaks_tls_refused_in_words(self, api, programs):
+    def test_proxy_that_speaks_tls_is_explained(self, api, programs):
         def alert(client) -> None:
             client.recv(100)
             client.sendall(b"\x15\x03\x01\x00\x02\x02\x46")  # a TLS server's answer to what is no TLS

@@ -49,14 +49,14 @@ def test_odd_event_followed_by_a_new_watch(api, helper, programs, line):
     assert ask(state.local_ports[0]) == b"ping"
 
 
-def test_odd_object_at_the_start_told_in_words(api, helper):
+def test_malformed_object_at_the_start_is_explained(api, helper):
     api.put("Pod", "web-0", spec=7, status=7)
     error = helper.failure("pod", "web-0", 8000)
     assert type(error) is ServerError
     assert "malformed object" in error.what
 
 
-def test_answer_that_is_no_object_told_in_words(api, helper):
+def test_answer_that_is_no_object_is_explained(api, helper):
     api.put("Pod", "web-0")
     api._objects["pods", "web-0"] = ["no", "object"]
     error = helper.failure("pod", "web-0", 8000)

@@ -76,7 +76,7 @@ def test_socket_of_two_processes_closes_with_both(ends, watch):
     assert watch.has_closed(accepted) is True
 
 
-def test_kernel_that_knows_no_sockets_is_not_believed(ends, watch, monkeypatch):
+def test_kernel_without_sock_diag_is_ignored(ends, watch, monkeypatch):
     monkeypatch.setattr(watch, "_inode", lambda *_args: None)
     accepted, client = ends
     client.close()

@@ -52,7 +52,7 @@ def test_unknown_error_keeps_its_end():
     assert "\n" not in line
 
 
-def test_reset_and_gone_told_apart():
+def test_reset_and_gone_are_distinguished():
     assert [(is_reset(text), is_pod_gone(text)) for text in (RESET, GONE)] == [
         (True, False),
         (False, True),

@@ -218,7 +218,7 @@ class TestContainers:
         whole = pod("zz-ready")
         assert pods_behind([partly, whole], [5432])[0].name == "zz-ready"
 
-    def test_crashing_sidecar_is_what_the_pod_is_called(self):
+    def test_crashing_sidecar_gives_the_pods_state(self):
         found = make_mixed_pod(("proxy", METRICS, CRASHES, False), init=True)
         assert pod_state(found) == "CrashLoopBackOff"
         assert pod_serves(found, ["http"], named=True)

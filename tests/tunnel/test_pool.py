@@ -106,14 +106,14 @@ def together(pairs: list[Pair]) -> list[int]:
     return sorted(Counter(pair.tunnel for pair in pairs).values(), reverse=True)
 
 
-async def test_as_many_as_are_no_crowd_have_a_tunnel_each(pool, opening):
+async def test_below_the_burst_threshold_none_shares(pool, opening):
     # One finds the tunnel that waits; the others wait.
     pairs = await crowd(pool, opening, 1 + engine._BURST_THRESHOLD)
     assert together(pairs) == [1] * (1 + engine._BURST_THRESHOLD)
     assert opening.most <= engine._MAX_HANDSHAKES
 
 
-async def test_a_crowd_shares_a_few_tunnels(pool, opening):
+async def test_burst_shares_a_few_tunnels(pool, opening):
     pairs = await crowd(pool, opening, 200)
     shares = together(pairs)
     assert sum(shares) == 200
@@ -134,7 +134,7 @@ async def test_owner_of_a_whole_tunnel_keeps_it_alone(pool, opening):
     assert alone.tunnel not in {pair.tunnel for pair in pairs}
 
 
-async def test_a_crowd_joins_who_came_just_before_it(pool, opening):
+async def test_burst_shares_tunnels_acquired_just_before(pool, opening):
     first = await pool.acquire(5432)
     opening.go.clear()
     asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(40)]
@@ -210,7 +210,7 @@ async def test_channels_are_never_shared(pool, opening, monkeypatch):
     assert together([first, *pairs]) == [1] * 41
 
 
-async def test_returned_tunnel_goes_to_the_waiting(pool, opening):
+async def test_released_tunnel_serves_a_waiter(pool, opening):
     first = await acquire_long_ago(pool)
     opening.go.clear()
     asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(40)]
@@ -253,7 +253,7 @@ async def test_no_connection_joins_a_busy_tunnel(pool, opening, spoil):
     assert pool.acquire_nowait() is None
 
 
-async def test_shared_tunnel_waits_alone_when_the_last_left(pool, opening):
+async def test_shared_tunnel_is_idle_after_its_last_pair(pool, opening):
     pairs = await crowd(pool, opening, 40)
     tunnels = len(pool._all)
     for pair in pairs:
@@ -263,7 +263,7 @@ async def test_shared_tunnel_waits_alone_when_the_last_left(pool, opening):
     assert together([pair for pair in again if pair]) == [1, 1, 1]
 
 
-async def test_who_stops_waiting_leaves_no_place_taken(pool, opening):
+async def test_cancelled_waiter_takes_no_place(pool, opening):
     opening.go.clear()
     asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(60)]
     await settle()
@@ -276,7 +276,7 @@ async def test_who_stops_waiting_leaves_no_place_taken(pool, opening):
     assert sum(tunnel.pairs for tunnel in opening.opened) == len(served)
 
 
-async def test_place_reserved_for_a_leaver_is_free_again(pool, opening):
+async def test_cancelled_waiter_releases_its_pair(pool, opening):
     opening.go.clear()
     asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(30)]
     await settle()
@@ -291,7 +291,7 @@ async def test_place_reserved_for_a_leaver_is_free_again(pool, opening):
     await asyncio.wait(asking, timeout=30)
 
 
-async def test_protocol_b_never_shares(pool, opening):
+async def test_with_channels_none_shares(pool, opening):
     pool._protocol = ChannelTunnel
     pairs = await crowd(pool, opening, 60)
     assert set(together(pairs)) == {1}

@@ -146,7 +146,7 @@ class TestAForward:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a closed end from half of one")
     @every_protocol
-    def test_closing_client_is_told_without_a_silence(self, api, programs, home, first):
+    def test_closed_client_is_detected_at_once(self, api, programs, home, first):
         ended = threading.Event()
 
         def observe(link) -> None:

@@ -74,7 +74,7 @@ async def test_two_hundred_streams_on_one_tunnel(api: ApiServer, programs, at_on
     tunnel.break_off("the test is over")
 
 
-async def test_with_protocol_b_each_has_a_tunnel_of_its_own(api: ApiServer, programs) -> None:
+async def test_with_channels_each_has_its_own_tunnel(api: ApiServer, programs) -> None:
     api.put_pod("web-0", {8000: programs(echo)})
     client = Client(api.access())
     for number in range(20):

@@ -112,7 +112,7 @@ async def test_sharing_pairs_keep_a_bounded_share_first(ends):
     assert ends.line.reading
 
 
-async def test_two_that_keep_too_much_must_both_let_go(ends):
+async def test_two_blocking_pairs_must_both_read_again(ends):
     (one, first), (other, second) = ends.open(), ends.open()
     first.untaken = second.untaken = engine._KEPT
     ends.say(data(one.number, b"x"), data(other.number, b"x"))
@@ -135,7 +135,7 @@ async def test_bytes_for_several_pairs_keep_their_order(ends):
     assert ends.tunnel.pairs == 1
 
 
-async def test_long_stopper_is_ended_and_the_others_go_on(ends):
+async def test_blocking_pair_is_ended_for_the_others(ends):
     (slow, holder), (other, neighbour) = ends.open(), ends.open()
     holder.untaken = engine._KEPT
     ends.say(data(slow.number, b"x"))
