@@ -15,11 +15,11 @@ from tests.tunnel.apiserver import ApiServer
 from tests.tunnel.conftest import echo
 from tests.tunnel.helper_process import HelperProcess
 from tests.tunnel.test_forward import ask, connect, receive, receive_all
-from tests.tunnel.test_network import SHORT_QUIET
+from tests.tunnel.test_network import SHORT_REPLY
 
 pytestmark = pytest.mark.slow
 
-SHORT_PATIENCE = Timings(ping_interval=0.5, reader_timeout=1.0)
+SHORT_READER_TIMEOUT = Timings(ping_interval=0.5, reader_timeout=1.0)
 ENDLESS = b"without end"
 MUCH = 64 << 20
 
@@ -55,7 +55,7 @@ def burst(api: ApiServer, helper: HelperProcess, port: int, size: int) -> Iterat
 def test_burst_is_served_by_a_few_tunnels(api, pod):
     source = random.Random(5)
     words = [source.randbytes(source.randint(1, 40_000)) for _ in range(100)]
-    with HelperProcess(api.access(), SHORT_QUIET) as helper:
+    with HelperProcess(api.access(), SHORT_REPLY) as helper:
         port = helper.forward("pod", pod, 9000).local_ports[0]
         assert ask(port) == b"ping"
         before = api.upgrades
@@ -101,7 +101,7 @@ def test_leaving_or_refused_client_harms_no_other(api, pod):
 
 
 def test_blocking_client_is_ended(api, pod):
-    with HelperProcess(api.access(), SHORT_PATIENCE) as helper:
+    with HelperProcess(api.access(), SHORT_READER_TIMEOUT) as helper:
         port = helper.forward("pod", pod, 8000).local_ports[0]
         assert ask(port) == b"ping"
         with burst(api, helper, port, 26) as clients:

@@ -27,16 +27,16 @@ pytestmark = pytest.mark.slow
 
 FAST_PINGS = Timings(ping_interval=0.5)
 # A handshake that a black hole has swallowed is given up soon, too, and so is what is doubted.
-FAST_DOUBTS = Timings(ping_interval=0.5, tls_timeout=4.0, probe_timeout=2.0)
+FAST_PROBES = Timings(ping_interval=0.5, tls_timeout=4.0, probe_timeout=2.0)
 # Slow enough for a busy machine to answer in time.
 PINGS = Timings(ping_interval=1.0)
-SHORT_QUIET = Timings(reply_timeout=0.5, close_check_interval=0.1)
+SHORT_REPLY = Timings(reply_timeout=0.5, close_check_interval=0.1)
 # So that nothing is told because of silence.
-NO_QUIET = Timings(reply_timeout=3600.0, first_reply_timeout=3600.0)
-SHORT_QUIET_LONG_THINKING = replace(SHORT_QUIET, first_reply_timeout=3600.0)
+NO_REPLY_TIMEOUT = Timings(reply_timeout=3600.0, first_reply_timeout=3600.0)
+SHORT_REPLY_LONG_FIRST = replace(SHORT_REPLY, first_reply_timeout=3600.0)
 # Pings come too late to explain anything.
-DOUBT = Timings(ping_interval=3600.0, probe_timeout=2.0)
-SHORT_THINKING = Timings(reply_timeout=3600.0, first_reply_timeout=0.5, close_check_interval=0.1)
+LONG_PING = Timings(ping_interval=3600.0, probe_timeout=2.0)
+SHORT_FIRST_REPLY = Timings(reply_timeout=3600.0, first_reply_timeout=0.5, close_check_interval=0.1)
 
 
 def connect_small(port: int) -> socket.socket:
@@ -79,7 +79,7 @@ def network(api):
 
 class TestFaults:
     def test_a_black_hole_is_noticed_and_healed(self, api, network, echo_port):
-        with HelperProcess(api.access(port=network.port), FAST_DOUBTS) as helper:
+        with HelperProcess(api.access(port=network.port), FAST_PROBES) as helper:
             state = helper.forward("pod", "web-0", echo_port)
             assert ask(state.local_ports[0]) == b"ping"
             network.faults = Faults(black_hole=True)
@@ -91,7 +91,7 @@ class TestFaults:
     def test_replaced_pod_behind_a_black_hole_is_found(self, api, network, programs, any_protocol):
         real, owner = programs(echo), ("StatefulSet", "web")
         api.put_pod("web-0", {8000: real}, owner=owner)
-        with HelperProcess(api.access(port=network.port), FAST_DOUBTS) as helper:
+        with HelperProcess(api.access(port=network.port), FAST_PROBES) as helper:
             state = helper.forward("pod", "web-0", 8000)
             network.faults = Faults(black_hole=True)
             if any_protocol != "channels":
@@ -107,7 +107,7 @@ class TestFaults:
             assert ask(state.local_ports[0]) == b"ping"
 
     def test_black_hole_resets_and_the_next_works(self, api, network, echo_port, any_protocol):
-        with HelperProcess(api.access(port=network.port), FAST_DOUBTS) as helper:
+        with HelperProcess(api.access(port=network.port), FAST_PROBES) as helper:
             state = helper.forward("pod", "web-0", echo_port)
             with connect(state.local_ports[0]) as client:
                 client.sendall(b"x")
@@ -157,7 +157,7 @@ class TestFaults:
                 client.sendall(bytes(1 << 20))
 
         with (
-            HelperProcess(api.access(port=network.port), FAST_DOUBTS, first=first) as helper,
+            HelperProcess(api.access(port=network.port), FAST_PROBES, first=first) as helper,
             connect(helper.forward("pod", "web-0", echo_port).local_ports[0]) as client,
         ):
             client.sendall(b"x")
@@ -234,7 +234,7 @@ class TestSleep:
 
     @every_protocol
     def test_connections_lost_in_a_sleep_are_reset(self, api, network, echo_port, lid, first):
-        with HelperProcess(api.access(port=network.port), DOUBT, lid=str(lid), first=first) as helper:
+        with HelperProcess(api.access(port=network.port), LONG_PING, lid=str(lid), first=first) as helper:
             state = helper.forward("pod", "web-0", echo_port)
             with connect(state.local_ports[0]) as client:
                 client.sendall(b"x")
@@ -246,7 +246,7 @@ class TestSleep:
             assert ask(state.local_ports[0]) == b"ping"
 
     def test_connections_that_outlive_a_sleep_stay(self, api, network, echo_port, lid):
-        with HelperProcess(api.access(port=network.port), DOUBT, lid=str(lid)) as helper:
+        with HelperProcess(api.access(port=network.port), LONG_PING, lid=str(lid)) as helper:
             state = helper.forward("pod", "web-0", echo_port)
             with connect(state.local_ports[0]) as client:
                 client.sendall(b"x")
@@ -261,7 +261,7 @@ class TestSleep:
         assert states == [State.STARTING, State.ACTIVE]
 
     def test_broken_watch_puts_the_tunnels_in_doubt(self, api, network, echo_port, lid):
-        with HelperProcess(api.access(port=network.port), DOUBT, lid=str(lid)) as helper:
+        with HelperProcess(api.access(port=network.port), LONG_PING, lid=str(lid)) as helper:
             state = helper.forward("pod", "web-0", echo_port)
             network.forget_all(but=api.wait_for_watches())
             api.break_watches()
@@ -293,7 +293,7 @@ class TestTheClientsEnd:
 
     @every_protocol
     def test_closed_client_ends_in_the_pod_at_once(self, api, observed, first):
-        with HelperProcess(api.access(), NO_QUIET, first=first) as helper:
+        with HelperProcess(api.access(), NO_REPLY_TIMEOUT, first=first) as helper:
             port = helper.forward("pod", "web-0", 8000).local_ports[0]
             with connect(port) as client:
                 client.sendall(b"bye")
@@ -301,7 +301,7 @@ class TestTheClientsEnd:
 
     @every_protocol
     def test_unknown_client_ends_after_the_timeout(self, api, observed, first):
-        with HelperProcess(api.access(), SHORT_QUIET_LONG_THINKING, first=first, blind=True) as helper:
+        with HelperProcess(api.access(), SHORT_REPLY_LONG_FIRST, first=first, blind=True) as helper:
             port = helper.forward("pod", "web-0", 8000).local_ports[0]
             with connect(port) as client:
                 client.sendall(b"bye")
@@ -333,7 +333,7 @@ class TestTheClientsEnd:
 
         api.put_pod("web-0", {8000: programs(think)})
         with (
-            HelperProcess(api.access(), SHORT_QUIET_LONG_THINKING, first=first) as helper,
+            HelperProcess(api.access(), SHORT_REPLY_LONG_FIRST, first=first) as helper,
             connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
         ):
             client.sendall(b"hello")
@@ -345,7 +345,7 @@ class TestTheClientsEnd:
     @every_protocol
     def test_reading_server_learns_the_end_in_time(self, api, observed, first):
         with (
-            HelperProcess(api.access(), SHORT_THINKING, first=first) as helper,
+            HelperProcess(api.access(), SHORT_FIRST_REPLY, first=first) as helper,
             connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
         ):
             client.sendall(b"bye")
@@ -366,7 +366,7 @@ class TestTheClientsEnd:
 
         api.put_pod("web-0", {8000: programs(answer)})
         with (
-            HelperProcess(api.access(), SHORT_QUIET_LONG_THINKING, first=first) as helper,
+            HelperProcess(api.access(), SHORT_REPLY_LONG_FIRST, first=first) as helper,
             connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
         ):
             client.sendall(b"PING")
@@ -392,7 +392,7 @@ class TestTheClientsEnd:
 
         api.put_pod("web-0", {8000: programs(late)})
         with (
-            HelperProcess(api.access(), SHORT_QUIET, first=first) as helper,
+            HelperProcess(api.access(), SHORT_REPLY, first=first) as helper,
             connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
         ):
             client.sendall(b"go")
@@ -410,7 +410,7 @@ class TestTheClientsEnd:
 
         api.put_pod("web-0", {8000: programs(pause)})
         with (
-            HelperProcess(api.access(), SHORT_QUIET, first=FIRST["channels"]) as helper,
+            HelperProcess(api.access(), SHORT_REPLY, first=FIRST["channels"]) as helper,
             connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
         ):
             client.sendall(b"first")
@@ -481,7 +481,7 @@ class TestTheClientsEnd:
 
     def test_client_that_only_speaks_is_reset_at_the_end(self, api, half_read):
         with (
-            HelperProcess(api.access(), SHORT_QUIET, small_buffers=True) as helper,
+            HelperProcess(api.access(), SHORT_REPLY, small_buffers=True) as helper,
             half_read(helper) as client,
             pytest.raises((ConnectionResetError, BrokenPipeError)),
         ):
@@ -531,7 +531,7 @@ class TestTheClientsEnd:
 
     @every_protocol
     def test_client_that_may_have_closed_has_not_failed(self, api, echo_port, first):
-        with HelperProcess(api.access(), SHORT_QUIET, first=first, blind=True) as helper:
+        with HelperProcess(api.access(), SHORT_REPLY, first=first, blind=True) as helper:
             assert ask(helper.forward("pod", "web-0", echo_port).local_ports[0]) == b"ping"
             counters = helper.wait_for_counters(
                 lambda found: found.connections and not found.open_connections
@@ -606,7 +606,7 @@ class TestTheClientsEnd:
                     done.set()
 
         api.put_pod("web-0", {8000: programs(read)})
-        with HelperProcess(api.access(), NO_QUIET) as helper:
+        with HelperProcess(api.access(), NO_REPLY_TIMEOUT) as helper:
             with connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client:
                 client.sendall(b"bye")
             helper.wait_for_counters(lambda found: found.connections == 1 and not found.open_connections)

@@ -92,7 +92,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def crowd(pool: Pool, opening: Opening, size: int) -> list[Pair]:
+async def request_pairs(pool: Pool, opening: Opening, size: int) -> list[Pair]:
     """Start this many requests for a pair before any tunnel opens."""
     opening.go.clear()
     asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(size)]
@@ -108,13 +108,13 @@ def together(pairs: list[Pair]) -> list[int]:
 
 async def test_below_the_burst_threshold_none_shares(pool, opening):
     # One finds the tunnel that waits; the others wait.
-    pairs = await crowd(pool, opening, 1 + engine._BURST_THRESHOLD)
+    pairs = await request_pairs(pool, opening, 1 + engine._BURST_THRESHOLD)
     assert together(pairs) == [1] * (1 + engine._BURST_THRESHOLD)
     assert opening.most <= engine._MAX_HANDSHAKES
 
 
 async def test_burst_shares_a_few_tunnels(pool, opening):
-    pairs = await crowd(pool, opening, 200)
+    pairs = await request_pairs(pool, opening, 200)
     shares = together(pairs)
     assert sum(shares) == 200
     assert shares[0] == engine._MAX_SHARED
@@ -130,7 +130,7 @@ async def acquire_long_ago(pool: Pool) -> Pair:
 
 async def test_owner_of_a_whole_tunnel_keeps_it_alone(pool, opening):
     alone = await acquire_long_ago(pool)
-    pairs = await crowd(pool, opening, 200)
+    pairs = await request_pairs(pool, opening, 200)
     assert alone.tunnel not in {pair.tunnel for pair in pairs}
 
 
@@ -192,12 +192,12 @@ async def test_after_a_failure_nothing_is_tried_again(pool, monkeypatch):
 
 async def test_owner_from_an_old_burst_stays_alone(pool, opening):
     alone = await pool.acquire(5432)
-    crowded = await crowd(pool, opening, 20)
-    for pair in crowded:
+    burst = await request_pairs(pool, opening, 20)
+    for pair in burst:
         pool.release(pair)
     alone.tunnel.used_at -= 2 * Timings.burst_duration
     pool._burst_until = 0.0
-    assert alone.tunnel not in {pair.tunnel for pair in await crowd(pool, opening, 200)}
+    assert alone.tunnel not in {pair.tunnel for pair in await request_pairs(pool, opening, 200)}
 
 
 async def test_channels_are_never_shared(pool, opening, monkeypatch):
@@ -206,7 +206,7 @@ async def test_channels_are_never_shared(pool, opening, monkeypatch):
 
     monkeypatch.setattr(pool, "_open_with", fall_back)
     first = await acquire_long_ago(pool)
-    pairs = await crowd(pool, opening, 40)
+    pairs = await request_pairs(pool, opening, 40)
     assert together([first, *pairs]) == [1] * 41
 
 
@@ -228,7 +228,7 @@ async def test_released_tunnel_serves_a_waiter(pool, opening):
 
 @pytest.mark.parametrize("timings", [Timings(burst_duration=0.0)], ids=["no burst"])
 async def test_no_connection_joins_after_a_burst(pool, opening):
-    pairs = await crowd(pool, opening, 100)
+    pairs = await request_pairs(pool, opening, 100)
     for pair in [one for one in pairs if one.tunnel is pairs[-1].tunnel][1:]:
         pool.release(pair)  # there would be room
     late = await pool.acquire(5432)
@@ -238,7 +238,7 @@ async def test_no_connection_joins_after_a_burst(pool, opening):
 @pytest.mark.parametrize("spoil", ["heavy", "stopped", "closed"])
 @pytest.mark.parametrize("timings", [Timings(burst_duration=60.0)], ids=["long burst"])
 async def test_no_connection_joins_a_busy_tunnel(pool, opening, spoil):
-    pairs = await crowd(pool, opening, 30)
+    pairs = await request_pairs(pool, opening, 30)
     shared = {pair.tunnel for pair in pairs if pair.tunnel.pairs > 1}
     while (late := pool.acquire_nowait()) and late.tunnel not in shared:
         pass  # tunnels that wait come first
@@ -254,7 +254,7 @@ async def test_no_connection_joins_a_busy_tunnel(pool, opening, spoil):
 
 
 async def test_shared_tunnel_is_idle_after_its_last_pair(pool, opening):
-    pairs = await crowd(pool, opening, 40)
+    pairs = await request_pairs(pool, opening, 40)
     tunnels = len(pool._all)
     for pair in pairs:
         pool.release(pair)
@@ -293,12 +293,12 @@ async def test_cancelled_waiter_releases_its_pair(pool, opening):
 
 async def test_with_channels_none_shares(pool, opening):
     pool._protocol = ChannelTunnel
-    pairs = await crowd(pool, opening, 60)
+    pairs = await request_pairs(pool, opening, 60)
     assert set(together(pairs)) == {1}
 
 
 async def test_retired_pool_lets_its_sharers_finish(pool, opening):
-    pairs = await crowd(pool, opening, 40)
+    pairs = await request_pairs(pool, opening, 40)
     pool.retire()
     tunnel = max((pair.tunnel for pair in pairs), key=lambda found: found.pairs)
     *most, last = [pair for pair in pairs if pair.tunnel is tunnel]

@@ -22,7 +22,7 @@ from sspcloud_magics.tunnel.unix_sockets import SocketFolder
 from tests.tunnel.conftest import echo
 from tests.tunnel.helper_process import HelperProcess, every_protocol
 from tests.tunnel.test_forward import PATIENCE, receive, receive_all
-from tests.tunnel.test_network import NO_QUIET
+from tests.tunnel.test_network import NO_REPLY_TIMEOUT
 
 pytestmark = [
     pytest.mark.servers,
@@ -154,7 +154,7 @@ class TestAForward:
                 ended.set()
 
         api.put_pod("web-0", {8000: programs(observe)})
-        with HelperProcess(api.access(), NO_QUIET, first=first) as helper:
+        with HelperProcess(api.access(), NO_REPLY_TIMEOUT, first=first) as helper:
             start(helper, 1, [home / "db"], (8000, "8000.sock"))
             helper.wait_for_state(1, State.ACTIVE)
             with connect(home / "db" / "8000.sock") as client:

@@ -13,7 +13,7 @@ from tests.testbed import Helper, Testbed
 from tests.tunnel.helper_process import FIRST, HelperProcess
 
 # So that a server which waits for the end need not be waited for as one that thinks.
-SHORT_THINKING = Timings(first_reply_timeout=Timings.reply_timeout)
+SHORT_FIRST_REPLY = Timings(first_reply_timeout=Timings.reply_timeout)
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ IN_TURN = ["spdy", *(pytest.param(name, marks=pytest.mark.wide) for name in FIRS
 def helper(request: pytest.FixtureRequest, access: Access, minor: int) -> Iterator[HelperProcess]:
     if request.param == "spdy_websocket" and minor < 31:
         pytest.skip("servers before Kubernetes 1.31 do not know this protocol")
-    with HelperProcess(access, SHORT_THINKING, first=FIRST[request.param]) as process:
+    with HelperProcess(access, SHORT_FIRST_REPLY, first=FIRST[request.param]) as process:
         process.protocol = request.param  # type: ignore[attr-defined]
         yield process
 
