@@ -195,7 +195,7 @@ class PodWatcher:
             except (SspcloudError, StatusError):
                 pass
         if self._target.kind == "pod":
-            what = f"The pod {self._target.name} does not accept connections yet."
+            what = f"The pod {self._target.name} does not accept connections."
         else:
             what = f"No pod behind {self._target} is ready."
         why = not_ready_words(candidates) or "It has no pods: it may be scaled to zero, or paused."
