@@ -177,7 +177,7 @@ class TestDecoding:
             (control(3, b"1234"), "type 3 has 4 bytes"),
             (control(6, b""), "type 6 has 0 bytes"),
             (control(2, _STREAM_ID + b"no zlib"), "decompressed"),
-            (control(2, _STREAM_ID + SpdyPeer().compress(b"x" * 300_000)), "larger"),
+            (control(2, _STREAM_ID + SpdyPeer().compress(b"x" * 300_000)), "too large"),
             (control(2, _STREAM_ID + SpdyPeer().compress(b"\0")), "malformed"),
             (control(2, _STREAM_ID + SpdyPeer().compress(struct.pack("!II", 1, 9) + b"ab")), "malformed"),
             (
