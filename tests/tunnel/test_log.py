@@ -17,7 +17,7 @@ def test_helper_is_silent_until_asked(api: ApiServer, helper: HelperProcess, pro
     assert not [event for event in helper.events if isinstance(event, Logged)]
     helper.say(SetLog(logging.DEBUG))
     assert ask(helper.forward("pod", "web-0", 8000).local_ports[0]) == b"ping"
-    helper.wait_for(lambda event: isinstance(event, Logged) and "is over" in event.text)
+    helper.wait_for(lambda event: isinstance(event, Logged) and "ended, " in event.text)
     told = [event for event in helper.events if isinstance(event, Logged)]
     text = "\n".join(event.text for event in told)
     for words in ("uses the pod web-0", "opened in spdy", "active", "connection"):

@@ -157,7 +157,7 @@ async def test_tunnel_due_back_soon_is_not_replaced(pool, opening):
     pool._refill_now()
     await settle()
     assert len(opening.opened) == 1
-    pair.tunnel.used_at -= UNHURRIED.refill
+    pair.tunnel.used_at -= UNHURRIED.refill_delay
     pool._refill_now()
     await settle()
     assert len(opening.opened) == 2
@@ -247,7 +247,7 @@ async def test_no_connection_joins_a_busy_tunnel(pool, opening, spoil):
         if spoil == "heavy":
             tunnel.carried += engine._HEAVY
         elif spoil == "stopped":
-            tunnel._stop_for(late, 1)
+            tunnel._pause_for(late, 1)
         else:
             tunnel.close()
     assert pool.acquire_nowait() is None
