@@ -28,13 +28,7 @@ class AccessProvider(Protocol):
         """Return the current credentials."""
 
     def renew_access(self, refused: Access | None = None) -> Access:
-        """Return credentials other than those that the server has refused.
-
-        Raises
-        ------
-        TokenExpired
-            If there are none.
-        """
+        """Return credentials other than those that the server has refused; raise `TokenExpired` if there are none."""
 
 
 @dataclass(slots=True)

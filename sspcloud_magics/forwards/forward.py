@@ -51,19 +51,6 @@ class Forward:
         Its number in this process.
     target
         Its target.
-    state
-        `State`: starting, active, reconnecting, stopped or failed.
-    reason
-        The reason for its state, in a few words; may be empty.
-    address
-        The address that it listens on: ``localhost`` (both loopback families), an IP address, or the directory of its
-        Unix sockets. For libpq it is the ``host`` in either case.
-    ports
-        The pairs (local port, remote port), in the requested order.
-    pod
-        The current pod; empty if there is none.
-    protocol
-        The tunnel's protocol: ``spdy``, ``spdy_websocket`` or ``channels``.
     since
         When it was first active, in UTC; None before that.
     notes
@@ -108,7 +95,7 @@ class Forward:
 
     @property
     def state(self) -> State:
-        """Its state."""
+        """Its `State`: starting, active, reconnecting, stopped or failed."""
         return self._status.state
 
     @property
@@ -118,7 +105,7 @@ class Forward:
 
     @property
     def reason(self) -> str:
-        """The reason for its state; may be empty."""
+        """The reason for its state, in a few words; may be empty."""
         return self._status.reason or (self.error.what if self.error else "")
 
     @property
@@ -128,7 +115,10 @@ class Forward:
 
     @property
     def address(self) -> str:
-        """The address that it listens on, or the directory of its Unix sockets."""
+        """The address that it listens on: ``localhost`` (both loopback families), an IP address, or its sockets' directory.
+
+        For libpq it is the ``host`` in either case.
+        """
         return self._folder or self.spec.address
 
     @property
@@ -138,7 +128,7 @@ class Forward:
 
     @property
     def ports(self) -> tuple[tuple[int, int | str], ...]:
-        """The pairs (local port, remote port); empty until they are bound."""
+        """The pairs (local port, remote port), in the requested order; empty until they are bound."""
         return tuple(
             (local, port.remote) for local, port in zip(self._local_ports, self.wanted, strict=False)
         )

@@ -206,13 +206,7 @@ class Client:
             return _object(body)
 
     async def is_ready(self) -> bool | None:
-        """Return whether the API server reports that it is ready; None if it does not answer ``/readyz``.
-
-        Raises
-        ------
-        ServerUnreachable, CertificateNotTrusted
-            If there is no answer.
-        """
+        """Return whether the API server reports that it is ready; None if it has no ``/readyz``; raise if it is unreachable."""
         try:
             with self._explain_errors():
                 body = await self._read("/readyz", {})

@@ -239,13 +239,7 @@ def encode(message: Command | Event) -> bytes:
 
 
 def decode(line: bytes) -> Command | Event:
-    """Decode a line.
-
-    Raises
-    ------
-    ValueError
-        If the line is not a message.
-    """
+    """Decode a line; raise `ValueError` if it is not a message."""
     try:
         body = json.loads(line)
         kind = _MESSAGES[body.pop("is")]

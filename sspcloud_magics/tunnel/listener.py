@@ -76,13 +76,7 @@ class Listener:
 
 
 def bind(address: str, candidates: Sequence[int]) -> list[socket.socket]:
-    """Bind the first of `candidates` that is free on `address`; 0 is any free port.
-
-    Raises
-    ------
-    PortTaken
-        If none can be bound.
-    """
+    """Bind the first of `candidates` that is free on `address` (0 is any free port); raise `PortTaken` if there is none."""
     problem: OSError = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     for port in candidates:
         for _ in range(_ANY_PORT_ATTEMPTS if port == 0 else 1):

@@ -211,13 +211,7 @@ def runs_for(pod: Object, date: str) -> float | None:
 
 
 def container_port(pod: Object, wanted: int | str) -> int:
-    """Return the number of a pod's port.
-
-    Raises
-    ------
-    PortNotFound
-        If no container has a port of that name, or the port is for UDP.
-    """
+    """Return the number of a pod's port; raise `PortNotFound` for an unknown name or a port for UDP."""
     ports = [port for _, port in _ports(pod)]
     matching = [port for port in ports if wanted in _names(port)]
     if isinstance(wanted, int) and not matching:
@@ -312,13 +306,7 @@ def selector_text(selector: Object) -> str:
 
 
 def service_ports(service: Object, wanted: Sequence[int | str]) -> tuple[Object, ...]:
-    """Return the wanted ports of a service, as its spec has them.
-
-    Raises
-    ------
-    PortNotFound
-        If it has no such port, or the port is for UDP.
-    """
+    """Return the wanted ports of a service, as its spec has them; raise `PortNotFound` for an unknown one or one for UDP."""
     ports = service["spec"].get("ports", ())
     owner = f"The service {service['metadata']['name']}"
     found = []

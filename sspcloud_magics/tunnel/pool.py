@@ -146,13 +146,7 @@ class Pool:
             self._refill = None
 
     async def acquire(self, port: int) -> Pair:
-        """Acquire a pair, waiting until there is one.
-
-        Raises
-        ------
-        StatusError, SspcloudError, ProtocolError
-            If no tunnel can be opened.
-        """
+        """Acquire a pair, waiting until there is one; raise the error if no tunnel can be opened."""
         pair = self.acquire_nowait()
         if pair is not None:
             return pair

@@ -349,13 +349,7 @@ class TlsStream(Stream):
         return self._tls.session
 
     async def handshake(self) -> None:
-        """Do the TLS handshake; its last message is sent with the first written bytes.
-
-        Raises
-        ------
-        ssl.SSLError, OSError
-            If it fails.
-        """
+        """Do the TLS handshake, or raise `ssl.SSLError` or `OSError`; its last message is sent with the first written bytes."""
         self._handshake = self._loop.create_future()
         self._reading = True
         self._loop.add_reader(self._descriptor, self._shake_on)

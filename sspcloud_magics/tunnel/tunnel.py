@@ -183,13 +183,7 @@ class Tunnel:
         self._stream.resume()
 
     async def prove(self, within: float) -> None:
-        """Wait until the server has answered a ping; close the tunnel if it does not.
-
-        Raises
-        ------
-        ProtocolError
-            If it does not answer within this many seconds.
-        """
+        """Wait until the server answers a ping; after a timeout, close the tunnel and raise `ProtocolError`."""
         self._proof = self._loop.create_future()
         self.ask()
         try:

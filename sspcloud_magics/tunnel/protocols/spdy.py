@@ -171,10 +171,7 @@ class FrameDecoder:
     def receive(self, slices: Iterable[memoryview]) -> list[FrameEvent]:
         """Decode `slices`; the views in the events are valid as long as the slices are.
 
-        Raises
-        ------
-        ProtocolError
-            If the server violates the protocol. The decoder cannot be used afterwards.
+        A `ProtocolError` means that the server violates the protocol; the decoder cannot be used afterwards.
         """
         events: list[FrameEvent] = []
         for data in slices:

@@ -172,10 +172,7 @@ class SpdyTunnel:
     def receive(self, data: memoryview) -> list[TunnelEvent]:
         """Decode `data`; the views in the events are valid as long as `data` is.
 
-        Raises
-        ------
-        ProtocolError
-            If the server violates the protocol. The tunnel cannot be used afterwards.
+        A `ProtocolError` means that the server violates the protocol; the tunnel cannot be used afterwards.
         """
         return self._receive((data,))
 
@@ -289,10 +286,7 @@ class SpdyOverWebSocket(SpdyTunnel):
     def receive(self, data: memoryview) -> list[TunnelEvent]:
         """Decode `data`; the views in the events are valid as long as `data` is.
 
-        Raises
-        ------
-        ProtocolError
-            If the server violates the protocol. The tunnel cannot be used afterwards.
+        A `ProtocolError` means that the server violates the protocol; the tunnel cannot be used afterwards.
         """
         slices: list[memoryview] = []
         closed: list[TunnelEvent] = []

@@ -166,10 +166,7 @@ class FrameDecoder:
     def receive(self, data: memoryview) -> list[FrameEvent]:
         """Decode `data`; the views in the events are valid as long as `data` is.
 
-        Raises
-        ------
-        ProtocolError
-            If the server violates the protocol. The decoder cannot be used afterwards.
+        A `ProtocolError` means that the server violates the protocol; the decoder cannot be used afterwards.
         """
         events: list[FrameEvent] = []
         position, size = 0, len(data)

@@ -100,10 +100,7 @@ class ChannelTunnel:
     def receive(self, data: memoryview) -> list[TunnelEvent]:
         """Decode `data`; the views in the events are valid as long as `data` is.
 
-        Raises
-        ------
-        ProtocolError
-            If the server violates the protocol. The tunnel cannot be used afterwards.
+        A `ProtocolError` means that the server violates the protocol; the tunnel cannot be used afterwards.
         """
         events: list[TunnelEvent] = []
         for frame in self._frames.receive(data):
