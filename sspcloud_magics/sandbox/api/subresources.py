@@ -24,7 +24,7 @@ _SHORTEST_TOKEN = 600
 async def read_log(call: Call) -> web.StreamResponse:
     """Stream the log of a container."""
     pod = call.store.peek(call.resource, call.namespace, call.info.name)
-    container = _container(pod, call.query.get("container", ""))
+    container = call.query.get("container") or _get_only_container(pod)
     lines = call.cluster.node.logs(
         call.namespace,
         call.info.name,
@@ -127,22 +127,12 @@ def _scale_of(obj: Obj) -> Obj:
     }
 
 
-def _container(pod: Obj, name: str) -> str:
-    kinds = ("containers", "initContainers")
-    names = [c["name"] for kind in kinds for c in pod["spec"].get(kind) or ()]
-    regular = [c["name"] for c in pod["spec"]["containers"]]
-    pod_name = pod["metadata"]["name"]
-    if not name:
-        if len(names) == 1:
-            return str(names[0])
-        choice = f"choose one of: [{' '.join(regular)}]"
-        initial = [n for n in names if n not in regular]
-        if initial:
-            choice += f" or one of the init containers: [{' '.join(initial)}]"
-        raise status.bad_request(f"a container name must be specified for pod {pod_name}, {choice}")
-    if name not in names:
-        raise status.bad_request(f"container {name} is not valid for pod {pod_name}")
-    return name
+def _get_only_container(pod: Obj) -> str:
+    names = [c["name"] for kind in ("containers", "initContainers") for c in pod["spec"].get(kind) or ()]
+    if len(names) > 1:
+        why = f"a container name must be specified for pod {pod['metadata']['name']}"
+        raise status.bad_request(f"{why}, choose one of: [{' '.join(names)}]")
+    return str(names[0])
 
 
 def _get_start(call: Call) -> datetime | None:

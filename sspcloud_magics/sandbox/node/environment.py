@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.resources import Resource
@@ -32,7 +32,7 @@ def environment(store: Store, pod: Obj, container: Obj) -> dict[str, str]:
                 values = _values(store, resource, namespace, source[kind])
                 found.update({prefix + key: value for key, value in values.items()})
     for variable in container.get("env") or []:
-        value = _value(store, pod, variable)
+        value = _value(store, namespace, variable)
         if value is not None:
             found[variable["name"]] = expand(value, found)
     return found
@@ -56,11 +56,10 @@ def expand(text: str, env: Mapping[str, str]) -> str:
     return _REFERENCE.sub(replacement, text)
 
 
-def _value(store: Store, pod: Obj, variable: Obj) -> str | None:
+def _value(store: Store, namespace: str, variable: Obj) -> str | None:
     source = variable.get("valueFrom")
     if not source:
         return str(variable.get("value", ""))
-    namespace = pod["metadata"]["namespace"]
     for kind, resource in (("secretKeyRef", kinds.SECRETS), ("configMapKeyRef", kinds.CONFIG_MAPS)):
         if kind in source:
             reference = source[kind]
@@ -71,8 +70,6 @@ def _value(store: Store, pod: Obj, variable: Obj) -> str | None:
                     f"couldn't find key {reference['key']} in {word} {namespace}/{reference['name']}"
                 )
             return values.get(reference["key"])
-    if "fieldRef" in source:
-        return _field(pod, source["fieldRef"]["fieldPath"])
     return ""
 
 
@@ -87,13 +84,3 @@ def _values(store: Store, resource: Resource, namespace: str, reference: Obj) ->
     if resource is kinds.CONFIG_MAPS:
         return dict(data)
     return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
-
-
-def _field(pod: Obj, path: str) -> str:
-    match = re.fullmatch(r"metadata\.(labels|annotations)\['([^']+)'\]", path)
-    if match:
-        return str((pod["metadata"].get(match[1]) or {}).get(match[2], ""))
-    value: Any = pod
-    for part in path.split("."):
-        value = value.get(part, "") if isinstance(value, dict) else ""
-    return str(value)
