@@ -85,7 +85,7 @@ class Status:
 
     def __str__(self) -> str:
         if not self.running and self.keeps:
-            return f"The sandbox is not running; its data is kept (home: {self.home})."
+            return f"The sandbox is not running; its changes are kept (home: {self.home})."
         if not self.running:
             return f"The sandbox is not running (home: {self.home})."
         return f"The sandbox is running at {self.server} (process {self.pid}, home: {self.home})."

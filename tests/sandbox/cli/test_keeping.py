@@ -157,4 +157,4 @@ def test_what_is_kept_is_private_and_said(restarted: Restarted) -> None:
     home = restarted.sandbox.home
     assert daemon.snapshot_file(home).stat().st_mode & 0o777 == 0o600
     assert daemon.status(home).keeps
-    assert restarted.stopped == f"The sandbox is not running; its data is kept (home: {home})."
+    assert restarted.stopped == f"The sandbox is not running; its changes are kept (home: {home})."

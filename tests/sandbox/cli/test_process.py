@@ -138,7 +138,7 @@ def test_stop_leaves_nothing_behind(home: Path, running: sandbox.Status) -> None
         server.resume()
 
     stopped = sandbox.stop(home, progress=go_on)
-    assert str(stopped) == f"The sandbox is not running; its data is kept (home: {home})."
+    assert str(stopped) == f"The sandbox is not running; its changes are kept (home: {home})."
     assert waited == ["waiting for the databases of the sandbox to stop"]
     assert processes_of(home) == []
     assert not listens(running.server)
