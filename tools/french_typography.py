@@ -1,7 +1,7 @@
 """French sets a blank that does not break before its high signs and inside its quotation marks.
 
     python tools/french_typography.py          say where it is missing
-    python tools/french_typography.py mend     put it there
+    python tools/french_typography.py fix     put it there
 
 It looks at what is French in this repository: the README, the prose of the tutorials' sources, and the side panel's catalogue
 (the view sets these blanks itself). Code, in backticks or fenced, is left alone.
@@ -63,12 +63,12 @@ def find_faults() -> list[str]:
 
 def main() -> int:
     """Do what the command line asks."""
-    if sys.argv[1:] == ["mend"]:
+    if sys.argv[1:] == ["fix"]:
         for path, wanted in list_files():
             path.write_text(wanted, "utf-8")
     wrong = find_faults()
     if wrong:
-        print("\n".join([*wrong, "→ python tools/french_typography.py mend"]), file=sys.stderr)
+        print("\n".join([*wrong, "→ python tools/french_typography.py fix"]), file=sys.stderr)
     return bool(wrong)
 
 

@@ -34,7 +34,7 @@ THROUGH_POOLER = {
     "test_fetching",
     "test_files",
     "test_libraries",
-    "test_loading_values",
+    "test_column_values",
     "test_query",
 }
 """Files whose tests run a second time through PgBouncer in transaction mode.

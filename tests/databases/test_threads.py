@@ -23,7 +23,7 @@ from sspcloud_magics.databases.postgres.transfer.chunks import Chunks, chunks
 from sspcloud_magics.errors import ConnectionBusy, ConnectionLost, NotConnected, QueryFailed
 from sspcloud_magics.session import session as session_module
 from tests.databases.conftest import Server
-from tests.databases.test_turn import SECONDS, interrupt
+from tests.databases.test_session_lock import SECONDS, interrupt
 from tests.support.queries import query
 
 THREADS = 16

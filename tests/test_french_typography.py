@@ -1,4 +1,4 @@
-"""What is French here is set as French is: the tool finds a blank that may break, mends it, and leaves code alone."""
+"""Tests of French typography: the tool finds a blank that may break, fixes it, and leaves code alone."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ def test_english_prose_and_code_cells_are_left_alone(tmp_path, monkeypatch):
     source.write_text("%% en\nA : b\n%% fr\nUn : deux\n%% code\nx = {1 : 2}\n")
     monkeypatch.setattr(french_typography, "ROOT", tmp_path)
     assert french_typography.find_faults() == ["notebooks/source/1.txt:4: Un : deux"]
-    monkeypatch.setattr("sys.argv", ["french.py", "mend"])
+    monkeypatch.setattr("sys.argv", ["french.py", "fix"])
     assert french_typography.main() == 0
     assert source.read_text() == f"%% en\nA : b\n%% fr\nUn{BLANK}: deux\n%% code\nx = {{1 : 2}}\n"
