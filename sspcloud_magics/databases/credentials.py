@@ -1,9 +1,9 @@
-"""Who may log in to a database, from the secrets of the cluster.
+"""Credentials for a database, from the Secrets of the cluster.
 
-For one's own database the chart's user: the secret ``F-user`` or ``F`` of a CNPG release ``F``, or what
-the discovery secret says. Never ``F-app``, whose database is not the user's, and never a superuser's.
-For a colleague's, the Secret that was made for oneself: ``F-share-ME`` in their namespace. Where no
-secret can be read, what a colleague told one is enough: a user and a password, or a URL.
+For your own database they are the chart's user, from the Secret ``F-user`` or ``F`` of a CNPG release ``F``, or from
+the discovery secret. The Secret ``F-app`` is never read, since its database is not the user's; nor is a superuser's.
+For a colleague's database they come from the share's Secret, ``F-share-ME`` in the colleague's namespace.
+If you can read no Secret, a user and a password, or a URL, are enough.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseCredentials:
-    """A user, a password, and what was written beside them.
+    """Credentials, with the other login data of their source.
 
     Parameters
     ----------
     user, password
-        Who.
+        The role, and its password.
     dbname
-        The database inside the server; None where it is not said.
+        The database inside the server; None if the source does not name it.
     ca
-        The certificate authority of the server, in PEM; None where it is not there.
+        The certificate authority of the server, in PEM; None if the source does not have it.
     source
-        Where they were found, in words.
+        Where they were found, as text.
     """
 
     user: str
@@ -54,24 +54,23 @@ class DatabaseCredentials:
 def locate(
     cluster: Cluster, name: str, namespace: str | None = None
 ) -> tuple[Database, DatabaseCredentials | None]:
-    """Return the database that a name means, and the share's credentials where it is a colleague's.
+    """Return the database with this name, and the credentials of its share if a colleague owns it.
 
-    A colleague may be allowed to read one Secret and to list nothing: then that Secret says where the
-    database is.
+    If you may read the share's Secret and list nothing, that Secret says where the database is.
 
     Parameters
     ----------
     cluster
-        Where, and as whom.
+        The cluster to search, with your identity.
     name, namespace
-        ``NAME`` or ``NAMESPACE/NAME``; `namespace` holds where `name` says none.
+        ``NAME`` or ``NAMESPACE/NAME``; `namespace` applies to a plain ``NAME``.
 
     Raises
     ------
     DatabaseNotFound
-        If there is none, or several begin so.
+        If no database matches, or if several names begin with `name`.
     Forbidden
-        If nothing may be listed in one's own namespace.
+        If you may list nothing in your own namespace.
     """
     where, bare = discovery.split_name(name, namespace or cluster.namespace)
     if where != cluster.namespace:
@@ -83,7 +82,7 @@ def locate(
     except Forbidden:
         if where == cluster.namespace:
             raise
-        # Who may list nothing there may still forward to what a colleague has named.
+        # You may still forward to a database whose name a colleague gave you.
         return discovery.assume_database(cluster, bare, where), None
     return discovery.find(listed, bare, where), None
 
@@ -97,27 +96,27 @@ def for_database(
     url: Secret | None = None,
     ask_password: Callable[[str], str] | None = None,
 ) -> tuple[Database, DatabaseCredentials]:
-    """Return the database that a name means, and who logs in there.
+    """Return the database with this name, and the credentials to log in with.
 
     Parameters
     ----------
     cluster
-        Where, and as whom.
+        The cluster to search, with your identity.
     name, namespace
         As for `locate`.
     user
-        Log in as this user, with a password that `ask_password` asks for.
+        Log in as this user, with the password that `ask_password` returns.
     url
-        A libpq URL that says user and password, and may say the database; its host is not used.
+        A libpq URL with a user and a password, and optionally the database; its host is not used.
     ask_password
-        Takes a prompt, returns the password. Nobody is asked where it is None.
+        Takes a prompt and returns the password; None if there is no way to ask.
 
     Raises
     ------
     DatabaseNotFound, DatabaseHibernated
-        If it is not there, or paused.
+        If the database does not exist, or is paused.
     CredentialsNotFound
-        If no secret can be read and no user is named.
+        If no Secret can be read and no user is given.
     """
     found, known = locate(cluster, name, namespace)
     discovery.require_usable(found)
@@ -141,7 +140,7 @@ def _share(cluster: Cluster, namespace: str, name: str) -> tuple[Database, Datab
         found = _of_share(secret, name) if secret else None
         if found is not None:
             return found
-    # Shared with a group of mine, then: what I may read there is the server's to say.
+    # It may be shared with a group of yours: the API server lists the Secrets that you may read.
     for _, database, used in _shares_with_me(cluster, namespace):
         if database.name == name:
             return database, used
@@ -149,24 +148,22 @@ def _share(cluster: Cluster, namespace: str, name: str) -> tuple[Database, Datab
 
 
 def of_share(cluster: Cluster, database: Database) -> DatabaseCredentials:
-    """Return the credentials of a database that was shared with me, as they are now.
+    """Return the current credentials of a database that was shared with you.
 
     Raises
     ------
     CredentialsNotFound
-        If it is not shared with me any more.
+        If it is not shared with you any more.
     ClusterError
-        If the server cannot be asked.
+        If the API server cannot be reached.
     """
     found = _share(cluster, database.namespace, database.name)
     if found is not None:
         return found[1]
-    until = (
-        f", which was to last until {database.until.astimezone():%Y-%m-%d %H:%M}," if database.until else ""
-    )
+    expiry = f" (expiry {database.until.astimezone():%Y-%m-%d %H:%M})" if database.until else ""
     raise CredentialsNotFound(
         f"{database.path} is not shared with you any more.",
-        why=f"The share{until} has ended, or its owner has taken it back.",
+        why=f"The share{expiry} has expired, or its owner revoked it.",
         hint=f"ask its owner to run: %share_db {database.name} --with {next(_names_of_mine(cluster))}",
     )
 
@@ -205,13 +202,13 @@ def _moment(text: str) -> datetime | None:
 
 
 def list_received(cluster: Cluster, namespaces: Iterable[str]) -> list[Database]:
-    """Return the databases of colleagues' namespaces that are shared with me, the newest share first.
+    """Return the databases in colleagues' namespaces that are shared with you, the newest share first.
 
-    Who may list nothing there still learns from the server which Secrets they may read by name.
+    Even without the permission to list anything there, you can ask the API server which Secrets you may read by name.
     """
     found: list[tuple[str, Database, DatabaseCredentials]] = []
     for namespace in namespaces:
-        with suppress(Forbidden, ServerError):  # one that is gone, or that one may not even ask about
+        with suppress(Forbidden, ServerError):  # the namespace is gone, or you may not even ask about it
             found += _shares_with_me(cluster, namespace)
     found.sort(key=lambda one: one[0], reverse=True)
     return [
@@ -232,26 +229,26 @@ def _shares_with_me(cluster: Cluster, namespace: str) -> Iterator[tuple[str, Dat
 
 
 def _names_of_mine(cluster: Cluster) -> Iterator[str]:
-    """Yield the names under which somebody shares with me, the likeliest first."""
+    """Yield the names under which a colleague may share with you, the most likely first."""
     mine = share_keys.colleague_name(cluster.namespace)
     yield mine
     try:
         user = permissions.who_am_i(cluster).user
     except ClusterError:
         return
-    # A person's RBAC name has a prefix that the server chose: oidc-bob.
+    # The API server prefixes the RBAC name of a user: oidc-bob.
     for other in (user.partition("-")[2], user):
         if other and other != mine and ":" not in other:
             yield other
 
 
 def read_credentials(cluster: Cluster, database: Database) -> DatabaseCredentials:
-    """Return the credentials for a database of a namespace that one administers.
+    """Return the credentials for a database in a namespace that you administer.
 
     Raises
     ------
     CredentialsNotFound
-        If no secret is there, or none may be read.
+        If there is no such Secret, or you may read none.
     """
     refused: Forbidden | None = None
     for name, user_key, password_key in _candidates(database):
@@ -265,27 +262,30 @@ def read_credentials(cluster: Cluster, database: Database) -> DatabaseCredential
         user, password = _text(secret, user_key), secret.value(password_key)
         if user and password and user not in ("postgres", "root"):
             return DatabaseCredentials(user=user, password=password, source=f"the secret {name}")
-    steps = [f"%connect_db {database.path} --user USER asks for a password"]
+    hints = [f"log in with a password: %connect_db {database.path} --user USER"]
     if database.namespace == cluster.namespace:
-        why = refused.what if refused else "None of the secrets that its chart makes is there."
-        steps = [refused.hint, *steps] if refused and refused.hint else steps
+        why = refused.what if refused else "Its chart's Secrets do not exist."
+        hints = [refused.hint, *hints] if refused and refused.hint else hints
     else:
         me = next(_names_of_mine(cluster))
-        why = f"It is not shared with {me}, or not any more: no secret {share_keys.share_name(database.name, me)} can be read there."
-        steps.insert(0, f"ask its owner to run: %share_db {database.name} --with {me}")
-        steps.insert(1, "check the spelling: what does not exist is answered the same way")
+        why = f"It is not shared with {me}, or the share has ended: the Secret {share_keys.share_name(database.name, me)} cannot be read."
+        hints = [
+            f"ask its owner to run: %share_db {database.name} --with {me}",
+            "check the spelling: the answer is the same for a database that does not exist",
+            *hints,
+        ]
         if not database.namespace.startswith(("user-", "projet-")):
-            steps.insert(
+            hints.insert(
                 0,
                 f"a person's namespace begins with user-: %connect_db user-{database.namespace}/{database.name}",
             )
     raise CredentialsNotFound(
-        f"No user and password can be read for {database.path}.", why=why, hint="\n".join(steps)
+        f"No user and password can be read for {database.path}.", why=why, hint="\n".join(hints)
     )
 
 
 def _candidates(database: Database) -> tuple[tuple[str, str, str], ...]:
-    """Return which secrets to try: the name, and the keys of the user and of the password."""
+    """Return the Secrets to try: the name, and the keys of the user and of the password."""
     name, prefix = database.name, discovery.KEY_PREFIX.get(database.kind, database.kind)
     return (
         (f"{name}-user", "username", "password"),
@@ -295,7 +295,7 @@ def _candidates(database: Database) -> tuple[tuple[str, str, str], ...]:
 
 
 def authority(cluster: Cluster, database: Database) -> str | None:
-    """Return the certificate authority of a CNPG database in PEM; None where it cannot be read."""
+    """Return the certificate authority of a CNPG database in PEM; None if it cannot be read."""
     try:
         secret = object_reads.secret(cluster, f"{database.name}-ca", database.namespace)
     except ClusterError:
@@ -307,17 +307,17 @@ def authority(cluster: Cluster, database: Database) -> str | None:
 def ask_credentials(
     user: str, database: Database, ask_password: Callable[[str], str] | None
 ) -> DatabaseCredentials:
-    """Return the credentials of a user whose password a person types.
+    """Return the credentials of a user, with a password that is typed.
 
     Raises
     ------
     CredentialsNotFound
-        If nobody can be asked, or nothing was typed.
+        If there is no way to ask, or nothing was typed.
     """
     if ask_password is None:
         raise CredentialsNotFound(
-            f"The user {user} needs a password, and nobody can be asked here.",
-            hint="put a URL into an environment variable and name it: --url-env VAR",
+            f"The user {user} needs a password, and it cannot be typed here.",
+            hint="put a URL into an environment variable VAR, then use --url-env VAR",
         )
     password = ask_password(f"Password of {user} on {database.path}: ")
     if not password:
@@ -333,12 +333,12 @@ def _password(value: str) -> Secret:
 
 @without_frames
 def from_url(url: Secret) -> DatabaseCredentials:
-    """Return the credentials that a libpq URL (or ``key=value`` string) holds.
+    """Return the credentials in a libpq URL (or ``key=value`` string).
 
     Raises
     ------
     UsageProblem
-        If it cannot be read, or lacks a user or a password. It is never quoted.
+        If libpq cannot parse it, or if it has no user or password. The error never quotes it.
     """
     form = "write postgresql://USER:PASSWORD@HOST/DATABASE, with special characters as %XX"
     try:
@@ -346,10 +346,10 @@ def from_url(url: Secret) -> DatabaseCredentials:
     except (psycopg.Error, UnicodeError):
         parts = None
     if parts is None:
-        raise UsageProblem("The URL is not one that libpq can read.", hint=form)
+        raise UsageProblem("libpq cannot parse the URL.", hint=form)
     missing = [name for name in ("user", "password") if not parts.get(name)]
     if missing:
-        raise UsageProblem(f"The URL says no {' and no '.join(missing)}.", hint=form)
+        raise UsageProblem(f"The URL has no {' and no '.join(missing)}.", hint=form)
     dbname = parts.get("dbname")
     return DatabaseCredentials(
         user=str(parts["user"]),

@@ -1,15 +1,15 @@
-"""Which databases a namespace holds, from whatever one may read there.
+"""Discovery of the databases in a namespace, from the objects that you may read there.
 
-Three kinds of evidence tell of a database, and each may be forbidden to one who asks:
+There are three kinds of evidence for a database. RBAC may forbid any of them.
 
-- **discovery secrets** of Onyxia (``discoverable-F``, annotation ``onyxia/discovery``): kind, service,
-  port, name of the database. Their port may stand there as raw digits instead of base64.
-- **services** with the labels of CloudNativePG (``cnpg.io/cluster``) or of a well-known chart
-  (``app.kubernetes.io/name``): enough alone, with the rights of a viewer.
-  A service on PostgreSQL's own port is taken for one too.
-- **Cluster objects** of CloudNativePG: what hibernates is said there.
+- **Discovery secrets** of Onyxia (``discoverable-F``, annotation ``onyxia/discovery``) hold the kind, the service,
+  the port and the name of the database. The port may be raw digits instead of base64.
+- **Services** with the labels of CloudNativePG (``cnpg.io/cluster``) or of a well-known chart
+  (``app.kubernetes.io/name``) are enough on their own, and the view role can read them.
+  A service on PostgreSQL's default port counts too.
+- **Cluster objects** of CloudNativePG say which databases hibernate.
 
-Pods tell whether a database runs. A CloudNativePG release without a pod hibernates.
+The pods show whether a database runs. A CloudNativePG release without a pod hibernates.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ POSTGRES_PORT = 5432
 SERVICES_PAGE = "https://datalab.sspcloud.fr/my-services"
 
 KEY_PREFIX = {"postgres": "postgres"}
-"""How the keys of a discovery secret begin, where that is not the kind itself."""
+"""The prefix of the keys in a discovery secret, by kind; by default the kind itself."""
 
 CNPG = "cnpg.io/cluster"
-"""The label of the operator's pods and services, whose value is the release."""
+"""The label on the operator's pods and services; its value is the release."""
 _HIBERNATION = "cnpg.io/hibernation"
 _DISCOVERY = "onyxia/discovery"
 _INSTANCE = "app.kubernetes.io/instance"
 _CHART = "app.kubernetes.io/name"
 
-# The charts of the catalogue: the kind of database, and the port that its service listens on.
+# The charts of the catalogue: the kind of database, and the default port of its service.
 _CHARTS = {
     "postgresql": ("postgres", POSTGRES_PORT),
     "mariadb": ("mariadb", 3306),
@@ -75,19 +75,19 @@ class Database:
     name
         The release: ``postgresql-cnpg-951239``.
     namespace
-        Where it runs.
+        The namespace that it runs in.
     kind
         ``postgres``, ``mariadb``, ``mongodb`` …
     service, port
-        Where it listens.
+        The service that it listens on, and the port.
     database
-        The database inside the server; None where nothing that can be read tells.
+        The database inside the server; None if no readable object says it.
     state
         ``running``, ``starting``, ``hibernated``, ``suspended`` or ``unknown``.
     source
-        What told of it, in words.
+        The evidence for it, as text.
     access, until
-        Of a database that is shared with oneself: ``read-only`` or ``read-write``, and when that ends.
+        For a database that is shared with you: ``read-only`` or ``read-write``, and the expiry of the share.
     """
 
     name: str
@@ -103,20 +103,20 @@ class Database:
 
     @property
     def path(self) -> str:
-        """What a person types to mean it: ``NAMESPACE/NAME``."""
+        """The name to type for it in a magic: ``NAMESPACE/NAME``."""
         return f"{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What could be read of a namespace; None stands for what may not be read.
+    """Objects of a namespace; None for each kind that you may not list.
 
     Parameters
     ----------
     services, pods, secrets
-        As the cluster has them.
+        The objects of that kind.
     clusters
-        The objects of CloudNativePG.
+        The Cluster objects of CloudNativePG.
     """
 
     services: Sequence[Service] | None = None
@@ -126,14 +126,16 @@ class Evidence:
 
 
 def databases(cluster: Cluster, namespace: str | None = None) -> list[Database]:
-    """Return the databases of a namespace (the cluster's default where None, ``*`` for all), by namespace and name.
+    """Return the databases of a namespace, sorted by namespace and name.
+
+    None stands for the cluster's current namespace, and ``*`` for all namespaces.
 
     Raises
     ------
     Forbidden
-        If nothing may be read there that would tell of one.
+        If you may list none of the kinds of evidence.
     ClusterError
-        If the server cannot be asked.
+        If the API server cannot be reached.
     """
     refused: list[Forbidden] = []
     evidence = Evidence(
@@ -158,27 +160,24 @@ def _list_if_allowed(
     except Forbidden as error:
         refused.append(error)
     except NotFound:
-        pass  # the cluster does not know the kind: its operator is not installed
+        pass  # the cluster does not have this kind: its operator is not installed
     return None
 
 
 def databases_in(evidence: Evidence) -> list[Database]:
-    """Return the databases that the evidence tells of, each once."""
+    """Return the databases for which there is evidence, each once."""
     found: dict[tuple[str, str], Database] = {}
-    told = (*_from_secrets(evidence), *_from_clusters(evidence), *_from_services(evidence))
-    for database in told:
-        known = found.get((database.namespace, database.service))
+    for database in (*_from_secrets(evidence), *_from_clusters(evidence), *_from_services(evidence)):
+        key = database.namespace, database.service
+        known = found.get(key)
         if known is None:
-            found[database.namespace, database.service] = database
+            found[key] = database
         else:
-            found[database.namespace, database.service] = replace(
-                known,
-                database=known.database or database.database,
-                source=f"{known.source}, {database.source}",
-            )
+            source = f"{known.source}, {database.source}"
+            found[key] = replace(known, database=known.database or database.database, source=source)
     states = _States(evidence)
-    placed = [replace(database, state=states.get_state(database)) for database in found.values()]
-    return sorted(placed, key=lambda database: (database.namespace, database.name))
+    complete = [replace(database, state=states.get_state(database)) for database in found.values()]
+    return sorted(complete, key=lambda database: (database.namespace, database.name))
 
 
 def _from_secrets(evidence: Evidence) -> Iterable[Database]:
@@ -203,7 +202,7 @@ def _from_secrets(evidence: Evidence) -> Iterable[Database]:
 
 
 def _service_name(host: str, namespace: str, evidence: Evidence) -> str:
-    """Return the service of a host such as ``db``, ``db.user-alice.svc`` or ``mongodb-0.mongodb-headless``."""
+    """Return the service in a host name such as ``db``, ``db.user-alice.svc`` or ``mongodb-0.mongodb-headless``."""
     first, _, rest = host.partition(".")
     second = rest.partition(".")[0]
     known = {service.name for service in evidence.services or () if service.namespace == namespace}
@@ -211,9 +210,9 @@ def _service_name(host: str, namespace: str, evidence: Evidence) -> str:
 
 
 def _value(secret: SecretObject, key: str) -> str | None:
-    """Return the text under a key; charts write some values, such as ports, without base64."""
+    """Return the text of a key; charts write some values, such as ports, without base64."""
     raw = secret.raw.get(key)
-    # Four digits are also base64, of three bytes that mean nothing.
+    # Four digits are valid base64 too, but the three bytes that they encode mean nothing.
     if raw is not None and raw.reveal().isdecimal():
         return raw.reveal()
     value = secret.value(key)
@@ -269,7 +268,7 @@ def _is_headless(service: Service) -> bool:
 
 
 def _has_address(headless: Service, evidence: Evidence) -> bool:
-    """Whether the release has another service, with an address, for the same."""
+    """Whether the release has another service with a cluster IP for the same database."""
     return any(
         not _is_headless(other)
         and other.namespace == headless.namespace
@@ -280,7 +279,7 @@ def _has_address(headless: Service, evidence: Evidence) -> bool:
 
 
 class _States:
-    """Whether databases run, from their pods and from what CloudNativePG was told."""
+    """The states of databases, from their pods and from CloudNativePG's annotations."""
 
     def __init__(self, evidence: Evidence) -> None:
         self._pods = evidence.pods
@@ -311,12 +310,12 @@ class _States:
 
 
 def split_name(text: str, namespace: str) -> tuple[str, str]:
-    """Return the namespace and the name of ``NAME`` or ``NAMESPACE/NAME``.
+    """Return the namespace and the name in ``NAME`` or ``NAMESPACE/NAME``.
 
     Raises
     ------
     UsageProblem
-        If it is neither.
+        If the text has neither form.
 
     Examples
     --------
@@ -333,21 +332,21 @@ def split_name(text: str, namespace: str) -> tuple[str, str]:
 
 
 def find(candidates: Sequence[Database], name: str, namespace: str) -> Database:
-    """Return the database of that name, or whose name alone begins so.
+    """Return the database with this name, or the only one whose name begins with it.
 
     Parameters
     ----------
     candidates
-        Those of the namespace.
+        The databases of the namespace.
     name
-        The release, its service, or a beginning of it.
+        The release, its service, or a prefix of the release.
     namespace
-        Where it was looked for, for the message.
+        The namespace, for the error.
 
     Raises
     ------
     DatabaseNotFound
-        If there is none, or if several begin so.
+        If no database matches, or if several names begin with the prefix.
     """
     exact = [one for one in candidates if name in (one.name, one.service)]
     begin = exact or [one for one in candidates if one.name.startswith(name)]
@@ -356,22 +355,22 @@ def find(candidates: Sequence[Database], name: str, namespace: str) -> Database:
     names = ", ".join(sorted({one.name for one in begin or candidates}))
     if begin:
         raise DatabaseNotFound(
-            f"Several databases in {namespace} begin with {name!r}.", hint=f"name one of: {names}"
+            f"Several databases in {namespace} begin with {name!r}.", hint=f"type one of: {names}"
         )
     near = nearest(name, [one.name for one in candidates])
     raise DatabaseNotFound(
         f"There is no database {name!r} in {namespace}.",
-        why=f"There is: {names}." if names else "That namespace holds none.",
+        why=f"The namespace has: {names}." if names else "The namespace has no database.",
         hint=f"did you mean {near}?"
         if near
-        else f"{name} is a namespace: %databases -n {name} lists what is yours or shared with you there"
+        else f"{name} is a namespace: list its databases with %databases -n {name}"
         if name.startswith(("user-", "projet-"))
-        else "a colleague's is written NAMESPACE/NAME; %databases -n NAMESPACE lists those of a namespace",
+        else "for a colleague's database type NAMESPACE/NAME; %databases -n NAMESPACE lists them",
     )
 
 
 def assume_database(cluster: Cluster, name: str, namespace: str) -> Database:
-    """Return the PostgreSQL of that name where nothing may be listed: its name was given."""
+    """Return a PostgreSQL database of this name without listing anything, where listing is forbidden."""
     services = [name] if name.endswith("-rw") else [f"{name}-rw", name]
     seen = [service for service in services if _answers(cluster, service, namespace)]
     likely = services[0] if "cnpg" in name else services[-1]
@@ -386,7 +385,7 @@ def assume_database(cluster: Cluster, name: str, namespace: str) -> Database:
 
 
 def state_by_endpoints(cluster: Cluster, database: Database) -> str:
-    """Return ``running``, ``not running``, or ``unknown`` where its endpoints may not be read."""
+    """Return ``running`` or ``not running``; ``unknown`` if you may not read the endpoints."""
     try:
         endpoints = object_reads.get_object(cluster, ENDPOINTS, database.service, database.namespace)
     except (Forbidden, NotFound):
@@ -397,7 +396,7 @@ def state_by_endpoints(cluster: Cluster, database: Database) -> str:
 
 
 def _answers(cluster: Cluster, service: str, namespace: str) -> bool:
-    """Whether the endpoints of a service may be read, which a share allows for one service."""
+    """Whether you may read the endpoints of a service; a share allows it for one service."""
     try:
         object_reads.get_object(cluster, ENDPOINTS, service, namespace)
     except (Forbidden, NotFound):
@@ -406,24 +405,24 @@ def _answers(cluster: Cluster, service: str, namespace: str) -> bool:
 
 
 def require_usable(database: Database) -> None:
-    """Raise where one cannot connect to a database in its state, or of its kind.
+    """Refuse a database of another kind than PostgreSQL, or one that is paused.
 
     Raises
     ------
     DatabaseHibernated
-        If it is paused.
+        If it is hibernated or suspended.
     UsageProblem
-        If it is no PostgreSQL.
+        If it is not PostgreSQL.
     """
     if database.kind != "postgres":
         raise UsageProblem(
-            f"{database.path} is a {database.kind}, and queries are made to PostgreSQL only.",
-            hint=f"%forward {database.namespace}/svc/{database.service} {database.port} opens a port to it",
+            f"{database.path} is a {database.kind} database, and queries run on PostgreSQL only.",
+            hint=f"open a port to it: %forward {database.namespace}/svc/{database.service} {database.port}",
         )
     if database.state in ("hibernated", "suspended"):
         raise DatabaseHibernated(
-            f"{database.path} is {database.state}: it has no pod that could answer.",
-            hint=f"its owner resumes it on {SERVICES_PAGE}, then connect again",
+            f"{database.path} is {database.state}: it has no running pod.",
+            hint=f"have its owner resume it on {SERVICES_PAGE}, then connect again",
         )
 
 
@@ -433,19 +432,19 @@ def database_table(listed: Sequence[Database], namespace: str = "", mine: str = 
     Parameters
     ----------
     listed
-        What `databases` returned.
+        The result of `databases`.
     namespace
-        Where they were looked for; said where there are none.
+        The namespace that was searched, for the text shown when there is none.
     mine
-        One's own namespace: a database of another one is displayed with it, as ``%connect_db`` takes it.
+        Your own namespace. A database of another namespace is shown as NAMESPACE/NAME, which ``%connect_db`` accepts.
 
     Returns
     -------
     ResourceTable
-        A row each: ``name``, ``namespace``, ``kind``, ``state``, ``service``, ``database``, ``source`` and ``access``
-        as str, ``port`` int64, ``until`` datetime64[us, UTC]; the last two of what is shared with oneself.
+        One row per database: ``name``, ``namespace``, ``kind``, ``state``, ``service``, ``database``, ``source`` and
+        ``access`` as str, ``port`` int64, ``until`` datetime64[us, UTC]. ``access`` and ``until`` are set for shares.
     """
-    from sspcloud_magics.cluster.workloads.tables import Row, TableColumn, TableView, Tone, table  # noqa: PLC0415 - pandas costs 0.3 s, which completion need not pay
+    from sspcloud_magics.cluster.workloads.tables import Row, TableColumn, TableView, Tone, table  # noqa: PLC0415 - importing pandas takes 0.3 s, and completion does not need it
 
     def path(row: Row) -> str:
         return str(row["name"]) if row["namespace"] in ("", mine) else f"{row['namespace']}/{row['name']}"
@@ -473,8 +472,8 @@ def database_table(listed: Sequence[Database], namespace: str = "", mine: str = 
     nothing = f"No databases found in {namespace} namespace." if namespace else "No databases found."
     if namespace == mine != "":
         nothing += (
-            " What a colleague shares with you is found once you have named where: %databases -n user-NAME, or "
-            "%connect_db with the line that they sent you."
+            " To see a database that a colleague shares with you, name their namespace: %databases -n user-NAME, "
+            "or run the %connect_db line that they sent you."
         )
     rows = ({name: getattr(one, name) for name in dtypes} for one in listed)
     return table(rows, dtypes, TableView(columns, "database", nothing, frozenset(apart), paths=True))

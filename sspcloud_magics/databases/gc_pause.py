@@ -1,4 +1,4 @@
-"""Rows make thousands of objects that hold no cycle: Python's collector need not look through them."""
+"""A pause of Python's garbage collector while rows are read: their many objects form no cycles."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from contextlib import contextmanager
 
 from sspcloud_magics import fork_hooks
 
+# Protects the two values below.
 _lock = threading.Lock()
-# How many threads have it paused, and whether it is to go on afterwards.
+# The number of threads that pause the collector, and whether it was enabled before the first of them.
 _pausing = 0
 _goes_on = False
 
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Keep the garbage collector from looking through all rows again and again: half of the time."""
-    global _pausing, _goes_on  # noqa: PLW0603 - the collector is one for the process
+    """Pause the garbage collector: scanning all rows again and again took half of the time."""
+    global _pausing, _goes_on  # noqa: PLW0603 - the process has one collector
     with _lock:
         if not _pausing:
             _goes_on = gc.isenabled()
@@ -34,7 +35,7 @@ def collector_paused() -> Iterator[None]:
 
 
 def _begin_in_child() -> None:
-    """Let it go on in a forked child, which has none of the threads that paused it."""
+    """Enable the collector in a forked child, which has none of the threads that paused it."""
     global _lock, _pausing  # noqa: PLW0603
     _lock = threading.Lock()
     if _pausing and _goes_on:

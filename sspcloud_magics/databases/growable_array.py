@@ -1,9 +1,10 @@
-"""An array that grows at its end: some million values come in pieces, and are in memory once.
+"""An array that grows at its end, so that millions of values arrive in pieces without a second copy.
 
-Pieces that are joined at the end are in memory twice, and the second copy is what takes the time: the system has to clear each page of it.
-Here they are written into one mapping of memory of their own, which is made larger when it is full. Linux then moves pages, not bytes
-(`mremap`), and gives large pages where it is asked to, as NumPy asks: a fifth of the time. Elsewhere what is there is copied into a new
-mapping. A mapping goes back to the system with its array; what malloc gave would not.
+Joining the pieces at the end would hold them in memory twice. The second copy is the slow part: the kernel has to
+clear each of its pages. Here the pieces go into one anonymous memory mapping, which is enlarged when it is full.
+On Linux, `mremap` moves pages instead of bytes, and `madvise` requests huge pages, as NumPy does: a fifth of the time.
+On other systems the contents are copied into a larger mapping.
+The memory of a mapping returns to the system with its array; memory from malloc might not.
 """
 
 from __future__ import annotations
@@ -17,29 +18,32 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+# The size of a new mapping, in bytes.
 _LEAST = 1 << 20
 _PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 _MOVES_PAGES = sys.platform == "linux"
 _LARGE_PAGES = getattr(mmap, "MADV_HUGEPAGE", None)
+# The size in bytes from which on huge pages are requested: NumPy's own threshold.
 _WORTH_LARGE_PAGES = 4 << 20
 
 
 class GrowingArray:
-    """One dimension of values that are no Python objects.
+    """A one-dimensional array of a dtype other than object.
 
     Parameters
     ----------
     dtype
-        Of the values.
+        The dtype of the values.
     """
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self._dtype = dtype
+        # The number of values so far; `_pages` has room for more.
         self._length = 0
         self._pages = _map_memory(_LEAST)
 
     def extend(self, pieces: Sequence[npt.NDArray[Any]]) -> None:
-        """Add values at the end."""
+        """Append pieces."""
         length = self._length + sum(map(len, pieces))
         if length * self._dtype.itemsize > len(self._pages):
             self._resize(2 * length * self._dtype.itemsize)
@@ -47,7 +51,7 @@ class GrowingArray:
         self._length = length
 
     def finish(self) -> npt.NDArray[Any]:
-        """Return the array; nothing can be added afterwards."""
+        """Return the array, which cannot grow any more."""
         self._resize(max(1, self._length * self._dtype.itemsize))
         return self._values(0, self._length)
 
@@ -66,11 +70,11 @@ class GrowingArray:
 
 
 def _map_memory(size: int) -> mmap.mmap:
-    """Return memory that a forked process gets a copy of, as of any other."""
+    """Return private memory: a forked process gets its own copy."""
     return mmap.mmap(-1, size, **_PRIVATE)
 
 
 def _ask_for_large_pages(pages: mmap.mmap) -> None:
     if _LARGE_PAGES is not None and len(pages) >= _WORTH_LARGE_PAGES:
-        with suppress(OSError):  # a kernel that has none
+        with suppress(OSError):  # a kernel without huge pages
             pages.madvise(_LARGE_PAGES)

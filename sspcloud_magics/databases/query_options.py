@@ -1,4 +1,4 @@
-"""How a query is run, apart from its text and its parameters: one value, which every module on its route passes on."""
+"""The options of a query, as one value that the modules pass on."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Numeric: TypeAlias = Literal["float", "decimal"]
-"""What a numeric becomes: float64, or exact as objects."""
+"""The Python type for ``numeric``: float64, or exact `decimal.Decimal` objects."""
 
 Progress: TypeAlias = Callable[[int, int, float], None]
-"""Is told rows, bytes (0 where they are not known) and seconds."""
+"""A progress callback: receives the rows, the bytes (0 if unknown) and the seconds so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,22 +20,22 @@ class QueryOptions:
     Parameters
     ----------
     limit
-        How many rows to keep of each statement; all where None. A query that only reads is given a LIMIT; of any other
-        statement the rest is read and dropped: it is never cancelled for it, since it may change data.
+        The number of rows to keep of each statement; None keeps all. A read-only query gets a LIMIT. The other rows of
+        any other statement are read and dropped: the statement may change data, so it is never cancelled.
     numeric
-        What numeric becomes: ``"float"`` (float64) or ``"decimal"`` (exact, as objects).
+        The type for ``numeric``: ``"float"`` (float64) or ``"decimal"`` (exact, as objects).
     timeout
-        How many seconds a statement may take; any time where None.
+        The statement timeout in seconds; None for no timeout.
     json_text
-        Whether JSON stays the text that it is.
+        Whether to keep JSON as text.
     progress
         Called after each batch of rows.
     warn
-        Called with words, before the first row, where a result may not fit into the memory.
+        Called with a message before the first row, if the result may not fit into memory.
     memory_share
-        The share of the free memory from which on `warn` is called.
+        The share of the free memory above which `warn` is called.
     ahead
-        Called with the names of the answer's columns before the query is sent; what it raises is raised.
+        Called with the names of the result's columns before the query runs; its exceptions propagate.
     """
 
     limit: int | None = None

@@ -1,8 +1,8 @@
-"""By which way a database is reached, and why by that one.
+"""The route to a database, and the reason for it.
 
-- *direct*: TCP to the service's name, inside the cluster, where the network policies permit it.
-- *forward*: a port-forward to a ready pod behind the service, where one's rights in its namespace permit it.
-- *relay*: a forward to a pod of one's own that relays to the service, where only the network is open.
+- *direct*: TCP to the service's name inside the cluster, if the network policies allow it.
+- *forward*: a port-forward to a ready pod of the service, if your permissions in its namespace allow it.
+- *relay*: a forward to a pod of yours that relays to the service, if only the network policies allow it.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from sspcloud_magics.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One way to a database.
+    """The route to a database.
 
     Parameters
     ----------
     name
         ``direct``, ``forward`` or ``relay``.
     why
-        Why this one, in a few words.
+        The reason for this route, in a few words.
     target, port
-        What to forward to; None for the direct one.
+        The target of the forward; None for a direct route.
     address
-        The address that answered, for the direct one.
+        The address that answered, for a direct route.
     """
 
     name: str

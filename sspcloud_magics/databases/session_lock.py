@@ -1,15 +1,17 @@
-"""Threads take turns at a session, in the order in which they came.
+"""A fair, reentrant lock with which threads take turns at a session.
 
-libpq reads and writes one conversation with the server: two threads in it at once read each other's rows. So each use of a session,
-ours and psycopg's own, is a turn. A thread may take it again while it has it.
+A libpq connection is not thread-safe: two threads that use it at once read each other's rows.
+So every use of a session is a turn, both by this package and by psycopg.
 
-Two things are not what `threading.Lock` does. It is fair: a thread that asks again and again does not keep the others out. And an
-interrupted cell leaves no turn behind. Python raises `KeyboardInterrupt` between two instructions, also before the first one of a
-method `__exit__` that is written in Python. So what ends a turn is
-a method of C, in which nothing is raised: each turn has a lock of its own, and ``with`` releases that.
+The lock differs from `threading.Lock` in two points.
 
-Those who wait form a queue (Craig, Landin and Hagersten): each waits for the lock of the one before. One that gives up releases its
-lock before its turn; the one behind then waits for the place that it was waiting for.
+- It is fair. A thread that acquires it again and again does not starve the others.
+- An interrupted cell leaves no turn behind. Python can raise `KeyboardInterrupt` between any two bytecode instructions,
+  even before the first one of an `__exit__` written in Python. So a method written in C ends the turn:
+  each turn has its own lock, and ``with`` calls the `__exit__` of that lock.
+
+Waiting threads form a CLH queue (Craig, Landin and Hagersten): each waits for the lock of its predecessor.
+A thread that gives up releases its lock early, and its successor then waits for the predecessor of that thread.
 """
 
 from __future__ import annotations
@@ -21,66 +23,63 @@ from contextlib import contextmanager
 from typing import Any
 
 LOOK_SECONDS = 0.1
-"""How often a waiting thread looks whether it is interrupted: not every system wakes it for that."""
+"""The interval at which a waiting thread checks for an interruption; not every system wakes it for a signal."""
 
 
 class QueuedThread:
-    """A place in the queue.
-
-    Parameters
-    ----------
-    before
-        Who is waited for; None once it is this one's turn.
-    """
+    """A place in the queue."""
 
     __slots__ = ("before", "given_up", "is_psycopgs", "lock")
 
     def __init__(self, *, is_psycopgs: bool = False) -> None:
-        # Whether psycopg took it, so that what runs in it is not ours.
+        # Whether psycopg took the turn: the statements that run in it are not ours.
         self.is_psycopgs = is_psycopgs
+        # The predecessor that this thread waits for; None during its own turn.
         self.before: QueuedThread | None = None
-        # Held from the first moment to the end of the turn.
+        # Held from the entry into the queue to the end of the turn.
         self.lock: Any = threading.RLock()
-        # The turn was ended on a thread that could not release the lock.
+        # Set when another thread, which cannot release the lock, ends the turn.
         self.given_up = False
 
     def release(self) -> None:
-        """End its turn, on whichever thread."""
+        """End the turn, from any thread."""
         try:
             self.lock.release()
-        except RuntimeError:  # it is another thread's
+        except RuntimeError:  # another thread holds it
             self.given_up = True
 
     def wait(self, refuse: Callable[[], None]) -> None:
-        """Wait for the end of this place's turn."""
+        """Wait for the end of this turn; `refuse` raises to stop waiting."""
         while not self.given_up:
             try:
                 if self.lock.acquire(timeout=LOOK_SECONDS):
                     return
             finally:
-                # First of all, and without asking whether it is held: an interruption may come before any other call.
+                # The first call, and unconditional: an interruption may come before any other call.
                 try:  # noqa: SIM105
                     self.lock.release()
-                except RuntimeError:  # the time was over
+                except RuntimeError:  # the timeout expired
                     pass
             refuse()
 
 
 class _Own(threading.local):
-    """What one thread knows: the places that it is about to take, and the one that it has or had."""
+    """The places of one thread."""
 
     def __init__(self) -> None:
+        # Places that ``with`` has prepared and `__enter__` will queue.
         self.entering: list[QueuedThread] = []
+        # The place of the current or the last turn.
         self.place: QueuedThread | None = None
 
 
 class Turn:
-    """A lock for ``with``: fair, reentrant, and whole after an interruption.
+    """A lock for ``with``: fair, reentrant, and safe against interruptions.
 
     Parameters
     ----------
     refuse
-        Called with the seconds that have been waited, now and then; raises what ends the waiting.
+        Called regularly with the seconds waited so far; raises an error to stop waiting.
 
     Examples
     --------
@@ -92,7 +91,9 @@ class Turn:
 
     def __init__(self, refuse: Callable[[float], None] = lambda _: None) -> None:
         self._refuse = refuse
+        # Protects `_last`.
         self._joining = threading.RLock()
+        # The end of the queue; None before the first turn.
         self._last: QueuedThread | None = None
         self._own = _Own()
 
@@ -103,16 +104,16 @@ class Turn:
 
     @property
     def place(self) -> QueuedThread | None:
-        """What this thread's turn is known by; None where it has none."""
+        """The place of this thread's turn; None if another thread or none has the turn."""
         place = self._own.place
         if place is None or place.given_up or not place.lock._is_owned():  # noqa: SLF001 - as `threading.Condition` does
             return None
         return place
 
-    # ``with`` looks both methods up before it calls the first.
+    # ``with`` looks up both methods before it calls the first.
     @property
-    def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 - a method of C takes its place
-        """What ends the turn that `__enter__` takes next."""
+    def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 - a C method replaces it
+        """The method that ends the turn which `__enter__` takes next."""
         return self._enter_next(QueuedThread())
 
     def __enter__(self) -> None:
@@ -125,18 +126,18 @@ class Turn:
         return ending
 
     def for_psycopg(self) -> PsycopgsTurn:
-        """Return the same lock, as psycopg takes it."""
+        """Return this lock for psycopg's use."""
         return PsycopgsTurn(self)
 
     def take(self) -> Callable[[], None]:
-        """Wait for the turn, and return what ends it, on whichever thread."""
+        """Wait for the turn, and return a function that ends it from any thread."""
         place = QueuedThread()
         self._take(place)
         return place.release
 
     @contextmanager
     def if_free(self) -> Iterator[bool]:
-        """Take the turn if it is free, without waiting; gives whether it was taken."""
+        """Take the turn if it is free, without waiting; yield whether it was taken."""
         place = QueuedThread()
         with place.lock:
             is_taken = self.is_mine or self._join_if_free(place)
@@ -149,9 +150,9 @@ class Turn:
                 self._queue(place)
                 self._own.place = place
         except BaseException:
-            try:  # noqa: SIM105 - at once, as in `QueuedThread.wait`
+            try:  # noqa: SIM105 - the first call, as in `QueuedThread.wait`
                 place.lock.release()
-            except RuntimeError:  # interrupted before
+            except RuntimeError:  # interrupted before it was acquired
                 pass
             raise
 
@@ -170,7 +171,7 @@ class Turn:
                 if not last.lock.acquire(blocking=False):
                     return False
                 last.lock.release()
-                last = last.before  # it left before its turn
+                last = last.before  # this thread gave up before its turn
             self._last = self._own.place = place
             return True
 
@@ -181,16 +182,16 @@ class PsycopgsTurn:
     Parameters
     ----------
     turn
-        What it is a part of.
+        The lock that it delegates to.
     """
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
 
     @property
-    def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 - as that of `Turn`
-        """What ends the turn that `__enter__` takes next."""
-        return self._turn._enter_next(QueuedThread(is_psycopgs=True))  # noqa: SLF001 - its other half
+    def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 - as in `Turn`
+        """The method that ends the turn which `__enter__` takes next."""
+        return self._turn._enter_next(QueuedThread(is_psycopgs=True))  # noqa: SLF001 - one lock in two classes
 
     def __enter__(self) -> None:
         """Wait for the turn."""

@@ -64,10 +64,10 @@ def test_twins_are_no_trouble_elsewhere(counted):
 
 
 def test_long_names_are_refused_by_load_table(counted):
-    with pytest.raises(UsageProblem, match="column has 80 bytes, and PostgreSQL keeps 63") as raised:
+    with pytest.raises(UsageProblem, match="A column name has 80 bytes, and PostgreSQL allows 63") as raised:
         load_table(counted, pd.DataFrame({LONG: [1]}), "loaded")
     assert "rename" in raised.value.hint
-    with pytest.raises(UsageProblem, match="name of a table has 64 bytes"):
+    with pytest.raises(UsageProblem, match="table name has 64 bytes"):
         load_table(counted, pd.DataFrame({"n": [1]}), "t" * 64)
     assert load_table(counted, pd.DataFrame({"n" * 63: [1]}), "loaded", "replace") == 1
     query(counted, "drop table loaded")

@@ -238,7 +238,7 @@ def test_a_full_disk_is_said(tmp_path):
 
 
 def _fill(file: Path) -> None:
-    with export_module.whole(file, overwrite=False) as partial:
+    with export_module.replace_atomically(file, overwrite=False) as partial:
         partial.symlink_to("/dev/full")
         partial.write_bytes(b"1" * 100_000)
 

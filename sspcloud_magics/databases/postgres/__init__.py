@@ -1,6 +1,6 @@
-"""PostgreSQL, one kind of database; another one is another folder like this.
+"""PostgreSQL, one kind of database; another kind would be another folder like this.
 
-What the rest of the package asks of a kind:
+The rest of the package uses these parts of a kind:
 
 ========  ==================================================================================
 connect   `session.connection.open_connection`; the connection has a turn, a session, settings
@@ -10,6 +10,5 @@ describe  `catalogue.describe_table`
 share     `sspcloud_magics.sharing`, by SQL on a superuser's connection
 ========  ==================================================================================
 
-What is any database's stands next to this folder: where it is (`discovery`), how to log in (`credentials`), the route, the turns of
-threads, the options of a query.
+The modules next to this folder serve any kind: `discovery`, `credentials`, `route`, `session_lock` and `query_options`.
 """

@@ -23,7 +23,7 @@ import pandas as pd
 import psutil
 import psycopg
 
-from sspcloud_magics.databases.column_names import twins
+from sspcloud_magics.databases.column_names import list_duplicates
 from sspcloud_magics.databases.postgres.results import (
     dataframe,
     parameter_binding,
@@ -422,7 +422,7 @@ def _make_failure(
 def _notes_on(fetched: Fetched) -> list[str]:
     notes = []
     names = [column.name for column in fetched.columns or ()]
-    twice = twins(names) if len({*names}) < len(names) else []
+    twice = list_duplicates(names) if len({*names}) < len(names) else []
     if twice:
         notes.append(f"Several columns are named {', '.join(map(repr, twice))}: give them names with AS.")
     notes += _notes_on_values(fetched.columns or ())

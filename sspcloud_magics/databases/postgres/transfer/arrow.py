@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import psycopg
 
-from sspcloud_magics.databases.column_names import refuse_twins
+from sspcloud_magics.databases.column_names import refuse_duplicates
 from sspcloud_magics.databases.postgres.results.column_types import JSON
 from sspcloud_magics.errors import UsageProblem
 
@@ -99,5 +99,5 @@ def polars_frame(frame: pd.DataFrame, types: Sequence[int]) -> Any:
     UsageProblem
         If polars or pyarrow are not installed, or two columns have the same name.
     """
-    refuse_twins(frame.columns, "a polars DataFrame")
+    refuse_duplicates(frame.columns, "a polars DataFrame")
     return import_optional("polars", "arrow", "A polars DataFrame").from_arrow(arrow_table(frame, types))

@@ -17,7 +17,7 @@ from sspcloud_magics.databases.postgres.session import pg_errors
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.sql import statement_errors
 from sspcloud_magics.databases.postgres.sql_lexer import Statement, statements
-from sspcloud_magics.databases.postgres.transfer.export import Exported, whole
+from sspcloud_magics.databases.postgres.transfer.export import Exported, replace_atomically
 from sspcloud_magics.databases.query_options import Progress
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.user_files import user_path
@@ -45,7 +45,7 @@ def copy_to(
 ) -> Exported:
     """Write what one ``COPY … TO STDOUT`` gives into a file, whose name says nothing about the format.
 
-    Raises what `export.whole` raises, and what any query does.
+    Raises what `export.replace_atomically` raises, and what any query does.
     """
     file = user_path(file)
 
@@ -55,7 +55,7 @@ def copy_to(
                 opened.write(block)
                 told(len(block))
 
-    with whole(file, overwrite=overwrite) as partial:
+    with replace_atomically(file, overwrite=overwrite) as partial:
         done = _copy(connection, sql, receive, progress)
     return Exported(file, done.statements[0].rows, file.stat().st_size)
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from sspcloud_magics.databases.column_names import refuse_twins
+from sspcloud_magics.databases.column_names import refuse_duplicates
 from sspcloud_magics.databases.postgres import query
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.transfer import arrow
@@ -122,15 +122,15 @@ def export(
     make = _WRITERS.get(file.suffix.lower())
     if make is None:
         raise UsageProblem(f"{file.name} ends neither in .parquet nor in .csv.", hint="--to rows.parquet")
-    options = replace(options, json_text=True, ahead=partial(refuse_twins, holder="a file"))
+    options = replace(options, json_text=True, ahead=partial(refuse_duplicates, holder="a file"))
     parts = query.parts(connection, sql, params, options, size=PART, most=PART_BYTES)
     rows = 0
     notes: tuple[str, ...] = ()
-    with whole(file, overwrite=overwrite) as unfinished, connection.turn:
+    with replace_atomically(file, overwrite=overwrite) as unfinished, connection.turn:
         writer = make(unfinished)
         try:
             for part in parts:
-                refuse_twins(
+                refuse_duplicates(
                     part.frame.columns, "a file"
                 )  # the table may have changed since it was described
                 writer.write(part.frame, part.types)
@@ -142,7 +142,7 @@ def export(
 
 
 @contextmanager
-def whole(file: Path, *, overwrite: bool) -> Iterator[Path]:
+def replace_atomically(file: Path, *, overwrite: bool) -> Iterator[Path]:
     """Give a partial file beside the wanted one, which takes its place at the end and goes after any error.
 
     Raises
