@@ -73,7 +73,7 @@ def test_child_is_told_of_its_own_session_once(connected):
     notes = in_child(lambda: [run(connected, "select 1").notes, run(connected, "select 1").notes])
     assert notes == [
         [
-            "This process has a session of its own: it does not see its parent's transaction and temporary tables."
+            "This process has its own session, which does not see its parent's transaction and temporary tables."
         ],
         [],
     ]

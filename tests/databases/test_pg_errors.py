@@ -19,9 +19,13 @@ HEAD = 'connection failed: connection to server at "127.0.0.1", port 5432 failed
         (
             'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "bob"',
             LoginRefused,
-            "does not let the user bob in",
+            "does not allow the user bob to connect",
         ),
-        ('FATAL:  permission denied for database "d"', LoginRefused, "does not let the user bob in"),
+        (
+            'FATAL:  permission denied for database "d"',
+            LoginRefused,
+            "does not allow the user bob to connect",
+        ),
         ('FATAL:  database "d" does not exist', LoginRefused, "has no database d"),
         ("FATAL:  sorry, too many clients already", DatabaseUnavailable, "limit is reached"),
         ('FATAL:  too many connections for role "bob"', DatabaseUnavailable, "limit is reached"),
@@ -30,8 +34,8 @@ HEAD = 'connection failed: connection to server at "127.0.0.1", port 5432 failed
             DatabaseUnavailable,
             "limit",
         ),
-        ("FATAL:  the database system is starting up", DatabaseUnavailable, "at this moment"),
-        ("FATAL:  the database system is shutting down", DatabaseUnavailable, "at this moment"),
+        ("FATAL:  the database system is starting up", DatabaseUnavailable, "at the moment"),
+        ("FATAL:  the database system is shutting down", DatabaseUnavailable, "at the moment"),
         ("SSL error: certificate verify failed", DatabaseNotTrusted, "cannot be trusted"),
         ('server certificate for "a" does not match host name "b"', DatabaseNotTrusted, "cannot be trusted"),
         ("server does not support SSL, but SSL was required", DatabaseNotTrusted, "offers no TLS"),
@@ -41,12 +45,12 @@ HEAD = 'connection failed: connection to server at "127.0.0.1", port 5432 failed
             "SCRAM",
         ),
         ("timeout expired", DatabaseUnavailable, "in time"),
-        ("Connection refused", DatabaseUnavailable, "No connection"),
-        ("server closed the connection unexpectedly", DatabaseUnavailable, "No connection"),
+        ("Connection refused", DatabaseUnavailable, "failed"),
+        ("server closed the connection unexpectedly", DatabaseUnavailable, "failed"),
     ],
 )
 def test_a_login_that_fails_says_why_and_what_to_do(words, kind, what):
-    error = pg_errors.of_login(
+    error = pg_errors.make_login_error(
         psycopg.OperationalError(HEAD + words), place="user-alice/db", user="bob", dbname="d"
     )
     assert type(error) is kind
@@ -71,7 +75,7 @@ def test_a_place_is_marked_under_its_line(text, offset, first_line, shown):
 
 def test_cut_connection_is_no_certificate_error():
     """So it ends where the right to forward has gone: nothing is wrong with the server."""
-    said = pg_errors.of_login(
+    said = pg_errors.make_login_error(
         psycopg.OperationalError("connection failed: SSL error: unexpected eof while reading"),
         place="user-alice/db",
         user="share_bob",

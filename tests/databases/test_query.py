@@ -317,7 +317,7 @@ def test_a_lost_connection_is_said_and_made_again(connection, bystander):
         query(connection, f"select pg_terminate_backend({pid})")
     result = run(connection, "select 1 as one")
     assert result.frame["one"].tolist() == [1]
-    assert any("a new one is used" in note for note in result.notes)
+    assert any("a new one replaces it" in note for note in result.notes)
     assert run(connection, "select 1 as one").notes == ()
 
 

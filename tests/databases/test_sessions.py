@@ -103,7 +103,7 @@ def test_block_with_a_swallowed_error_is_not_committed(connection, bystander, le
 
 
 def test_a_block_that_was_committed_by_hand_is_said(connection, ledger):
-    with pytest.raises(QueryFailed, match="ended inside"), connection.transaction():
+    with pytest.raises(QueryFailed, match="inside the block"), connection.transaction():
         query(connection, "commit")
 
 
@@ -134,7 +134,7 @@ def test_block_on_a_lost_connection_is_never_partial(connection, bystander, ledg
     with pytest.raises(ConnectionLost, match="rolled back"):
         lose()
     assert _numbers(bystander) == []
-    assert "a new one is used" in run(connection, "select 1").notes[0]
+    assert "a new one replaces it" in run(connection, "select 1").notes[0]
 
 
 def test_block_tells_of_a_lost_connection(connection, bystander, ledger):
@@ -322,7 +322,7 @@ def _pid(connection) -> int:
         ("create temp table t (n int)", "temporary tables are gone"),
         ("select 1 as n into temporary t", "temporary tables are gone"),
         ("create or replace temp view v as select 1", "temporary tables are gone"),
-        ("select pg_advisory_lock(1); listen news", "advisory locks and what it listened to are gone"),
+        ("select pg_advisory_lock(1); listen news", "advisory locks and LISTEN registrations are gone"),
         ("prepare p as select 1; begin; declare c cursor with hold for select 1; commit", "prepared statements and cursors are gone"),
         ("create temp table t (n int); discard all", "nothing was lost"),
         ("select 'create temp table', pg_advisory_xact_lock(1)", "nothing was lost"),
@@ -332,7 +332,7 @@ def test_ended_session_tells_why_and_what_is_lost(connection, bystander, before,
     query(connection, before)
     bystander.execute("select pg_terminate_backend(%s, 10000)", [_pid(connection)])
     (note,) = run(connection, "select 1").notes
-    assert note == f"The session was ended ({ADMINISTRATOR}), and a new one is used: {lost}."
+    assert note == f"The session ended ({ADMINISTRATOR}), and a new one replaces it: {lost}."
 
 
 def test_session_that_others_used_pretends_nothing(connection, bystander):

@@ -309,7 +309,7 @@ def _word_errors(
         yield
     except psycopg.Error as error:
         if session.closed and not isinstance(error, psycopg.NotSupportedError):
-            raise pg_errors.of_connection(
+            raise pg_errors.make_connection_error(
                 error, place=connection.database.path, in_transaction=in_transaction
             ) from None
         failed = _make_failure(connection, error, statement, before, total)
@@ -410,7 +410,7 @@ def _notices(session: psycopg.Connection[Any]) -> Iterator[list[str]]:
 def _make_failure(
     connection: DatabaseConnection, error: psycopg.Error, statement: Statement, before: int, total: int
 ) -> QueryFailed:
-    failed = statement_errors.of_statement(error, statement, connection)
+    failed = statement_errors.make_statement_error(error, statement, connection)
     if total > 1:
         stand = f"the {before} before it {'is' if before == 1 else 'are'} done" if before else "none is done"
         failed.why = "\n".join(

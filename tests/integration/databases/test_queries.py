@@ -140,7 +140,7 @@ def test_a_session_that_the_server_ends_comes_back(connection, open_to):
     except ConnectionLost:
         result = run(connection, "select 1 as a")
     assert result.frame["a"].tolist() == [1]
-    assert any("a new one is used" in note for note in result.notes)
+    assert any("a new one replaces it" in note for note in result.notes)
 
 
 def test_refused_password_or_statement_leaves_the_rest(connection, open_to):

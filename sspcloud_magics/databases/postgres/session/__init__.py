@@ -1,1 +1,1 @@
-"""A session with a server: its login, settings, transactions, pooler and errors."""
+"""Sessions with a server: login, settings, transactions, poolers and errors."""

@@ -1,14 +1,14 @@
-"""The connection to one database: how it is reached, how it is protected, and that it comes back.
+"""The connection to one database: its route, its encryption, and its reconnection.
 
-`connect` goes the whole way: which database is meant, who may log in, the forward, the login. What it
-returns holds one psycopg session in autocommit mode. A session that was found dead between two cells
-is made anew, with its settings, and says so; inside a transaction nothing is made anew silently: what was done
-in it is gone, and the next statement raises `ConnectionLost`.
+A connection holds one psycopg session in autocommit mode. If the session is found dead between two cells, the
+connection logs in again, restores the settings, and says so. Inside a transaction it does not reconnect silently:
+the transaction's work is lost, and the next statement raises `ConnectionLost`.
 
-Through a pooler that keeps no session (`pooler`), settings travel with each transaction.
+A pooler in transaction mode (`pooler`) keeps no session, so the settings travel with each transaction.
 
-One session does one thing at a time. Threads take turns (`session_lock`); a transaction block is one turn. While a query is read in chunks, no
-other can be sent. A forked child leaves its parent's session alone and logs in by itself.
+A session does one thing at a time. Threads take turns (`session_lock`), and a transaction block is one turn.
+While a query is read in chunks, no other query can be sent.
+A forked child does not touch its parent's session, and opens its own.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ _PROTECTION = {
 
 
 _OWN_SESSION = (
-    "This process has a session of its own: it does not see its parent's transaction and temporary tables."
+    "This process has its own session, which does not see its parent's transaction and temporary tables."
 )
 _POOLED = "keeps no session: settings travel with each query, and SET or temporary tables are refused"
 _TRANSACTION = (b"BEGIN", b"COMMIT", b"ROLLBACK")
-# These begin or end a transaction, or do nothing outside of one.
+# Statements that begin or end a transaction, or have no effect outside one.
 _CONTROL = frozenset(
     {"begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "set", "prepare"}
 )
@@ -91,16 +91,16 @@ _SAVEPOINT = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """A transaction that is open, or a savepoint within one.
+    """An open transaction, or a savepoint in one.
 
     Parameters
     ----------
     keep, drop
-        What ends it.
+        The statements that commit it and roll it back.
     is_lent
-        Whether a library began it.
+        Whether a library, such as SQLAlchemy, began it.
     began
-        When, by the monotonic clock; never where it belongs to one statement.
+        The start by the monotonic clock; infinite for the transaction of a single statement.
     """
 
     keep: bytes
@@ -110,27 +110,27 @@ class Block:
 
 
 class DatabaseConnection:
-    """One session with one database.
+    """A connection to one database, with one session at a time.
 
     Parameters
     ----------
     database
-        Which.
+        The database.
     login
-        How to log in. Its address and port are those of `reach`, where that is given.
+        The login parameters. The lease of `reach` replaces the address and the port.
     route
-        By which way; None where nobody chose one.
+        The route to the server; None if none was selected.
     reach
-        Leases a forward to the server, which is released when the connection is closed; None where `login` needs none.
+        Leases a forward to the server, which `close` releases; None if `login` needs no forward.
     settings
-        What is set in each of its sessions; nothing as long as nobody says so, where None.
+        The settings of each session; None for no settings.
     renew
-        Reads again how to log in, before a session is made anew; None where that stays as it is.
+        Returns current login parameters before each new login; None if they do not change.
 
     Raises
     ------
     LoginRefused, DatabaseUnavailable, DatabaseNotTrusted
-        If the login does not succeed.
+        If the login fails.
     """
 
     def __init__(
@@ -148,26 +148,32 @@ class DatabaseConnection:
         self._renew = renew
         self._login = login
         self._reach = reach
-        self._closed = True  # until somebody is logged in
+        self._closed = True  # until the first login succeeds
+        # Threads take turns at the session and at the state below.
         self.turn = Turn(self._refuse_to_wait)
+        # The open transaction and its savepoints, the outermost first.
         self._blocks: list[Block] = []
         # The seconds that a thread waits for the end of another one's transaction block. Without a limit, a block that
         # waits for its own workers would never end: they wait for the block.
         self.patience = 30.0
-        # The query that is read in chunks, and who reads it.
+        # The query that is read in chunks, and the object that reads it.
         self._rows: Generator[Any, None, None] | None = None
         self._reader: weakref.ref[object] | None = None
+        # Whether the session belongs to the parent process; set in a forked child until its own login.
         self._is_inherited = False
-        # The turn in which the session was used last.
+        # The turn in which the session was last used.
         self._used_in: QueuedThread | None = None
-        # What ends with the session, whether others have used it, and why it has ended.
+        # State that would be lost with the session, as text: temporary tables, cursors …
         self._held: dict[str, None] = {}
+        # Whether `psycopg` has given the session to other code.
         self._is_shared = False
+        # The reason for the end of the session, as the server reported it; empty while it is alive.
         self._reason = ""
         self.settings = settings or Settings()
+        # Counts statements that may change names or settings, so that caches know when they are stale.
         self.changes = 0
         self._lease: Lease | None = None
-        # Whether a pooler gives each transaction another session with the server.
+        # Whether a pooler gives each transaction another server session.
         self.is_pooled = False
         self._session, self.tls = self._log_in()
         self.settings.begin(self._session, is_pooled=self.is_pooled)
@@ -176,7 +182,7 @@ class DatabaseConnection:
 
     @property
     def user(self) -> str:
-        """The user who is logged in."""
+        """The role that is logged in."""
         return self._login.user
 
     @property
@@ -186,12 +192,12 @@ class DatabaseConnection:
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called; a connection that was lost is not closed, it comes back."""
+        """Whether `close` was called; a lost connection is not closed, since it reconnects."""
         return self._closed
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open; certain for the thread whose turn it is."""
+        """Whether a transaction is open; reliable only in the thread that has the turn."""
         return self._session.pgconn.transaction_status in (
             pq.TransactionStatus.INTRANS,
             pq.TransactionStatus.INERROR,
@@ -212,50 +218,52 @@ class DatabaseConnection:
         return self.ready()[0]
 
     def ready(self) -> tuple[Session, tuple[str, ...]]:
-        """Return a session that is alive, and what is to be said of it: that it had to be made anew.
+        """Return a live session and notes about it, such as a reconnection.
 
-        Call it in a turn (``with connection.turn``), and use the session in that only: another thread has it afterwards.
+        Call it in a turn (``with connection.turn``), and use the session only in that turn.
 
         Raises
         ------
         NotConnected
             If the connection is closed.
         ConnectionBusy
-            If a query is read in chunks and is not at its end, or this thread is in the middle of one.
+            If the chunks of a query are not read to their end, or a query runs in this thread.
         ConnectionLost
-            If it was lost inside a transaction; the next call makes a new one.
+            If the session was lost inside a transaction; the next call reconnects.
         LoginRefused, DatabaseUnavailable, DatabaseNotTrusted, ForwardError
-            If no new one can be made.
+            If the reconnection fails.
         CredentialsNotFound
-            If it was shared with one, and is not any more.
+            If the database is not shared with you any more.
         """
         with self.turn:
             self._refuse_if_closed()
             if self._is_inherited:
                 return self._log_in_again(_OWN_SESSION)
             self._free()
-            in_transaction, was_told = self.in_transaction, self._session.closed
+            in_transaction, was_reported = self.in_transaction, self._session.closed
             ended = self._explain_end()
             if ended is None:
                 if not in_transaction:
-                    self._blocks.clear()  # ended by hand
+                    self._blocks.clear()  # the user ended them, by COMMIT or ROLLBACK
                 return self._session, _describe_refused_settings(self.settings.catch_up(self._session))
             self._session.close()
             if in_transaction or self._blocks:
-                raise pg_errors.of_connection(ended, place=self.database.path, in_transaction=True)
+                raise pg_errors.make_connection_error(ended, place=self.database.path, in_transaction=True)
             reason = f" ({self._reason})" if self._reason else ""
-            lost = session_contents.describe_lost(self._held, unseen=self._is_shared, was_told=was_told)
-            return self._log_in_again(f"The session was ended{reason}, and a new one is used: {lost}.")
+            lost = session_contents.describe_lost(
+                self._held, unseen=self._is_shared, was_reported=was_reported
+            )
+            return self._log_in_again(f"The session ended{reason}, and a new one replaces it: {lost}.")
 
     def _explain_end(self) -> SessionError | None:
-        """Return why the server has hung up, if it has."""
+        """Return the reason for the end of the session; None while it is alive."""
         if not self._session.closed and (error := _explain_hangup(self._session)) is not None:
-            self._reason = self._reason or pg_errors.reason(error)
+            self._reason = self._reason or pg_errors.get_reason(error)
             return psycopg.OperationalError(self._reason)
         return psycopg.OperationalError(self._reason) if self._session.closed else None
 
     def _hear(self, diagnosis: Diagnosis) -> None:
-        """Keep why the server ends the session: where no query waits, libpq takes it for a notice."""
+        """Keep the reason for which the server ends the session: while no query runs, libpq handles it as a notice."""
         if diagnosis.severity_nonlocalized == "FATAL":
             self._reason = diagnosis.message_primary or ""
 
@@ -266,7 +274,7 @@ class DatabaseConnection:
         self._is_inherited = self._is_shared = False
         self._held, self._reason = {}, ""
         self.changes += 1
-        if self._closed:  # by another thread, which did not wait for this one
+        if self._closed:  # by another thread in the meantime
             self._session.close()
             self._give_up()
             self._refuse_if_closed()
@@ -282,13 +290,13 @@ class DatabaseConnection:
             )
 
     def _free(self) -> None:
-        """Leave nothing under way, or raise where that has another end to come."""
+        """Cancel a query that an interruption has left running; refuse one that is still in use."""
         if self._rows is not None and inspect.getgeneratorstate(self._rows) == inspect.GEN_CLOSED:
             self._rows = None
         place, before = self.turn.place, self._used_in
         self._used_in = place
         if self._rows is None and place is not None and place is not before and not place.is_psycopgs:
-            # Nothing of this turn has begun: what is under way was left by an interruption between two instructions.
+            # This turn has sent nothing yet: an interruption has left any query that runs.
             result_reader.settle(self._session)
             for left in self._blocks[:1]:
                 self.drop(left)
@@ -297,35 +305,35 @@ class DatabaseConnection:
                 return
             raise ConnectionBusy(
                 f"A query on {self.database.path} is still running in this thread.",
-                hint="ask after its end: what is called while it runs, such as progress, cannot ask",
+                hint="run the next query after its end, not in a callback such as progress",
             )
-        # Also where all of them are here already: their reader would take what is answered to another query for its own.
+        # Even if all rows have arrived: the reader would take the result of another query for its own.
         if self._reader is not None and self._reader() is not None:
             raise ConnectionBusy(
-                f"The rows of another query on {self.database.path} are still being read in chunks.",
-                hint="read them to their end, or give the rest up: chunks.close()",
+                f"Another query on {self.database.path} is still being read in chunks.",
+                hint="read its chunks to the end, or discard the rest: chunks.close()",
             )
         self.stop_reading()
 
     def _refuse_to_wait(self, seconds: float) -> None:
-        """Raise where a thread has waited too long for the end of another one's transaction block."""
+        """Raise if this thread has waited too long for the end of another thread's transaction block."""
         blocks = self._blocks[:1]
         if blocks and min(seconds, time.monotonic() - blocks[0].began) > self.patience:
             raise ConnectionBusy(
                 f"Another thread has a transaction open on {self.database.path}.",
                 why=f"It did not end within {self.patience:.0f} s, and only the thread that began it can use the session.",
-                hint="end it, or do all of its work in its own thread",
+                hint="end the transaction, or do all of its work in the thread that began it",
             )
 
     def lend(self, rows: Generator[Any, None, None], reader: object) -> None:
-        """Refuse other queries until the rows of one are read to their end, are given up, or their reader has gone.
+        """Refuse other queries until these rows are read to the end, are closed, or lose their reader.
 
-        Its destructor may be interrupted before it does anything.
+        The reader is a weak reference, since an interruption may skip the body of its destructor.
         """
         self._rows, self._reader = rows, weakref.ref(reader)
 
     def forget(self, rows: Generator[Any, None, None]) -> None:
-        """Give up rows whose reader has gone: now, or before the next query where another thread has its turn.
+        """Close rows that have lost their reader: now, or before the next query if another thread has the turn.
 
         For destructors, which must not wait for another thread.
         """
@@ -335,23 +343,23 @@ class DatabaseConnection:
                     self.stop_reading()
 
     def stop_reading(self) -> None:
-        """Give up the rest of a query that is read in chunks; call it in a turn."""
+        """Discard the rest of a query that is read in chunks; call it in a turn."""
         rows, self._rows = self._rows, None
         if rows is not None:
             rows.close()
 
     @contextmanager
     def transaction(self) -> Iterator[DatabaseConnection]:
-        """Commit at the end of the block what was done in it, or roll all of it back after an error.
+        """Run the block in a transaction: commit at its end, or roll back after an error.
 
-        Within a transaction it is a savepoint. The block is one turn: other threads wait for its end.
+        Inside a transaction it is a savepoint. The block is one turn: other threads wait for its end.
 
         Raises
         ------
         ConnectionBusy
             If another thread's block does not end.
         ConnectionLost
-            If the connection was lost meanwhile: everything is rolled back then.
+            If the connection was lost during the block; the server has rolled it back.
         QueryFailed
             If the server does not commit, such as after an error that was caught inside the block.
         """
@@ -369,30 +377,30 @@ class DatabaseConnection:
 
     @property
     def has_failed(self) -> bool:
-        """Whether a statement of the transaction that is open has failed, and no other will be taken."""
+        """Whether the open transaction has failed, so that the server refuses further statements."""
         return self._session.pgconn.transaction_status == pq.TransactionStatus.INERROR
 
     @property
     def is_lent(self) -> bool:
-        """Whether a library has a transaction open in the session."""
+        """Whether a library has an open transaction in the session."""
         return any(block.is_lent for block in self._blocks)
 
     def begin(self, how: bytes = _TRANSACTION[0], *, lent: bool = False) -> Block:
-        """Begin a transaction, or within one a savepoint; `keep` or `drop` ends it. Call it in a turn that lasts until then.
+        """Begin a transaction, or a savepoint inside one. Call it in a turn that lasts until `keep` or `drop`.
 
         Parameters
         ----------
         how
             The statement that begins a transaction.
         lent
-            Whether a library begins it: what is begun within it would be lost with it, and is refused.
+            Whether a library begins it. A savepoint inside it is refused, since the library may roll it back.
         """
         session, _ = self.ready()
         if self.is_lent:
             raise ConnectionBusy(
-                f"A transaction of a SQLAlchemy connection is open on {self.database.path}.",
-                why="Another one within it could not be kept by itself.",
-                hint="commit() or close() that connection first",
+                f"A SQLAlchemy connection has a transaction open on {self.database.path}.",
+                why="A transaction inside it could not be committed independently.",
+                hint="call commit() or close() on that connection first",
             )
         is_savepoint = self.in_transaction
         begin, keep, drop = _SAVEPOINT if is_savepoint else (how + self.settings.local, *_TRANSACTION[1:])
@@ -400,7 +408,7 @@ class DatabaseConnection:
         try:
             session.execute(begin)
             self._blocks.append(block)
-        except BaseException:  # interrupted, it may be open all the same
+        except BaseException:  # after an interruption it may be open all the same
             result_reader.settle(session)
             if block not in self._blocks and self.in_transaction and not is_savepoint:
                 session.execute(drop)
@@ -408,36 +416,36 @@ class DatabaseConnection:
         return block
 
     def drop(self, block: Block) -> None:
-        """Take back what was done since a block began; call it in its turn."""
+        """Roll a block back; call it in its turn."""
         if self._end(block):
             self._roll_back(block)
 
     def _roll_back(self, block: Block) -> None:
-        result_reader.settle(self._session)  # an interruption may have left a statement under way
+        result_reader.settle(self._session)  # an interruption may have left a statement running
         if self.in_transaction:
-            with suppress(psycopg.OperationalError):  # the server has gone, and has done it
+            with suppress(psycopg.OperationalError):  # the connection is lost, and the server rolls back
                 self._session.execute(block.drop)
 
     def keep(self, block: Block) -> None:
-        """Keep what was done since a block began; call it in its turn.
+        """Commit a block; call it in its turn.
 
         Raises
         ------
         psycopg.Error
-            If the server does not; all of it is rolled back then.
+            If the server does not commit; the block is rolled back.
         ConnectionLost
             If the connection was lost.
         QueryFailed
-            If it was ended by hand, or a statement had failed.
+            If the block was ended by COMMIT or ROLLBACK, or one of its statements had failed.
         """
         is_there = self._end(block)
         session = self._session
         if (ended := self._explain_end()) is not None:
-            raise pg_errors.of_connection(ended, place=self.database.path, in_transaction=True)
+            raise pg_errors.make_connection_error(ended, place=self.database.path, in_transaction=True)
         if not (is_there and self.in_transaction):
             raise QueryFailed(
-                "The transaction was ended inside of its block, by COMMIT or ROLLBACK.",
-                hint="leave them out: the block commits at its end, and rolls back after an error",
+                "A COMMIT or ROLLBACK inside the block ended its transaction.",
+                hint="remove it: the block commits at its end, and rolls back after an error",
             )
         try:
             done = session.execute(block.keep)
@@ -450,21 +458,23 @@ class DatabaseConnection:
         self.changes += 1
         if done.statusmessage == "ROLLBACK":
             raise QueryFailed(
-                "Nothing was committed: a statement of the transaction had failed, and all of it is rolled back.",
-                hint="let the error end the block, or have the statement that may fail in a block of its own",
+                "Nothing was committed: a statement had failed, so the transaction was rolled back.",
+                hint="let the error end the block, or run the statement that may fail in its own block",
             )
 
     def _commit(self, block: Block) -> None:
-        """Keep a block, with errors in words of ours."""
+        """Commit a block, with this package's errors instead of psycopg's."""
         try:
             self.keep(block)
         except psycopg.Error as error:
             if self._session.closed:
-                raise pg_errors.of_connection(error, place=self.database.path, in_transaction=True) from None
-            raise pg_errors.of_statement(error, statements(block.keep.decode())[0]) from None
+                raise pg_errors.make_connection_error(
+                    error, place=self.database.path, in_transaction=True
+                ) from None
+            raise pg_errors.make_statement_error(error, statements(block.keep.decode())[0]) from None
 
     def _end(self, block: Block) -> bool:
-        """Forget a block and those within it; return whether it was not ended by hand."""
+        """Remove a block and its savepoints; return False if the user had ended it."""
         self.stop_reading()
         if block not in self._blocks:
             return False
@@ -472,12 +482,12 @@ class DatabaseConnection:
         return True
 
     def follow(self, statement: Statement, tag: str) -> None:
-        """Take notice of what a statement did to the session; call it in its turn.
+        """Track the effect of a statement on the session; call it in its turn.
 
         Parameters
         ----------
         statement, tag
-            What was sent, and the server's word for what it did.
+            The statement, and the command tag of its result.
         """
         self.settings.follow(statement, tag, in_transaction=self.in_transaction)
         if not self.in_transaction:
@@ -490,41 +500,41 @@ class DatabaseConnection:
             self._held[held] = None
 
     def refuse(self, parsed: Sequence[Statement]) -> None:
-        """Refuse statements that need a session, where a pooler keeps none; call it in a turn, before the first of them is sent.
+        """Refuse statements that need a session if a pooler keeps none; call it in a turn, before sending them.
 
         Raises
         ------
         QueryFailed
-            If one of them does.
+            If one of them needs a session.
         """
         if self.is_pooled:
             pooler.refuse(parsed, self.database.path, in_transaction=self.in_transaction)
 
     def refuse_query(self, query: Any) -> None:
-        """Refuse the same in a query as psycopg takes it."""
+        """Refuse the same in a query of psycopg's: str, bytes or `psycopg.sql.Composable`."""
         if self.is_pooled:
             pooler.refuse_query(self._session, query, self.database.path)
 
     @contextmanager
     def with_settings(self, statement: Statement | None = None) -> Iterator[None]:
-        """Have a statement run with the settings of the connection: in a transaction of its own where a pooler keeps no session.
+        """Apply the connection's settings to a statement: through a pooler, in a transaction for that statement.
 
         Parameters
         ----------
         statement
-            Which; one that begins or ends a transaction is left alone.
+            The statement; one that begins or ends a transaction gets no transaction.
 
         Raises
         ------
         QueryFailed
-            If it cannot run in a transaction.
+            If the statement cannot run in a transaction.
         """
         is_control = statement is not None and not _CONTROL.isdisjoint(statement.words[:1])
         is_open = self.in_transaction
         if not self.settings.local or is_open or is_control:
             yield
             return
-        # It lasts as long as the statement, for which other threads wait as they do without a pooler.
+        # It lasts as long as the statement, and other threads wait for it as they do without a pooler.
         block = replace(self.begin(), began=math.inf)
         self._blocks[-1] = block
         try:
@@ -540,14 +550,14 @@ class DatabaseConnection:
                 raise QueryFailed(
                     f"{error.diag.message_primary}.",
                     why=f"The pooler of {self.database.path} keeps no session, so your settings travel in a transaction with each query.",
-                    hint="clear them, and name the schema in the statement: "
+                    hint="clear them, and qualify names with their schema: "
                     "%config SSPCloud.search_path = '' and %config SSPCloud.time_zone = ''",
                 ) from None
             raise
 
     @contextmanager
     def protect_transaction(self) -> Iterator[None]:
-        """Keep the transaction that is open, if one is, from failing with what is cancelled in the block."""
+        """Protect an open transaction by a savepoint, so that cancelling a query in the block does not fail it."""
         session, _ = self.ready()
         if not self.in_transaction:
             yield
@@ -564,12 +574,12 @@ class DatabaseConnection:
                 session.execute(keep)
 
     def copy_connection(self) -> DatabaseConnection:
-        """Return another session, set up alike, with the same login and by the same way; close it after use.
+        """Return another connection with the same login, route and settings; close it after use.
 
         Raises
         ------
         LoginRefused, DatabaseUnavailable, DatabaseNotTrusted, ForwardError
-            If the login does not succeed.
+            If the login fails.
         """
         return DatabaseConnection(
             self.database,
@@ -581,9 +591,9 @@ class DatabaseConnection:
         )
 
     def close(self) -> None:
-        """End the session, and give up the way to the server; again and again does no harm.
+        """End the session, and release the forward. Closing twice has no effect.
 
-        Another thread that is in the middle of a query is told that the connection has ended.
+        A query that runs in another thread fails with the end of the connection.
         """
         if self._closed:
             return
@@ -597,7 +607,7 @@ class DatabaseConnection:
         self._give_up()
 
     def begin_in_child(self) -> None:
-        """Leave the session to the parent process, in a child that was just forked: it gets its own when it asks."""
+        """Leave the session to the parent process after a fork; the child logs in at its first query."""
         forked_sessions.leave_to_parent(self._session, self.database.path, self._rows)
         self.turn = Turn(self._refuse_to_wait)
         self._blocks, self._rows = [], None
@@ -605,11 +615,11 @@ class DatabaseConnection:
         self._is_inherited = True
 
     def _find_pooler(self, session: Session) -> None:
-        """Find out whether a pooler keeps no session for this one."""
+        """Detect a pooler that keeps no session."""
         timeout = self._login.timeout
         self.is_pooled = pooler.is_between(session, timeout)
         if self.is_pooled:
-            # Where it has no room for a second session, settings travel: that is right in each mode.
+            # If the pooler has no room for a second session, settings travel: this is correct in every mode.
             with suppress(psycopg.Error):
                 other, _ = libpq.log_in(self._login)
                 with closing(other):
@@ -620,15 +630,15 @@ class DatabaseConnection:
     def _log_in(self) -> tuple[Session, Tls]:
         if self._reach is not None:
             lease = self._reach()
-            self._give_up()  # that of the session before; the forward lives on where it is the same
+            self._give_up()  # the previous session's lease; the same forward stays open
             self._lease = lease
             self._login = replace(self._login, address="127.0.0.1", port=lease.forward.local_port)
         session: Session | None = None
         try:
             session, tls = libpq.log_in(self._login)
-            # psycopg's own lock: its cursors, and libraries that use them, take turns with us.
+            # Replaces psycopg's own lock, so that its cursors, and libraries that use them, take turns too.
             session.lock = cast("threading.Lock", self.turn.for_psycopg())
-            # A prepared statement keeps the plan of a table that has changed, and is unknown after DEALLOCATE or through a pooler.
+            # A prepared statement fails after the table has changed, after DEALLOCATE, and through a pooler.
             session.prepare_threshold = None
             heard = weakref.WeakMethod(self._hear)
             session.add_notice_handler(lambda diagnosis: (hear := heard()) and hear(diagnosis))
@@ -637,12 +647,12 @@ class DatabaseConnection:
             if session is not None:
                 session.close()
             _log.info(
-                "%s: the login as %s failed (%s)",
+                "%s: login as %s failed (%s)",
                 self.database.path,
                 self.user,
                 error.sqlstate or type(error).__name__,
             )
-            refused = pg_errors.of_login(
+            refused = pg_errors.make_login_error(
                 error,
                 place=self.database.path,
                 user=self.user,
@@ -656,8 +666,8 @@ class DatabaseConnection:
             self._give_up()
             raise
         else:
-            way = "a forward" if self._reach is not None else "a route of its own"
-            _log.info("%s: logged in as %s by %s (%s)", self.database.path, self.user, way, tls.name)
+            route = "through a forward" if self._reach is not None else "directly"
+            _log.info("%s: logged in as %s %s (%s)", self.database.path, self.user, route, tls.name)
             return session, tls
         self._give_up()
         raise refused
@@ -669,12 +679,12 @@ class DatabaseConnection:
 
     @property
     def forward(self) -> Forward | None:
-        """The forward that it goes through; None where it needs none, or is closed."""
+        """The forward to the server; None if the connection needs none, or is closed."""
         return None if self._lease is None else self._lease.forward
 
     @property
     def protection(self) -> str:
-        """How the session is protected, in words."""
+        """The encryption of the session, as text."""
         return _PROTECTION[self.tls]
 
     def _facts(self) -> list[tuple[str, str]]:
@@ -706,7 +716,7 @@ class DatabaseConnection:
 
 
 def _describe_refused_settings(names: list[str]) -> tuple[str, ...]:
-    return (f"The server does not take what was set for {', '.join(names)}.",) if names else ()
+    return (f"The server refuses the value that was set for {', '.join(names)}.",) if names else ()
 
 
 def _row(name: str, value: str) -> str:
@@ -715,9 +725,9 @@ def _row(name: str, value: str) -> str:
 
 
 def _explain_hangup(session: Session) -> psycopg.Error | None:
-    """Return why the server has hung up, as far as it can be told without asking it; None if it has not."""
+    """Return the error of a connection that the server has closed, without a round trip; None if it is open."""
     try:
-        for _ in range(3):  # a farewell of the server may come before the end of its bytes
+        for _ in range(3):  # the server's last message may precede the end of the stream
             session.pgconn.consume_input()
             session.pgconn.is_busy()
     except psycopg.OperationalError as error:
@@ -726,7 +736,7 @@ def _explain_hangup(session: Session) -> psycopg.Error | None:
 
 
 def _hang_up(session: Session) -> None:
-    """End the conversation of a session that another thread uses, which alone may close it."""
+    """Shut down the socket of a session that another thread uses; only that thread may close the session."""
     with (
         suppress(OSError, psycopg.Error),
         socket.fromfd(session.pgconn.socket, socket.AF_INET, socket.SOCK_STREAM) as link,
@@ -745,27 +755,27 @@ def open_connection(
     timeout: float = 30.0,
     route: Route | None = None,
 ) -> DatabaseConnection:
-    """Connect to a database that was found, with credentials that are known.
+    """Connect to a database.
 
     Parameters
     ----------
     cluster, manager
-        Where it runs, and who makes the forward.
+        The cluster, and the manager that opens the forward.
     database, used
-        Which, and as whom.
+        The database, and the credentials to log in with.
     dbname
-        The database inside the server; what the credentials or the discovery say where None.
+        The database inside the server; None for the one that the credentials or the discovery name.
     options
         Command-line options for the session.
     timeout
-        How long the forward and the login may take, in seconds each.
+        The timeout of the forward and of the login, in seconds each.
     route
-        By which way; a forward to its service where None.
+        The route to the server; None for a forward to its service.
 
     Raises
     ------
     LoginRefused, DatabaseUnavailable, DatabaseNotTrusted
-        If the server does not let one in.
+        If the login fails.
     TargetError, ForwardError, ClusterError
         If the server cannot be reached.
     """
@@ -791,17 +801,17 @@ def open_connection(
 
 
 def _share_again(cluster: Cluster, database: Database, login: Login) -> Login:
-    """Return how to log in by the share as it is now: made again, it has another password.
+    """Return a login with the current credentials of the share, which change if the owner shares it again.
 
     Raises
     ------
     CredentialsNotFound
-        If there is none any more.
+        If the share has ended.
     """
     try:
         used = credentials.of_share(cluster, database)
     except CredentialsNotFound:
         raise
     except ClusterError:
-        return login  # the API server does not answer: the way to the database may be open all the same
+        return login  # the API server does not answer, but the database may be reachable
     return replace(login, user=used.user, password=used.password, ca=used.ca or login.ca)

@@ -1,7 +1,6 @@
-"""What PostgreSQL and libpq say when something fails, and what it means for the person who asked.
+"""Conversion of errors of PostgreSQL and libpq into this package's errors, with hints.
 
-The server's own words are always quoted; nothing of the connection's parameters is, because the
-password is among them.
+The server's message is always quoted. Connection parameters never are, since the password is one of them.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _GUESSES = re.compile(
     r"^(?:consuming input|sending query|flushing) failed: |\s*This probably means.*", re.DOTALL
 )
 
-# What libpq says about a login that did not succeed: it has no SQLSTATE, only words. The first that fits.
+# Messages of libpq about failed logins, which have no SQLSTATE. The first match applies.
 _LOGINS: tuple[tuple[re.Pattern[str], type[DatabaseError], str, str], ...] = (
     (
         re.compile(
@@ -36,13 +35,13 @@ _LOGINS: tuple[tuple[re.Pattern[str], type[DatabaseError], str, str], ...] = (
         ),
         LoginRefused,
         "{place} refuses the user {user}.",
-        "check user and password; a share may have expired: ask the owner to share it again",
+        "check the user and the password; if a share has expired, ask the owner to share it again",
     ),
     (
         re.compile(r"no pg_hba.conf entry|pg_hba.conf rejects|permission denied for database"),
         LoginRefused,
-        "{place} does not let the user {user} in.",
-        "ask the owner which database the user may use",
+        "{place} does not allow the user {user} to connect.",
+        "ask the owner which database the user may connect to",
     ),
     (
         re.compile(r"database \".*\" does not exist"),
@@ -54,54 +53,54 @@ _LOGINS: tuple[tuple[re.Pattern[str], type[DatabaseError], str, str], ...] = (
         re.compile(r"too many (?:clients|connections)|remaining connection slots"),
         DatabaseUnavailable,
         "{place} has no connection left: its limit is reached.",
-        "close connections that nobody uses (other notebooks hold some), then try again",
+        "close unused connections, such as those of other notebooks, then try again",
     ),
     (
         re.compile(r"unsupported startup parameter"),
         DatabaseUnavailable,
-        "{place} is behind a connection pooler that takes no settings at the login, which are needed here.",
-        "use the server's own service, without the pooler",
+        "{place} is behind a connection pooler that refuses settings at login, which are needed here.",
+        "connect to the server's own service, not to the pooler",
     ),
     (
         re.compile(r"is (?:starting up|shutting down|in recovery)|not (?:yet )?accepting connections"),
         DatabaseUnavailable,
-        "{place} accepts no connection at this moment.",
-        "try again in some seconds",
+        "{place} accepts no connections at the moment.",
+        "try again in a few seconds",
     ),
     (
         re.compile(r"server does not support SSL"),
         DatabaseNotTrusted,
-        "{place} offers no TLS, so it cannot prove that it is the right server. Nothing was sent to it.",
-        "ask the owner whether TLS was switched off there",
+        "{place} offers no TLS, so it cannot prove its identity. Nothing was sent to it.",
+        "ask the owner whether TLS was switched off",
     ),
     (
         re.compile(r"SSL error: unexpected eof|SSL SYSCALL error"),
         DatabaseUnavailable,
-        "The connection to {place} was cut before anybody could log in.",
-        "%forwards shows how the tunnel is; of a colleague's database, ask whether it is still shared with you",
+        "The connection to {place} was closed before the login.",
+        "check the tunnel with %forwards; for a colleague's database, ask whether it is still shared with you",
     ),
     (
         re.compile(r"certificate|SSL error|does not match host name"),
         DatabaseNotTrusted,
         "The certificate of {place} cannot be trusted, so nothing was sent to it.",
-        "if the database was installed again, connect again to read its new certificate authority",
+        "if the database was reinstalled, connect again to read its new certificate authority",
     ),
     (
         re.compile(r"authentication method requirement|auth method .* requirement failed"),
         DatabaseNotTrusted,
-        "{place} does not prove that it knows the password (SCRAM), and nothing else proves that it is the right server.",
-        "ask the owner for a share, which holds the certificate authority to check it with",
+        "{place} proves its identity neither by a certificate nor by SCRAM.",
+        "ask the owner for a share, which contains the certificate authority to verify it with",
     ),
     (
         re.compile(r"timeout expired|connection timeout"),
         DatabaseUnavailable,
         "{place} did not answer in time.",
-        "try again; %forwards shows how the tunnel is",
+        "try again; check the tunnel with %forwards",
     ),
 )
 
 
-def of_login(
+def make_login_error(
     error: psycopg.Error,
     *,
     place: str,
@@ -110,65 +109,67 @@ def of_login(
     known: str = "",
     password: Secret | None = None,
 ) -> DatabaseError:
-    """Return our error for a login that did not succeed.
+    """Return this package's error for a failed login.
 
     Parameters
     ----------
     error
         psycopg's error.
     place, user, dbname
-        The database's name, the user who wanted in, and the database inside the server.
+        The name of the database in the cluster, the role, and the database inside the server.
     known
-        A database that is inside the server.
+        A database that exists inside the server.
     password
-        What was shown to the server: words that hold it are not quoted.
+        The password of the login: a message that contains it is not quoted.
     """
-    told = _SEVERITY.sub("", str(error).strip()).strip()
-    words = said = shorten(told)
-    if password and password.reveal() in told:
-        # A part of them that is hidden would show, among known words, what the password is.
-        words = "Its words hold the password, and are not shown."
+    full = _SEVERITY.sub("", str(error).strip()).strip()
+    why = message = shorten(full)
+    if password and password.reveal() in full:
+        # Hiding only the password would reveal it, since the rest of the message is known.
+        why = "The server's message contains the password, so it is not shown."
     for pattern, kind, what, hint in _LOGINS:
-        if pattern.search(said):
+        if pattern.search(message):
             return kind(
                 what.format(place=place, user=user, dbname=dbname),
-                why=words,
+                why=why,
                 hint=hint.format(known=known or "another one"),
             )
     return DatabaseUnavailable(
-        f"No connection to {place} could be made.",
-        why=words,
-        hint="%forwards shows how the tunnel is, and %k8s_pods whether the pod is ready",
+        f"The connection to {place} failed.",
+        why=why,
+        hint="check the tunnel with %forwards, and the pod with %k8s_pods",
     )
 
 
-def reason(error: psycopg.Error) -> str:
-    """Return why a connection ended, in the server's or libpq's words."""
+def get_reason(error: psycopg.Error) -> str:
+    """Return the reason for the end of a connection, as the server or libpq reports it."""
     return shorten(_GUESSES.sub("", _SEVERITY.sub("", str(error).strip())).strip())
 
 
-def of_connection(error: psycopg.Error, *, place: str, in_transaction: bool = False) -> ConnectionLost:
-    """Return our error for a connection that ended while it was used."""
-    why = reason(error)
+def make_connection_error(
+    error: psycopg.Error, *, place: str, in_transaction: bool = False
+) -> ConnectionLost:
+    """Return this package's error for a connection that ended during use."""
+    why = get_reason(error)
     if in_transaction:
         return ConnectionLost(
-            f"The connection to {place} was lost inside a transaction, and what was done in it is rolled back.",
+            f"The connection to {place} was lost inside a transaction, which is rolled back.",
             why=why,
-            hint="start the transaction again from its BEGIN: the connection is made anew",
+            hint="run the transaction again from its BEGIN: the connection is restored",
         )
     return ConnectionLost(
         f"The connection to {place} ended.",
         why=why,
-        hint="run the cell again: the connection is made anew (temporary tables are gone)",
+        hint="run the cell again: the connection is restored, without its temporary tables",
     )
 
 
-ONLY_READS = "this login only reads: ask the owner to share the database with --read-write"
+ONLY_READS = "this login is read-only: ask the owner to share the database with --read-write"
 QUOTED_NAME = re.compile(r"[\"«»„“]\s?([^\"«»„“”]+?)\s?[\"«»“”]")
-"""A name in a message of PostgreSQL's, in the quotes of the message's language."""
+"""A quoted name in a message of PostgreSQL, which uses the quotation marks of its language."""
 
 
-def of_statement(
+def make_statement_error(
     error: psycopg.Error,
     statement: Statement,
     *,
@@ -176,20 +177,20 @@ def of_statement(
     to_write: str = ONLY_READS,
     is_ours: bool = False,
 ) -> QueryFailed:
-    """Return our error for a statement that the server refused, with the place marked under its line.
+    """Return this package's error for a failed statement, with the error position marked below its line.
 
     Parameters
     ----------
     error
-        What the server answered.
+        psycopg's error.
     statement
-        What was asked.
+        The statement.
     near
-        The name that is near the one that PostgreSQL does not know; empty where none is.
+        The existing name that is most similar to the unknown one; empty if there is none.
     to_write
-        What makes the session write, where the statement failed since it only reads.
+        The hint for a statement that failed because the session is read-only.
     is_ours
-        Whether the statement is ours, and not the user's: no place in it is shown then.
+        Whether this package wrote the statement: the error then shows no position.
     """
     diagnosis = error.diag
     what = shorten(diagnosis.message_primary or str(error).strip() or type(error).__name__)
@@ -203,10 +204,10 @@ def of_statement(
     steps = [shorten(diagnosis.message_hint)] if diagnosis.message_hint else []
     if meant := _find_hint(error, statement, near, is_ours=is_ours):
         steps = [meant]
-    if diagnosis.sqlstate is None:  # said by psycopg, of a value such as the time 24:00
-        steps.append("cast the column to text, which holds every value: column::text")
+    if diagnosis.sqlstate is None:  # raised by psycopg, for a value such as the time 24:00
+        steps.append("cast the column to text, which can represent every value: column::text")
     if isinstance(error, psycopg.errors.InFailedSqlTransaction):
-        steps.append("an earlier statement of this transaction failed: ROLLBACK, then start it again")
+        steps.append("an earlier statement of this transaction failed: ROLLBACK, then start again")
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
         steps = [to_write]
     failed = QueryFailed(f"{what} (SQLSTATE {diagnosis.sqlstate})" if diagnosis.sqlstate else what)
@@ -216,23 +217,23 @@ def of_statement(
 
 
 def _find_hint(error: psycopg.Error, statement: Statement, near: str, *, is_ours: bool) -> str:
-    """Return one hint of ours: a name that differs in its case, else a slip, else a name that is near."""
+    """Return one hint: a name that differs only in case, else a common mistake, else a similar name."""
     what = error.diag.message_primary or ""
     if near and near.strip('"').casefold() in map(str.casefold, QUOTED_NAME.findall(what)):
         return f"did you mean {near}?"
     slip = "" if is_ours else find_slip_hint(statement.text, error.diag.sqlstate or "", what)
-    # The server saw all that is in scope.
+    # The server's own hint knows everything that is in scope.
     knows_better = isinstance(error, psycopg.errors.UndefinedColumn) and error.diag.message_hint
     return slip or (f"did you mean {near}?" if near and not knows_better else "")
 
 
 def mark_line(text: str, offset: int, *, first_line: int = 1) -> str:
-    r"""Return the line of `text` where `offset` is, its number, and a mark under the character.
+    r"""Return the line of `text` at `offset` with its number, and a mark below the character.
 
     Parameters
     ----------
     text, offset
-        What, and where in it, in characters.
+        The text, and the position in it, in characters from 0.
     first_line
         The number of the first line of `text`.
 

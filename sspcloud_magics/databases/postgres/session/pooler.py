@@ -1,11 +1,11 @@
-"""A connection pooler between this process and the server, and what cannot work through it.
+"""Detection of a connection pooler, and the statements that do not work through one.
 
-PgBouncer in transaction mode gives each transaction another session with the server. What a session keeps (``SET``, temporary tables,
-advisory locks) would be lost to the client that made it, and reach the next one. So settings travel with each transaction, by ``SET LOCAL``,
-and a statement that needs a session of its own is refused before it is sent.
+PgBouncer in transaction mode gives each transaction another server session. Session state (``SET``, temporary tables,
+advisory locks) would be lost to its client, and leak to the next one. So settings travel with each transaction, by
+``SET LOCAL``, and a statement that needs its own session is refused before it is sent.
 
-The protocol does not tell of a pooler. But a client can cancel queries only by a process number that the pooler knows, so it invents
-one, which is not that of the server's process. In session mode a pooler disturbs nothing: a second session tells the modes apart.
+The protocol does not reveal a pooler. But a pooler invents the process ID that clients use for cancel requests, so it
+differs from the ID of the server process. In session mode a pooler is harmless: a second session tells the modes apart.
 
 Source: PgBouncer's documentation, "SQL feature map for pooling modes"; PostgreSQL's, "Canceling Requests in Progress".
 """
@@ -26,34 +26,35 @@ from sspcloud_magics.errors import QueryFailed
 
 _PROCESS = b"SELECT pg_catalog.pg_backend_pid()"
 _WAIT_SECONDS = 2.0
-"""How long a second session may wait for a process of the server before that is taken for an answer."""
+"""The wait for the second session's answer, in seconds; after it, the pooler counts as exhausted."""
 
 
 def is_between(session: psycopg.Connection[Any], timeout: float) -> bool:
-    """Whether another program than the server's own process answers a new session, within so many seconds."""
+    """Whether a pooler stands between a new session and the server; each answer may take `timeout` seconds."""
     answer = _process(session, timeout)
     return answer.isdigit() and int(answer) != session.pgconn.backend_pid
 
 
 def keeps_sessions(session: psycopg.Connection[Any], other: psycopg.Connection[Any], timeout: float) -> bool:
-    """Whether a pooler gives each client a session with the server that stays its own.
+    """Whether the pooler keeps one server session for each client.
 
-    Poolers that do not give the process that was used last, or the one that was not used for longest. Each of them shows with this
-    order of questions, unless other clients use the pooler in the same milliseconds and all of them by chance hide it.
+    A pooler in transaction mode hands out the most or the least recently used server session. This order of queries
+    reveals both, unless other clients use the pooler in the same milliseconds and happen to hide it.
 
     Parameters
     ----------
     session, other
-        Two sessions through the pooler that have nothing else to do.
+        Two idle sessions through the pooler.
     timeout
-        How many seconds each answer may take.
+        The timeout of each answer, in seconds.
     """
     first = _process(session, timeout)
     other.pgconn.send_query(_PROCESS)
     try:
         second = _answer(other, _WAIT_SECONDS)
     except psycopg.OperationalError:
-        # The pooler has no process left. Those who wait are served in turn, so this answer comes first only to a client that holds one.
+        # The pooler has no server session left. It serves waiting clients in order, so an answer that comes first here
+        # means that the first client still holds its session.
         _process(session, timeout)
         other.pgconn.consume_input()
         return bool(other.pgconn.is_busy())
@@ -67,33 +68,35 @@ def _process(session: psycopg.Connection[Any], timeout: float) -> bytes:
 
 
 def _answer(session: psycopg.Connection[Any], timeout: float) -> bytes:
-    """Return the answer as it came; nothing where the server refuses to tell."""
+    """Return the raw answer; empty if the server refuses the query."""
     results = wait_for(session, generators.execute(session.pgconn), timeout)
-    if session.pgconn.status == pq.ConnStatus.BAD:  # the pooler has ended it, as after its query_wait_timeout
+    if (
+        session.pgconn.status == pq.ConnStatus.BAD
+    ):  # closed by the pooler, for example after query_wait_timeout
         raise psycopg.errors.error_from_result(results[-1])
     return results[-1].get_value(0, 0) or b""
 
 
 @dataclass(frozen=True, slots=True)
 class _Need:
-    """What a statement needs a session for.
+    """A kind of statement that needs a session.
 
     Parameters
     ----------
     pattern
-        Its words, with blanks between them.
+        Matches the words of the statement, separated by blanks.
     what
-        What it needs the session for.
+        The session state that it needs, for the error.
     hint
-        What to do instead.
-    but
-        Words with which it does not.
+        The alternative.
+    unless
+        Matches the words of statements that do not need a session after all.
     """
 
     pattern: re.Pattern[str]
     what: str
     hint: str
-    but: re.Pattern[str] = re.compile(r"(?!)")
+    unless: re.Pattern[str] = re.compile(r"(?!)")
 
 
 _TEMPORARY = (
@@ -104,37 +107,37 @@ _NEEDS = (
     _Need(
         re.compile(r"(?:set (?!local\b|transaction\b|constraints\b)|reset\b|discard\b)"),
         "What SET, RESET or DISCARD changes",
-        "for one transaction, inside of it: SET LOCAL name = value\n"
+        "for one transaction, run inside it: SET LOCAL name = value\n"
         "for each query: %config SSPCloud.search_path, %config SSPCloud.time_zone, %%query_db --timeout 30s",
     ),
     _Need(
         re.compile(r".*\bset_config\b"),
         "set_config(name, value, false)",
-        "for one transaction, inside of it: set_config(name, value, true)",
-        but=re.compile(r"(?!.*\b(?:false|not)\b).*\btrue\b"),
+        "for one transaction, run inside it: set_config(name, value, true)",
+        unless=re.compile(r"(?!.*\b(?:false|not)\b).*\btrue\b"),
     ),
     _Need(
         re.compile(
             rf"create (?:or replace )?(?:{_TEMPORARY})|(?:select|with)\b.*(?<!insert )(?<!merge )\binto (?:(?:local |global )?temp(?:orary)? |(?:table )?pg_temp\b)"
         ),
         "A temporary table that outlasts its transaction",
-        "inside of a transaction: CREATE TEMP TABLE name (…) ON COMMIT DROP",
-        but=re.compile(r".*\bon commit drop\b"),
+        "run inside a transaction: CREATE TEMP TABLE name (…) ON COMMIT DROP",
+        unless=re.compile(r".*\bon commit drop\b"),
     ),
     _Need(
         re.compile(r".*\bpg_(?:try_)?advisory_(?:un)?lock"),
         "An advisory lock that outlasts its transaction",
-        "inside of a transaction: SELECT pg_advisory_xact_lock(key)",
+        "run inside a transaction: SELECT pg_advisory_xact_lock(key)",
     ),
     _Need(
         re.compile(r"(?:un)?listen\b"),
         "LISTEN",
-        "connect to the server's own service, without the pooler: %databases lists those that there are",
+        "connect to the server's own service, not to the pooler: %databases lists them",
     ),
     _Need(
         re.compile(r"declare (?:(?!for\b)\w+ )*with hold\b"),
         "A cursor WITH HOLD",
-        "read the rows some at a time: %%query_db --chunks ROWS --into chunks",
+        "read the rows in chunks: %%query_db --chunks ROWS --into chunks",
     ),
     _Need(
         re.compile(r"(?:prepare (?!transaction\b)|execute\b|deallocate\b)"),
@@ -147,8 +150,8 @@ _NEEDS = (
 )  # fmt: skip
 _KEPT_IN_BLOCKS = _Need(
     re.compile(r".*\b(?:currval|lastval|setseed)\b"),
-    "currval, lastval or setseed outside of a transaction",
-    "run it in one transaction with the statement before it, or take the number from INSERT … RETURNING",
+    "currval, lastval or setseed outside a transaction",
+    "run it in one transaction with the previous statement, or use INSERT … RETURNING",
 )
 _EXPLAINED = re.compile(
     r"explain (?:(?:analyze|verbose|costs|settings|generic_plan|buffers|serialize|wal|timing|summary|memory"
@@ -157,17 +160,17 @@ _EXPLAINED = re.compile(
 
 
 def refuse(parsed: Sequence[Statement], place: str, *, in_transaction: bool) -> None:
-    """Refuse statements that need a session of their own; call it before the first of them is sent.
+    """Refuse statements that need their own session; call it before sending them.
 
     Raises
     ------
     QueryFailed
-        If one of them does.
+        If one of them needs a session.
     """
     for statement in parsed:
         words = _EXPLAINED.sub("", " ".join(statement.words))
         for need in _NEEDS:
-            if need.pattern.match(words) and not need.but.match(words):
+            if need.pattern.match(words) and not need.unless.match(words):
                 _refuse(need, place)
         in_transaction = in_transaction or words.startswith(("begin", "start transaction"))
         if not in_transaction and _KEPT_IN_BLOCKS.pattern.match(words):
@@ -177,14 +180,14 @@ def refuse(parsed: Sequence[Statement], place: str, *, in_transaction: bool) -> 
 def _refuse(need: _Need, place: str) -> NoReturn:
     raise QueryFailed(
         f"{need.what} needs a session, and the pooler keeps none.",
-        why=f"The pooler of {place} gives each transaction another session: what is kept in one is lost to you, and reaches "
-        "other clients.",
+        why=f"The pooler of {place} gives each transaction another session: "
+        "session state would be lost to you, and leak to other clients.",
         hint=need.hint,
     )
 
 
 def watch_cursors(session: psycopg.Connection[Any], place: str) -> None:
-    """Have psycopg's own cursors refuse what `refuse` does: libraries use them."""
+    """Make psycopg's cursors refuse the same statements as `refuse`, for libraries that use them."""
 
     class Cursor(psycopg.Cursor[Any]):
         def execute(self, query: Any, *arguments: Any, **options: Any) -> Self:
@@ -209,7 +212,7 @@ def watch_cursors(session: psycopg.Connection[Any], place: str) -> None:
 
 
 def refuse_query(session: psycopg.Connection[Any], query: Any, place: str) -> None:
-    """Refuse what `refuse` does in a query as psycopg takes it."""
+    """Refuse the same as `refuse` in a query of psycopg's: str, bytes or `psycopg.sql.Composable`."""
     if isinstance(query, bytes):
         text = query.decode(session.info.encoding)
     else:

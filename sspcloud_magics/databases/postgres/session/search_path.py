@@ -1,9 +1,9 @@
-"""A pinned search path: the one place that decides what names mean in the statements of this package.
+"""The pinned search path, with which this package runs its own statements.
 
-A name without a schema, an operator included, is looked for along ``search_path``. Where a colleague may create in a
-schema on that path, they decide what it means: a function ``public.count(integer)`` fits better than
-``pg_catalog.count("any")``, and runs with the rights of the caller. So the statements of this package run with
-only PostgreSQL's own catalogue on the path. What the user typed is resolved with their path, before that.
+PostgreSQL looks up unqualified names, operators included, along ``search_path``. If a colleague may create objects in
+a schema of that path, they decide what a name means: a function ``public.count(integer)`` is a better match than
+``pg_catalog.count("any")``, and runs with the privileges of the caller. So the statements of this package run with
+only ``pg_catalog`` on the path. Names that the user typed are resolved with the user's path before that.
 
 Source: PostgreSQL's manual, "Writing SECURITY DEFINER Functions Safely" and CVE-2018-1058.
 """
@@ -21,7 +21,7 @@ from sspcloud_magics.databases.postgres.results import result_reader
 from sspcloud_magics.errors import QueryFailed
 
 PATH = "pg_catalog, pg_temp"
-"""The pinned path. Temporary objects come last, and only the session itself makes them."""
+"""The pinned path. Temporary objects come last, and only the session itself can create them."""
 
 _SET = f"SET LOCAL search_path = {PATH}; SET LOCAL lock_timeout = '5s'"
 _TRANSACTION = f"BEGIN READ ONLY; {_SET}".encode(), b"ROLLBACK"
@@ -33,29 +33,29 @@ _SAVEPOINT = (
 
 @contextmanager
 def pin_search_path(session: psycopg.Connection[Any]) -> Iterator[None]:
-    """Pin the search path for reads of the catalogue in a user's session; everything is as before afterwards.
+    """Pin the search path for reads of the catalogue in a user's session, and restore it afterwards.
 
     Parameters
     ----------
     session
-        The user's session, inside or outside of a transaction.
+        The user's session, inside or outside a transaction.
 
     Raises
     ------
     QueryFailed
-        If the open transaction has failed: nothing can be read in it.
+        If the open transaction has failed, so that the server refuses reads.
     """
     status = session.pgconn.transaction_status
     if status == pq.TransactionStatus.INERROR:
         raise QueryFailed(
             "The open transaction has failed, so nothing can be read in it.",
-            hint="%query_db --rollback",
+            hint="end it with %query_db --rollback",
         )
     begin, end = _TRANSACTION if status == pq.TransactionStatus.IDLE else _SAVEPOINT
     try:
-        session.execute(begin)  # interrupted, it may have been done all the same
+        session.execute(begin)  # after an interruption it may have run all the same
         yield
     finally:
-        result_reader.settle(session)  # an interruption may have left a statement under way
+        result_reader.settle(session)  # an interruption may have left a statement running
         if not session.closed:
             session.execute(end)

@@ -1,4 +1,4 @@
-"""What a session holds that ends with it, so that the end of one can say whether anything was lost."""
+"""Session state that is lost when a session ends, such as temporary tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LOCKS = ("pg_advisory_lock", "pg_try_advisory_lock")
 
 
 def describe_held_after(statement: Statement) -> str | None:
-    """Return what a statement leaves in the session, in words; None where that is nothing.
+    """Return the session state that a statement creates, as text; None if it creates none.
 
     Examples
     --------
@@ -31,33 +31,33 @@ def describe_held_after(statement: Statement) -> str | None:
     elif first == "declare" and "hold" in words:
         found = "cursors"
     elif first == "listen":
-        found = "what it listened to"
+        found = "LISTEN registrations"
     elif any(word.startswith(_LOCKS) for word in words):
         found = "advisory locks"
     return found
 
 
-def describe_lost(held: Iterable[str], *, unseen: bool, was_told: bool) -> str:
-    """Return what was lost with a session, in words.
+def describe_lost(held: Iterable[str], *, unseen: bool, was_reported: bool) -> str:
+    """Return the state that was lost with a session, as text.
 
     Parameters
     ----------
     held
-        What `describe_held_after` returned.
+        The results of `describe_held_after`.
     unseen
-        Whether other libraries used the session, too, whose statements are not known here.
-    was_told
-        Whether its end was told before, with what it did to a statement or a transaction.
+        Whether other libraries used the session, whose statements are unknown here.
+    was_reported
+        Whether an earlier error reported the end of the session, and its effect on a statement or a transaction.
 
     Examples
     --------
-    >>> describe_lost([], unseen=False, was_told=False)
+    >>> describe_lost([], unseen=False, was_reported=False)
     'nothing was lost'
-    >>> describe_lost(["temporary tables", "cursors"], unseen=False, was_told=False)
+    >>> describe_lost(["temporary tables", "cursors"], unseen=False, was_reported=False)
     'temporary tables and cursors are gone'
     """
     if listed := " and ".join(held):
         return f"{listed} are gone"
     if unseen:
         return "temporary tables and locks, if it had any, are gone"
-    return "nothing else was lost" if was_told else "nothing was lost"
+    return "nothing else was lost" if was_reported else "nothing was lost"

@@ -1,11 +1,10 @@
-"""What is set in a session, and set again in one that is made anew.
+"""The settings of a session, and their restoration after a reconnection.
 
-What the user configured (``search_path``, time zone) holds in each session; a ``SET`` that was sent since
-is repeated after it. A ``SET`` inside a transaction counts once that is committed, since a rollback takes it back. One
-more setting is ours: the server looks every now and then whether the client is still there, so that a query
-whose kernel was killed does not run on.
+Each session gets the user's preferences (``search_path``, time zone), then the ``SET`` statements that were sent since.
+A ``SET`` inside a transaction counts once the transaction commits, since a rollback reverts it.
+This package adds ``client_connection_check_interval``, so that the query of a killed kernel does not run on.
 
-Where a pooler keeps no session (`pooler`), nothing is set in one: `local` begins each transaction instead.
+If a pooler keeps no session (`pooler`), `local` sets the settings at the start of each transaction instead.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from sspcloud_magics.databases.postgres.results import result_reader
 from sspcloud_magics.databases.postgres.sql_lexer import Statement
 
 LOOK = "2s"
-"""How often the server looks, while a query runs, whether its client has gone."""
+"""The interval at which the server checks, while a query runs, that its client is still connected."""
 
 _LOOKS_SINCE = 140_000  # PostgreSQL 14
 _SET = re.compile(
@@ -34,31 +33,31 @@ _NAMES = {"time zone": "timezone", "schema": "search_path", "session authorizati
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """What the user wants in each session; the server's own where None.
+    """The user's preferences for each session; None for the server's default.
 
     Parameters
     ----------
     search_path
-        The schemas where names without one are looked for: ``"survey, public"``.
+        The schemas in which to look up unqualified names: ``"survey, public"``.
     time_zone
-        The zone in which instants are shown: ``"Europe/Paris"``.
+        The time zone in which to show timestamptz values: ``"Europe/Paris"``.
     """
 
     search_path: str | None = None
     time_zone: str | None = None
 
     def values(self) -> dict[str, str]:
-        """Return their values, by the setting's name."""
+        """Return the preferred values by setting."""
         wanted = {"search_path": self.search_path, "timezone": self.time_zone}
         return {name: value for name, value in wanted.items() if value is not None}
 
     def statements(self) -> dict[str, str]:
-        """Return what sets them, by the setting's name."""
+        """Return the statements that set them, by setting."""
         return {name: _set(name, value) for name, value in self.values().items()}
 
 
 def _set(name: str, value: str, *, local: bool = False) -> str:
-    """Return what sets a setting to a text that lists what it shall be, as in postgresql.conf."""
+    """Return a statement that sets a setting to a value in the syntax of postgresql.conf."""
     return sql.SQL("SELECT pg_catalog.set_config({}, {}, {})").format(name, value, local).as_string(None)
 
 
@@ -66,7 +65,7 @@ _ITEM = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s",]+))\s*(?:,|\Z)')
 
 
 def _set_local(name: str, value: str) -> str:
-    """Return the same for one transaction, in words that its isolation level may still follow: no query."""
+    """Return a ``SET LOCAL`` for one transaction: unlike a query, it still allows SET TRANSACTION ISOLATION LEVEL."""
     items = [value]
     if name == "search_path":
         items = [quoted.replace('""', '"') or plain.lower() for quoted, plain in _ITEM.findall(value)] or [""]
@@ -78,40 +77,42 @@ def _set_local(name: str, value: str) -> str:
 
 
 class Settings:
-    """The settings of a connection, over all of its sessions.
+    """The settings of a connection, across all of its sessions.
 
     Parameters
     ----------
     preferences
-        What the user configured.
+        The user's preferences.
     """
 
     def __init__(self, preferences: Preferences | None = None) -> None:
+        # The statements that restore the settings in a new session, by setting.
         self._kept = (preferences or Preferences()).statements()
-        # What the session has, and what it shall have: any thread may say that.
+        # The preferences that the session has, and the ones that it should have; any thread may change the latter.
         self._preferred = self._wanted = preferences or Preferences()
+        # The settings that the open transaction has changed; None for a RESET.
         self._in_transaction: dict[str, str | None] = {}
-        # What begins each transaction, where a pooler keeps no session.
+        # The statements that begin each transaction; None if the session keeps its settings.
         self._local: list[str] | None = None
 
     @property
     def local(self) -> bytes:
-        """What begins each transaction; nothing where the session keeps its settings, or has none."""
+        """The statements to append to BEGIN; empty if the session keeps its settings, or has none."""
         return "".join(f"; {each}" for each in self._local or ()).encode()
 
     def like(self) -> Settings:
-        """Return settings for a session beside this one, which are the same and go their own way."""
+        """Return an independent copy, for another session."""
         other = Settings(self._preferred)
         other._wanted = self._wanted
         other._kept = dict(self._kept)
         return other
 
     def prefer(self, preferences: Preferences) -> None:
-        """Take other preferences; the session takes them with the next statement outside of a transaction."""
+        """Change the preferences; they take effect with the next statement outside a transaction."""
         self._wanted = preferences
 
     def _due(self) -> dict[str, str]:
-        """Take the preferences over, and return what sets those that are new, by name."""
+        """Adopt the wanted preferences, and return the statements that set the changed ones, by setting."""
         before, now = self._preferred.statements(), self._wanted.statements()
         self._preferred = self._wanted
         changed = {name: statement for name, statement in now.items() if before.get(name) != statement}
@@ -122,12 +123,12 @@ class Settings:
         return {name: f"RESET {name}" for name in gone} | changed
 
     def follow(self, statement: Statement, tag: str, *, in_transaction: bool) -> None:
-        """Take notice of a statement that was done.
+        """Track the effect of a statement on the settings.
 
         Parameters
         ----------
         statement, tag
-            What was sent, and the server's word for what it did.
+            The statement, and the command tag of its result.
         in_transaction
             Whether a transaction block is open after it.
         """
@@ -143,21 +144,21 @@ class Settings:
         self._in_transaction = {}
 
     def _change(self, name: str, again: str | None) -> None:
-        self._kept.pop(name, None)  # it is repeated last
+        self._kept.pop(name, None)  # so that it moves to the end
         if again is not None:
             self._kept[name] = again
         elif name == "all":
             self._kept = {}
 
     def begin(self, session: psycopg.Connection[Any], *, is_pooled: bool = False) -> list[str]:
-        """Set up a new session, and return the names of what the server does not take any more.
+        """Set up a new session, and return the names of the settings that the server refuses.
 
         Parameters
         ----------
         session
             The session.
         is_pooled
-            Whether a pooler gives each of its transactions another one with the server.
+            Whether a pooler gives each transaction another server session.
         """
         self._in_transaction = {}
         if is_pooled:
@@ -166,13 +167,13 @@ class Settings:
         for style in result_reader.list_missing_styles(session):
             session.execute(f"SET {style}".encode())
         if session.info.server_version >= _LOOKS_SINCE:
-            _try(session, _set("client_connection_check_interval", LOOK))  # not on each of its platforms
+            _try(session, _set("client_connection_check_interval", LOOK))  # not supported on all platforms
         self._due()
         return [name for name, again in self._kept.items() if not _try(session, again)]
 
     def _begin_pooled(self, session: psycopg.Connection[Any]) -> list[str]:
         preferred = self._wanted.values()
-        refused = [name for name in self._kept if name not in preferred]  # SET in a session of before
+        refused = [name for name in self._kept if name not in preferred]  # from a SET in an earlier session
         self._due()
         self._kept = {}
         self._local = [f"SET LOCAL {style}" for style in result_reader.list_missing_styles(session)]
@@ -184,7 +185,7 @@ class Settings:
         return refused
 
     def catch_up(self, session: psycopg.Connection[Any]) -> list[str]:
-        """Set what has been preferred since the last statement, and return the names of what is refused."""
+        """Apply changed preferences, and return the names of the settings that the server refuses."""
         if self._wanted == self._preferred or session.info.transaction_status != pq.TransactionStatus.IDLE:
             return []
         if self._local is not None:
@@ -196,12 +197,12 @@ class Settings:
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """The names of what is set again in a new session."""
+        """The names of the settings that are restored in a new session."""
         return tuple(self._kept)
 
 
 def _name_of(statement: Statement) -> str | None:
-    """Return the setting that a statement sets for the whole session; None where it sets none."""
+    """Return the setting that a statement sets for the whole session; None if it sets none."""
     what = _SET.match(statement.sql)
     found = _NAME.match(what[1]) if what else None
     if found is None:

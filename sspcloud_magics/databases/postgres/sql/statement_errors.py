@@ -23,7 +23,7 @@ _SET_HERE = (
 )
 
 
-def of_statement(
+def make_statement_error(
     error: psycopg.Error, statement: Statement, connection: DatabaseConnection, *, is_ours: bool = False
 ) -> QueryFailed:
     """Return our error for a statement that the server refused, with what `connection` tells of the reason.
@@ -31,12 +31,12 @@ def of_statement(
     Parameters
     ----------
     error, statement, is_ours
-        As `pg_errors.of_statement` takes them.
+        As `pg_errors.make_statement_error` takes them.
     connection
         Where: the names of its database may be near the one that was typed.
     """
     only_reads = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
-    return pg_errors.of_statement(
+    return pg_errors.make_statement_error(
         error,
         statement,
         near=_near_name(error, statement, connection),

@@ -95,10 +95,10 @@ def load_table(
             ) from None
         except psycopg.Error as error:
             if session.closed:
-                raise pg_errors.of_connection(error, place=connection.database.path) from None
+                raise pg_errors.make_connection_error(error, place=connection.database.path) from None
             # The place that the server tells is one of the first statement: the others name nothing else that is not there.
             asked = statements(columns.as_string(session))[0]
-            raise statement_errors.of_statement(error, asked, connection, is_ours=True) from None
+            raise statement_errors.make_statement_error(error, asked, connection, is_ours=True) from None
 
 
 _TOLD = 10_000

@@ -111,8 +111,8 @@ def _copy(
                 done = Done(cursor.statusmessage or "COPY", max(cursor.rowcount, 0))
         except psycopg.Error as error:
             if session.closed:
-                raise pg_errors.of_connection(
+                raise pg_errors.make_connection_error(
                     error, place=connection.database.path, in_transaction=in_transaction
                 ) from None
-            raise statement_errors.of_statement(error, statement, connection) from None
+            raise statement_errors.make_statement_error(error, statement, connection) from None
     return QueryResult(None, (done,), remarks, time.perf_counter() - began)
