@@ -19,7 +19,7 @@ from IPython.core.formatters import DisplayFormatter
 from sspcloud_magics.cluster.requests.permissions import Identity
 from sspcloud_magics.cluster.workloads.tables import TableColumn, TableView, table
 from sspcloud_magics.databases.postgres.catalogue import TableDescription
-from sspcloud_magics.databases.postgres.query import Done, QueryResult
+from sspcloud_magics.databases.postgres.query import QueryResult, StatementResult
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.doctor.findings import Finding, Verdict
 from sspcloud_magics.doctor.report import Report
@@ -143,7 +143,9 @@ SURFACES: dict[str, Callable[[], str]] = {
         f"{Identity(HOSTILE, (HOSTILE,), HOSTILE, HOSTILE, HOSTILE)}"
         + Identity(HOSTILE, (HOSTILE,), HOSTILE, HOSTILE, HOSTILE)._repr_html_()
     ),
-    "notices": lambda: bundle(QueryResult(None, (Done(HOSTILE, 1),), (f"NOTICE: {HOSTILE}",), 1.0)),
+    "notices": lambda: bundle(
+        QueryResult(None, (StatementResult(HOSTILE, 1),), (f"NOTICE: {HOSTILE}",), 1.0)
+    ),
     "connection": lambda: bundle(connection()),
     "table's description": lambda: bundle(description()),
     "share": share,

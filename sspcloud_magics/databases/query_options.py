@@ -34,7 +34,7 @@ class QueryOptions:
         Called with a message before the first row, if the result may not fit into memory.
     memory_share
         The share of the free memory above which `warn` is called.
-    ahead
+    on_columns
         Called with the names of the result's columns before the query runs; its exceptions propagate.
     """
 
@@ -45,7 +45,7 @@ class QueryOptions:
     progress: Progress | None = None
     warn: Callable[[str], None] | None = None
     memory_share: float = 0.5
-    ahead: Callable[[Sequence[str]], None] | None = None
+    on_columns: Callable[[Sequence[str]], None] | None = None
 
 
 DEFAULTS = QueryOptions()

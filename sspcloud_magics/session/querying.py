@@ -362,7 +362,7 @@ def query_db(
         progress=progress,
         warn=warn,
         memory_share=session.session.queries.memory_share,
-        ahead=partial(refuse_duplicates, holder="a polars DataFrame") if as_ == "polars" else None,
+        on_columns=partial(refuse_duplicates, holder="a polars DataFrame") if as_ == "polars" else None,
     )
     if to is not None:
         return export.export(connected, sql, to, params, options, overwrite=overwrite)

@@ -117,7 +117,7 @@ def test_notices_have_a_limit(asking: Callable[[Hostile], object]) -> None:
     notes = frame.attrs["notes"]  # type: ignore[attr-defined]
     assert len(notes) == 101
     assert "(1,008 more characters)" in notes[0]
-    assert notes[-1] == "The server said 4,900 more things, which are left out."
+    assert notes[-1] == "4,900 more notices of the server are not shown."
 
 
 @pytest.mark.parametrize("size", [100_000, 8_000_000])

@@ -372,7 +372,7 @@ def test_wide_rows_come_in_smaller_chunks(connection, monkeypatch):
     monkeypatch.setattr(result_reader, "CHUNK_BYTES", 1000)
     monkeypatch.setattr(result_reader, "BATCH", 1)
     [statement] = statements("select 'é'::char(100) t from generate_series(1, 50)")
-    seen = list(result_reader.batches(connection.psycopg, statement, (), foretold=lambda _: None))
+    seen = list(result_reader.batches(connection.psycopg, statement, (), on_estimate=lambda _: None))
     assert len(seen) > 4
     assert seen[-1].rows == 50
 

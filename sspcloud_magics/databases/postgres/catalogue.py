@@ -1,4 +1,4 @@
-"""What is in a database: its tables, and one table described."""
+"""Reads of PostgreSQL's catalogue: the tables of a database, and the description of one table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PARTS = """CROSS JOIN LATERAL (
     FROM (SELECT c.oid WHERE c.relkind <> 'p' UNION ALL SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf AND c.relkind = 'p') AS leaf(oid)
     JOIN pg_class part ON part.oid = leaf.oid AND part.relkind IN ('r', 'm')
 ) AS parts"""
-"""A table itself, or the parts of a partitioned one, which hold its rows."""
+"""The estimates for a table, or the sum over the leaf partitions, which contain the rows of a partitioned one."""
 
 _TABLES = f"""
 SELECT n.nspname AS schema, c.relname AS name,
@@ -49,11 +49,11 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace {_PARTS}
 WHERE c.oid = CAST(:oid AS oid)
 """  # noqa: S608 - put together of constants
 
-# The one statement that runs with the user's path, since it says what the name that they typed means.
+# The only statement that runs with the user's search path, since it resolves the name that they typed.
 _RESOLVED = "SELECT CAST(CAST(:name AS pg_catalog.regclass) AS pg_catalog.oid)::pg_catalog.int8 AS oid"
 
-# What reading a relation runs: the rules of views, the policies and the parts of tables, and all that these need. It is
-# trusted where each of it belongs to the reader, to the owner of the database or to a superuser.
+# The objects that reading a relation may execute: the rules of views, the policies and partitions of tables, and their
+# dependencies. A relation is trusted if the reader, the owner of the database or a superuser owns each of them.
 _TRUSTED = """
 WITH RECURSIVE needed(classid, objid) AS (
     SELECT 'pg_class'::regclass::oid, CAST(:oid AS oid)
@@ -110,28 +110,28 @@ ORDER BY 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TableDescription:
-    """One table.
+    """The description of one table.
 
     Parameters
     ----------
     name
-        Its schema and name, quoted where SQL needs it.
+        Its schema and name, quoted as needed.
     columns
         A DataFrame: ``name``, ``type``, ``nullable``, ``default``, ``comment``.
     indexes
         A DataFrame: ``name``, ``definition``.
     rows_about
-        How many rows the server's statistics say; None where there are none.
+        The number of rows in the server's statistics; None if there are none.
     size
-        With its indexes, in words.
+        The size with indexes, as text.
     owner
-        Whose it is.
+        The role that owns it.
     comment
-        What the owner wrote; empty where nothing.
+        Its COMMENT; empty if there is none.
     head
-        Five rows.
+        Its first five rows.
     head_note
-        Why there are no rows; empty where they were read.
+        The reason for which no rows were read; empty if they were.
     """
 
     name: str
@@ -147,7 +147,7 @@ class TableDescription:
     @property
     def _facts(self) -> str:
         rows = "" if self.rows_about is None else f"about {self.rows_about:,} rows, "
-        return f"{self.name}: {rows}{self.size}, of {self.owner}"
+        return f"{self.name}: {rows}{self.size}, owner {self.owner}"
 
     def __repr__(self) -> str:
         parts = [
@@ -172,14 +172,14 @@ class TableDescription:
 
 
 def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.DataFrame:
-    """Return the tables and views that one may read.
+    """Return the tables and views that you may read.
 
     Parameters
     ----------
     connection
-        Where.
+        The connection.
     pattern
-        ``*`` and ``?`` stand for any characters and for one; compared with the name and with ``schema.name``.
+        Matches the name or ``schema.name``; ``*`` matches any characters and ``?`` matches one.
 
     Returns
     -------
@@ -189,7 +189,7 @@ def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.Dat
     """
     like = (pattern or "*").replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
     like = like.replace("*", "%").replace("?", "_")
-    nothing = "No table or view that you may read" + (f" is named like '{pattern}'." if pattern else ".")
+    nothing = "No table or view that you may read" + (f" matches '{pattern}'." if pattern else ".")
     with _explain_locks(connection):
         found = _frame(connection, _TABLES, pattern=like)
     if found.empty and pattern and (known := name_cache.names_for_hint(connection)):
@@ -230,7 +230,7 @@ _COLUMNS_VIEW = TableView(
     columns=(
         TableColumn("name", "COLUMN"),
         TableColumn("type", "TYPE"),
-        TableColumn("nullable", "NULL", lambda row: "may be" if row["nullable"] else "never"),
+        TableColumn("nullable", "NULL", lambda row: "nullable" if row["nullable"] else "not null"),
         TableColumn("default", "DEFAULT"),
         TableColumn("comment", "COMMENT"),
     ),
@@ -244,23 +244,23 @@ def describe_table(connection: DatabaseConnection, name: str, *, seconds: float 
     Parameters
     ----------
     connection
-        Where.
+        The connection.
     name
-        As SQL writes it: ``communes``, ``public.communes``, ``"With Blank"``.
+        The name in SQL: ``communes``, ``public.communes``, ``"With Blank"``.
     seconds
-        How long its five rows may take, which a view may compute for hours.
+        The timeout for reading five rows, since a view may compute for hours.
 
     Raises
     ------
     QueryFailed
-        If there is no such table.
+        If the table does not exist.
     """
     try:
         oid = int(_frame(connection, _RESOLVED, name=name)["oid"].iloc[0])
     except QueryFailed as error:
         is_near = error.hint.startswith("did you mean")
         raise QueryFailed(
-            error.what, hint=error.hint if is_near else "%tables lists those that there are"
+            error.what, hint=error.hint if is_near else "list the tables with %tables"
         ) from None
     with _explain_locks(connection):
         facts = _frame(connection, _FACTS, oid=oid).iloc[0]
@@ -283,12 +283,15 @@ def describe_table(connection: DatabaseConnection, name: str, *, seconds: float 
 def _head(
     connection: DatabaseConnection, oid: int, path: str, owner: str, seconds: float
 ) -> tuple[pd.DataFrame, str]:
-    """Return five rows of a relation, or why they are not read: reading them may run the code of another user."""
-    # Pinned, so that a function behind a view finds no names on the reader's path either.
+    """Return five rows of a relation, or the reason not to read them: reading may run another user's code."""
+    # The path is pinned, so that a function behind a view does not resolve names on the reader's path.
     with connection.with_settings(), pin_search_path(connection.psycopg):
         if not _frame(connection, _TRUSTED, oid=oid)["trusted"].iloc[0]:
-            # Even planning a query may: it computes constants in the expressions of indexes and partitions.
-            return pd.DataFrame(), f"Rows not shown: reading them may run code of {owner} with your rights."
+            # Even planning may run code: it evaluates constants in the expressions of indexes and partitions.
+            return (
+                pd.DataFrame(),
+                f"Rows not shown: reading them may run code of {owner} with your privileges.",
+            )
         try:
             return _frame(connection, f"SELECT * FROM {path} LIMIT 5", seconds), ""  # noqa: S608 - quoted by the server
         except QueryFailed as error:
@@ -297,14 +300,14 @@ def _head(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """The columns of a table, and how it is asked.
+    """The columns of a table, and a query for them.
 
     Parameters
     ----------
     frame
         As `TableDescription.columns`.
     select
-        A SELECT of them, quoted where SQL needs it.
+        A SELECT of all columns, quoted as needed.
     """
 
     frame: pd.DataFrame
@@ -312,25 +315,25 @@ class Columns:
 
 
 def columns(connection: DatabaseConnection, schema: str, name: str) -> Columns:
-    """Return the columns of a table; none of its rows is read.
+    """Return the columns of a table without reading its rows.
 
     Parameters
     ----------
     connection
-        Where.
+        The connection.
     schema, name
-        As the catalogue has them, not quoted.
+        The names in the catalogue, without quotes.
 
     Raises
     ------
     QueryFailed
-        If there is no such table.
+        If the table does not exist.
     """
     with _explain_locks(connection):
         found = _frame(connection, _SELECT, schema=schema, name=name)
         if found.empty:
             raise QueryFailed(
-                f"There is no table {schema}.{name}.", hint="%tables lists those that there are"
+                f"The table {schema}.{name} does not exist.", hint="list the tables with %tables"
             )
         return Columns(
             frame=_frame(connection, _COLUMNS, oid=int(found["oid"].iloc[0])),
@@ -340,12 +343,12 @@ def columns(connection: DatabaseConnection, schema: str, name: str) -> Columns:
 
 @contextmanager
 def _explain_locks(connection: DatabaseConnection) -> Iterator[None]:
-    """Pin the path, and say who holds a table locked for too long.
+    """Pin the search path, and name the sessions whose locks block a read for too long.
 
     Raises
     ------
     QueryFailed
-        If a lock is not to be had in time.
+        If a lock is not granted within the lock timeout.
     """
     try:
         with pin_search_path(connection.psycopg):
@@ -359,9 +362,9 @@ def _explain_locks(connection: DatabaseConnection) -> Iterator[None]:
         holders = _frame(connection, _HOLDERS)
     held = [f"{row.role} (process {row.process}) holds {row.relation}" for row in holders.itertuples()]
     raise QueryFailed(
-        "A table is locked by another session, so this cannot be read.",
-        why="; ".join(held) or "The session that held it has just let go of it.",
-        hint="wait until that session's transaction ends, then run the same line again",
+        "Another session has locked a table, so the catalogue cannot be read.",
+        why="; ".join(held) or "The session has just released the lock.",
+        hint="wait for that session's transaction to end, then run the line again",
     )
 
 

@@ -1,10 +1,10 @@
-"""A forked child and the sessions of its parent.
+"""Detachment of a forked child from the sessions of its parent.
 
-``multiprocessing`` forks on Linux. The child has copies of all sessions, whose sockets are its parent's: what it sent would be answered to
-the process that reads first, and at its end libpq would say goodbye in its parent's name. So the child's copies of the sockets lead nowhere from the
-first moment on, and its connections log in by themselves when they are asked.
+``multiprocessing`` forks on Linux. The child inherits all sessions and shares their sockets: either process could read
+the answer to a query of the child, and at exit libpq would terminate the parent's sessions. So the child replaces
+its sockets with the null device at once, and its connections log in again at their first query.
 
-Nothing is closed in the child: libpq would send, and OpenSSL too. The copies are kept until it ends.
+The child closes nothing, since libpq and OpenSSL would send data. It keeps the inherited objects until it exits.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ import psycopg
 from sspcloud_magics import fork_hooks
 from sspcloud_magics.databases.postgres import libpq
 
+# Keeps the inherited objects alive, since their destructors would use the parent's sessions.
 _parents: list[object] = []
 
 
 class _ParentsTurn:
-    """Instead of the lock of a session that is the parent's: psycopg takes it before each use."""
+    """The lock of an inherited session, which refuses each use by psycopg."""
 
     def __init__(self, place: str) -> None:
         self._place = place
 
     def __enter__(self) -> NoReturn:
         raise psycopg.OperationalError(
-            f"this session with {self._place} is the parent process's: ssp.connection() gives this process its own"
+            f"this session with {self._place} belongs to the parent process: call ssp.connection() for a new one"
         )
 
     def __exit__(
@@ -41,12 +42,12 @@ class _ParentsTurn:
 
 
 def is_parents(session: psycopg.Connection[Any]) -> bool:
-    """Whether a session was left to the parent process."""
+    """Whether a session belongs to the parent process."""
     return isinstance(session.lock, _ParentsTurn)
 
 
 def leave_to_parent(session: psycopg.Connection[Any], place: str, *more: object) -> None:
-    """Cut this process off a session that it has inherited.
+    """Detach this process from an inherited session.
 
     Parameters
     ----------
@@ -55,18 +56,18 @@ def leave_to_parent(session: psycopg.Connection[Any], place: str, *more: object)
     place
         The name of its database.
     more
-        What would end the session's queries if it were collected.
+        Objects whose destructors would end the session's queries.
     """
     _parents.extend([session, *more])
     session.lock = cast("threading.Lock", _ParentsTurn(place))
-    with contextlib.suppress(psycopg.Error):  # it was closed
+    with contextlib.suppress(psycopg.Error):  # the session is closed
         nowhere = os.open(os.devnull, os.O_RDWR)
         os.dup2(nowhere, session.pgconn.socket, inheritable=False)
         os.close(nowhere)
 
 
 def _begin_in_child() -> None:
-    libpq._environment = threading.Lock()  # noqa: SLF001 - a thread that the child does not have may hold it
+    libpq._environment = threading.Lock()  # noqa: SLF001 - a thread that does not exist in the child may hold it
 
 
 fork_hooks.in_child(_begin_in_child)

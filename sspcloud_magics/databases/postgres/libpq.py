@@ -1,13 +1,13 @@
-"""A login with every parameter of libpq said explicitly, so that nothing of the machine interferes.
+"""Login with all libpq parameters set explicitly, independent of the environment.
 
-libpq fills what it is not told from ``PG*`` variables, ``~/.pgpass``, service files and the
-certificates in ``~/.postgresql``. In a notebook of SSPCloud ``PGHOST`` and ``PGPASSWORD`` belong to
-some *other* database. So all that libpq could look up is given here; what has a variable and no
-parameter (``PGTZ``, ``PGSERVICE`` …) is taken out of the environment for the moment of the login.
+libpq takes missing parameters from ``PG*`` variables, ``~/.pgpass``, service files and the certificates in
+``~/.postgresql``. In a notebook on SSPCloud, ``PGHOST`` and ``PGPASSWORD`` belong to some *other* database.
+So every parameter that libpq could look up is given here. Variables that have no parameter (``PGTZ``, ``PGSERVICE`` …)
+are removed from the environment during the login.
 
-TLS: with the certificate authority at hand the server is verified, by the name of its service and not
-by the address of the tunnel's end. Without it, TLS is used wherever the server offers it, the login has to be one by
-SCRAM, in which the server proves that it knows the password, and the connection says that the server is not verified.
+TLS: if the certificate authority is known, the server is verified by the name of its service, not by the address of
+the tunnel. Otherwise TLS is used if the server offers it, and the login requires SCRAM, in which the server proves
+that it knows the password. The connection then reports that the server is not verified.
 """
 
 from __future__ import annotations
@@ -28,15 +28,17 @@ from psycopg import pq
 from sspcloud_magics.private_file import private_file
 from sspcloud_magics.secret import Secret
 
+# Variables that libpq reads and that have no parameter.
 _KEYWORDLESS = ("PGSERVICE", "PGSERVICEFILE", "PGSYSCONFDIR", "PGTZ", "PGDATESTYLE", "PGGEQO")
+# Held while they are removed: the environment is shared by all threads.
 _environment = threading.Lock()
 
-# A path at which nothing can be: libpq finds no file there and goes on.
+# A path that cannot exist: libpq finds no file there and continues.
 _NOWHERE = f"{os.devnull}/none"
 
 
 class Tls(StrEnum):
-    """How a connection is protected between this process and the server."""
+    """The encryption of a connection between this process and the server."""
 
     VERIFIED = "verified"
     UNVERIFIED = "unverified"
@@ -45,24 +47,24 @@ class Tls(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """Where to log in, as whom, and how to know that it is the right server.
+    """The parameters of a login.
 
     Parameters
     ----------
     host
-        The server's name, which its certificate is verified against.
+        The server's name, against which its certificate is verified.
     address
-        The IP address to connect to; `host` is looked up where it is None.
+        The IP address to connect to; None to resolve `host`.
     port
         The port at that address.
     user, password, dbname
-        Who, and into which database.
+        The role, its password, and the database.
     ca
-        Certificates in PEM to verify the server with; None where there are none to be had.
+        Certificates in PEM to verify the server with; None if none are available.
     options
         Command-line options for the session, such as ``-c lock_timeout=10s``.
     timeout
-        How long the login may take, in seconds.
+        The timeout of the login, in seconds.
     """
 
     host: str
@@ -77,16 +79,16 @@ class Login:
 
 
 def parameters(login: Login, *, tls: Tls, ca_file: Path | None = None) -> dict[str, Any]:
-    """Return every parameter of libpq that has a variable or a file as its default, and the rest we want.
+    """Return all parameters of libpq whose default is a variable or a file, and the others that a login needs.
 
     Parameters
     ----------
     login
-        Where and as whom. Its password is in the result: nobody shows it.
+        The login. The result contains its password, so never show it.
     tls
-        What shall protect the connection.
+        The encryption of the connection.
     ca_file
-        The file with the certificate authority, where `tls` is verified.
+        The file with the certificate authority, if `tls` is verified.
     """
     wanted: dict[str, str] = {
         "host": login.host,
@@ -96,7 +98,7 @@ def parameters(login: Login, *, tls: Tls, ca_file: Path | None = None) -> dict[s
         "password": login.password.reveal(),
         "dbname": login.dbname,
         "passfile": _NOWHERE,
-        "connect_timeout": str(max(2, round(login.timeout))),  # libpq takes 1 for 2
+        "connect_timeout": str(max(2, round(login.timeout))),  # libpq treats 1 as 2
         "application_name": "sspcloud-magics",
         "client_encoding": "utf8",
         "options": login.options,
@@ -110,7 +112,7 @@ def parameters(login: Login, *, tls: Tls, ca_file: Path | None = None) -> dict[s
         "sslcert": _NOWHERE,
         "sslkey": _NOWHERE,
         "sslcertmode": "disable",
-        # Where a file is there, ``require`` would verify with it.
+        # With a file, ``require`` would verify the server too.
         "sslrootcert": str(ca_file) if ca_file else _NOWHERE,
         "sslcrl": _NOWHERE,
         "sslcrldir": "",
@@ -120,9 +122,9 @@ def parameters(login: Login, *, tls: Tls, ca_file: Path | None = None) -> dict[s
         "min_protocol_version": "3.0",
         "max_protocol_version": "3.0",
         "channel_binding": "prefer",
-        # With SCRAM the server proves, too, that it knows the password. One that nothing else proves to be the right
-        # one gets no other answer: the password can be guessed from an MD5 answer, and a server that lets everybody in
-        # may be any. An empty text would forbid every method: libpq takes it for a list.
+        # In SCRAM the server proves that it knows the password. An unverified server gets no other method: the password
+        # can be guessed from an MD5 response, and a server without authentication may be any server. An empty value
+        # would forbid all methods, since libpq parses it as a list.
         "require_auth": "scram-sha-256,md5,password,none" if tls is Tls.VERIFIED else "scram-sha-256",
         "requirepeer": "",
         "gssencmode": "disable",
@@ -138,7 +140,7 @@ def parameters(login: Login, *, tls: Tls, ca_file: Path | None = None) -> dict[s
 
 @contextlib.contextmanager
 def _clear_environment() -> Iterator[None]:
-    """Take out of the environment, meanwhile, what libpq reads there and has no parameter for."""
+    """Remove the variables that libpq reads and that have no parameter, for the duration of the block."""
     with _environment:
         taken = {name: os.environ.pop(name) for name in _KEYWORDLESS if name in os.environ}
         try:
@@ -148,17 +150,12 @@ def _clear_environment() -> Iterator[None]:
 
 
 def log_in(login: Login) -> tuple[psycopg.Connection[Any], Tls]:
-    """Log in, and say how the connection is protected.
-
-    Returns
-    -------
-    tuple of psycopg.Connection and Tls
-        The connection, in autocommit mode.
+    """Log in, and return the connection in autocommit mode with its encryption.
 
     Raises
     ------
     psycopg.Error
-        If it does not succeed; its text holds no password.
+        If the login fails; its text does not contain the password.
     """
     if login.ca is not None:
         return _connect_verified(login, login.ca), Tls.VERIFIED
@@ -171,9 +168,9 @@ def log_in(login: Login) -> tuple[psycopg.Connection[Any], Tls]:
 
 
 def _connect_verified(login: Login, ca: str) -> psycopg.Connection[Any]:
-    """Connect with the authority in a file of our own, which lives as long as the connection.
+    """Connect with the certificate authority in a private file, which exists as long as the connection.
 
-    libpq takes a file only, and reads it again for the second connection that cancels a statement.
+    libpq accepts only a file, and reads it again for each connection that cancels a statement.
     """
     file, remove = private_file(ca)
     try:
@@ -189,6 +186,6 @@ def _connect(login: Login, tls: Tls, ca_file: Path | None = None) -> psycopg.Con
     try:
         with _clear_environment():
             return psycopg.connect("", autocommit=True, **parameters(login, tls=tls, ca_file=ca_file))
-    except BaseException as error:  # noqa: BLE001 - raised again, an interruption too
-        # The frames below hold the password in local variables, which a verbose traceback would show.
+    except BaseException as error:  # noqa: BLE001 - reraised, including an interruption
+        # The frames below have the password in local variables, which a verbose traceback would show.
         raise error.with_traceback(None) from None

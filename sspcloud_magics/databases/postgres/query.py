@@ -1,9 +1,8 @@
-"""SQL in, a DataFrame out.
+"""Execution of SQL, with a DataFrame as its result.
 
-A text may hold several statements. Each is sent by itself, as psql does with a file: outside of a
-transaction block each one stands once it is done, and an error leaves those before it done. All
-parameters are looked up before the first statement is sent. The answer is the DataFrame of the last
-statement that returns rows; where none does, a `QueryResult` that says what was done.
+A text may contain several statements. Each is sent separately, as psql does with a file: outside a transaction block
+each statement commits on its own, and an error does not undo the previous ones. All parameters are looked up before
+the first statement is sent. The result has the DataFrame of the last statement that returns rows.
 
 `sspcloud_magics.databases.postgres.results.column_types` has the table of types.
 """
@@ -44,15 +43,15 @@ from sspcloud_magics.printable import printable, shorten
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """What one statement did.
+class StatementResult:
+    """The result of one statement.
 
     Parameters
     ----------
     tag
-        The server's word for it: ``SELECT 5``, ``INSERT 0 5``, ``CREATE TABLE``.
+        The command tag: ``SELECT 5``, ``INSERT 0 5``, ``CREATE TABLE``.
     rows
-        Rows returned, or changed.
+        The number of rows returned or changed.
     """
 
     tag: str
@@ -61,24 +60,24 @@ class Done:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryResult:
-    """What a text of SQL did.
+    """The result of a text of SQL.
 
     Parameters
     ----------
     frame
-        The rows of the last statement that returned rows; None where none did.
+        The rows of the last statement that returned rows; None if none did.
     statements
-        What each statement did, in order.
+        The result of each statement, in order.
     notes
-        What a person should know: notices of the server, columns of the same name, rounded values.
+        Notes for the user: the server's notices, duplicate column names, rounded values.
     seconds
-        How long it took, from the first statement sent to the last row in its column.
+        The time from sending the first statement to converting the last row.
     types
-        PostgreSQL's number of the type of each column of `frame`.
+        The type OID of each column of `frame`.
     """
 
     frame: pd.DataFrame | None
-    statements: tuple[Done, ...]
+    statements: tuple[StatementResult, ...]
     notes: tuple[str, ...]
     seconds: float
     types: tuple[int, ...] = ()
@@ -94,7 +93,7 @@ class QueryResult:
 
 
 def attach_notes(result: QueryResult) -> pd.DataFrame:
-    """Return the rows of a result, which has some, together with what is to be said of them in ``attrs``."""
+    """Return the rows of a result that has rows, with its notes in ``attrs``."""
     frame = result.frame
     if frame is None:
         raise ValueError("The result has no rows.")
@@ -109,69 +108,66 @@ def run(
     params: Mapping[str, object] | None = None,
     options: QueryOptions = DEFAULTS,
 ) -> QueryResult:
-    """Run SQL, and return its rows together with all that is to be said of them.
+    """Run SQL, and return its rows with notes.
 
     Parameters
     ----------
     connection
-        Where.
+        The connection.
     sql
-        One or several statements; ``:name`` is bound to a value.
+        One or several statements; ``:name`` is a parameter.
     params
-        The values by name; only those that `sql` names are looked up.
+        The values of the parameters by name; only the names in `sql` are looked up.
     options
-        How it is run.
-
-    Returns
-    -------
-    QueryResult
-        The DataFrame, with the dtypes of `sspcloud_magics.databases.postgres.results.column_types`; what each statement did, notes, and the time.
+        The options of the query.
 
     Raises
     ------
     UsageProblem
-        If there is no statement, or one that is no query (COPY from or to the client).
+        If there is no statement, or one is a COPY from or to the client.
     ParameterError
-        If a parameter has no value, or one that cannot be bound. Nothing was sent then.
+        If a parameter has no value, or one that cannot be bound. Nothing is sent in that case.
     QueryFailed
         If the server refuses a statement. The connection stays usable.
     ConnectionLost
-        If the server went away; the next query connects again.
+        If the connection ends. The next query connects again.
 
     Examples
     --------
     >>> run(connection, "SELECT :n + 1 AS next", {"n": 1}).frame  # doctest: +SKIP
     """
     parsed, bound = _prepare(sql, params)
-    foretold = None
+    on_estimate = None
     if options.warn is not None and options.limit is None:
-        foretold = partial(_warn_of_size, options.warn, options.memory_share)
+        on_estimate = partial(_warn_of_size, options.warn, options.memory_share)
     with connection.turn:
         session, remarks = connection.ready()
         connection.refuse(parsed)
         notes = list(remarks)
-        done: list[Done] = []
+        done: list[StatementResult] = []
         frame: pd.DataFrame | None = None
         types: tuple[int, ...] = ()
         began = time.perf_counter()
         with _notices(session) as heard:
             for statement, values in zip(parsed, bound, strict=True):
                 fetched, how = Fetched(), options
-                if options.ahead is not None and any(
+                if options.on_columns is not None and any(
                     map(statement_description.only_reads, parsed[len(done) + 1 :])
                 ):
-                    how = replace(options, ahead=None)  # it is not the one whose rows are the answer
+                    how = replace(options, on_columns=None)  # a later query provides the result
                 with (
                     _word_errors(connection, session, statement, len(done), len(parsed)),
                     connection.with_settings(statement),
                     _limit_time(session, options.timeout),
                 ):
-                    for fetched in result_reader.batches(session, statement, values, how, foretold=foretold):
+                    for fetched in result_reader.batches(
+                        session, statement, values, how, on_estimate=on_estimate
+                    ):
                         if options.progress is not None:
                             options.progress(
                                 fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began
                             )
-                done.append(Done(fetched.tag, fetched.rows))
+                done.append(StatementResult(fetched.tag, fetched.rows))
                 _follow(connection, statement, fetched.tag)
                 if fetched.columns is not None:
                     frame = dataframe.frame(fetched.columns, fetched.rows)
@@ -184,8 +180,8 @@ def run(
         return QueryResult(frame, tuple(done), (*notes, *heard), time.perf_counter() - began, types)
 
 
-_FAILED_IN_TRANSACTION = "the transaction has failed with it: %query_db --rollback (ROLLBACK) ends it"
-TRANSACTION_OPEN = "A transaction is open: %query_db --commit keeps what it did, --rollback takes it back."
+_FAILED_IN_TRANSACTION = "the transaction has failed too: end it with %query_db --rollback"
+TRANSACTION_OPEN = "A transaction is open: commit it with %query_db --commit, or undo it with --rollback."
 
 _SHAPING = frozenset(
     {"create", "alter", "drop", "comment", "import", "grant", "revoke", "set", "reset", "discard"}
@@ -194,7 +190,7 @@ _SHAPING = frozenset(
 
 
 def _follow(connection: DatabaseConnection, statement: Statement, tag: str) -> None:
-    """Take notice of what a statement changed for those that come after it."""
+    """Track the effect of a statement on later ones."""
     connection.follow(statement, tag)
     first = statement.words[:1]
     if first and (first[0] in _SHAPING or (first[0] in ("select", "with") and "into" in statement.words)):
@@ -203,16 +199,16 @@ def _follow(connection: DatabaseConnection, statement: Statement, tag: str) -> N
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Some of the rows of a query.
+    """Some rows of a query.
 
     Parameters
     ----------
     frame
         The rows.
     types
-        PostgreSQL's number of the type of each column.
+        The type OID of each column.
     notes
-        What a person should know of the values so far, and what the server has said.
+        Notes on the values so far, and the server's notices.
     """
 
     frame: pd.DataFrame
@@ -229,35 +225,35 @@ def parts(
     size: int,
     most: int | None = None,
 ) -> Generator[Part, None, None]:
-    """Run one query, and give its rows in parts while they come; one part at least.
+    """Run one query, and yield its rows in parts as they arrive; at least one part.
 
-    The session is busy until the end, or until the generator is closed, which cancels the query. Each step of it, and closing it, needs
-    to be in a turn (``with connection.turn``).
+    The session is busy until the end, or until the generator is closed, which cancels the query. Take a turn
+    (``with connection.turn``) for each step, and to close the generator.
 
     Parameters
     ----------
     connection, sql, params, options
-        As `run` takes them; `sql` is one query.
+        As for `run`; `sql` is one query.
     size
-        How many rows a part has at least; the last may have fewer.
+        The minimum number of rows in a part; the last part may have fewer.
     most
-        After how many bytes a part ends before it has as many rows; never where None.
+        The number of bytes after which a part ends early; None for no limit.
 
     Raises
     ------
     UsageProblem
-        If it is not one statement that returns rows. The other exceptions are those of `run`.
+        If `sql` is not a single statement that returns rows. The other exceptions are those of `run`.
     """
     parsed, bound = _prepare(sql, params)
     if len(parsed) != 1:
-        raise UsageProblem("One query can be written or cut into parts.", hint="run the others before it")
+        raise UsageProblem("Only a single query can be exported or chunked.", hint="run the others before it")
     session, _ = connection.ready()
     connection.refuse(parsed)
     began = time.perf_counter()
     given, given_size = 0, 0
     fetched = Fetched()
-    if options.ahead is None:  # rows are used before the last one has come
-        options = replace(options, ahead=lambda _: None)
+    if options.on_columns is None:  # rows are used before the last one arrives, so describe the query first
+        options = replace(options, on_columns=lambda _: None)
     running = result_reader.batches(session, parsed[0], bound[0], options)
     with (
         _word_errors(connection, session, parsed[0], 0, 1),
@@ -303,7 +299,7 @@ def _word_errors(
     before: int,
     total: int,
 ) -> Iterator[None]:
-    """Say what went wrong in words of ours."""
+    """Convert psycopg's errors into this package's."""
     in_transaction = connection.in_transaction
     try:
         yield
@@ -320,7 +316,7 @@ def _word_errors(
 
 @contextmanager
 def _limit_time(session: psycopg.Connection[Any], timeout: float | None) -> Iterator[None]:
-    """Cancel the statement on the server when its time is over."""
+    """Cancel the statement on the server when its timeout expires."""
     if timeout is None:
         yield
         return
@@ -330,7 +326,7 @@ def _limit_time(session: psycopg.Connection[Any], timeout: float | None) -> Iter
     def cancel_when_over() -> None:
         seconds = timeout
         while not ended.wait(seconds):
-            # Under the lock the statement still runs: a cancel that comes late would hit the next one.
+            # The lock ensures that the statement still runs: a late cancel request would hit the next one.
             with cancelling:
                 if not ended.is_set():
                     over.set()
@@ -345,8 +341,8 @@ def _limit_time(session: psycopg.Connection[Any], timeout: float | None) -> Iter
         if not over.is_set():
             raise
         raise QueryFailed(
-            f"The statement was cancelled: it took longer than {timeout:g} s.",
-            hint="give it more time, ask for less, or look at its plan: %%query_db --explain",
+            f"The statement was cancelled after its timeout of {timeout:g} s.",
+            hint="raise the timeout, fetch fewer rows, or check the plan: %%query_db --explain",
         ) from None
     finally:
         with cancelling:
@@ -355,37 +351,38 @@ def _limit_time(session: psycopg.Connection[Any], timeout: float | None) -> Iter
 
 _CANCEL_SECONDS = 5.0
 _MOST_NOTICES = 100
-_AGAIN_SECONDS = 0.5  # a cancel that is at the server before the statement is lost
+# The interval between cancel requests: one that reaches the server before the statement has no effect.
+_AGAIN_SECONDS = 0.5
 
 
 def _warn_of_size(warn: Callable[[str], None], share: float, described: Description) -> None:
-    """Warn where the planner expects more than a share of the memory that is free."""
+    """Warn if the planner's estimate exceeds a share of the free memory."""
     expected = described.rows * (described.width + _VALUE_BYTES * len(described.types))
     if not expected:
         return
     free = psutil.virtual_memory().available
     if expected > free * share:
         warn(
-            f"About {described.rows:,} rows are expected, {expected / 2**30:,.1f} GiB of {free / 2**30:,.1f} that are free. "
-            "Interrupt the cell, then: %%query_db --limit ROWS, or with little memory --to FILE.parquet or --chunks ROWS."
+            f"About {described.rows:,} rows expected: {expected / 2**30:,.1f} GiB, with {free / 2**30:,.1f} GiB of memory free. "
+            "Interrupt the cell, then use %%query_db --limit ROWS, --to FILE.parquet or --chunks ROWS."
         )
 
 
-_VALUE_BYTES = 40  # what a value costs in Python besides its bytes, by and large
+_VALUE_BYTES = 40  # the approximate overhead of a value in Python
 
 
 def _refuse_copy(statement: Statement) -> None:
     if statement.words[:1] == ("copy",) and {"stdin", "stdout"} & set(statement.words):
         raise UsageProblem(
-            "COPY from or to the client needs a file of yours.",
-            hint="%%query_db --to FILE writes what one COPY … TO STDOUT gives\n"
-            "%%query_db --from FILE gives a file to one COPY … FROM STDIN",
+            "COPY from or to the client needs a local file.",
+            hint="save the output of one COPY … TO STDOUT: %%query_db --to FILE\n"
+            "load a file with one COPY … FROM STDIN: %%query_db --from FILE",
         )
 
 
 @contextmanager
 def _notices(session: psycopg.Connection[Any]) -> Iterator[list[str]]:
-    """Collect what the server says meanwhile, besides results."""
+    """Collect the server's notices during the block."""
     heard: list[str] = []
     left_out = 0
 
@@ -404,7 +401,7 @@ def _notices(session: psycopg.Connection[Any]) -> Iterator[list[str]]:
     finally:
         session.remove_notice_handler(hear)
         if left_out:
-            heard.append(f"The server said {left_out:,} more things, which are left out.")
+            heard.append(f"{left_out:,} more notices of the server are not shown.")
 
 
 def _make_failure(
@@ -412,9 +409,13 @@ def _make_failure(
 ) -> QueryFailed:
     failed = statement_errors.make_statement_error(error, statement, connection)
     if total > 1:
-        stand = f"the {before} before it {'is' if before == 1 else 'are'} done" if before else "none is done"
+        done = (
+            f"the {before} before it {'has' if before == 1 else 'have'} run"
+            if before
+            else "none before it has run"
+        )
         failed.why = "\n".join(
-            part for part in (failed.why, f"It is statement {before + 1} of {total}: {stand}.") if part
+            part for part in (failed.why, f"It is statement {before + 1} of {total}: {done}.") if part
         )
     return failed
 
@@ -424,7 +425,7 @@ def _notes_on(fetched: Fetched) -> list[str]:
     names = [column.name for column in fetched.columns or ()]
     twice = list_duplicates(names) if len({*names}) < len(names) else []
     if twice:
-        notes.append(f"Several columns are named {', '.join(map(repr, twice))}: give them names with AS.")
+        notes.append(f"Several columns are named {', '.join(map(repr, twice))}: rename them with AS.")
     notes += _notes_on_values(fetched.columns or ())
     if fetched.cut:
         of = "; there are more" if fetched.cut_by_server else f" of {fetched.rows + fetched.cut:,}"

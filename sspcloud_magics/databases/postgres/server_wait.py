@@ -1,8 +1,8 @@
-"""Waiting for the server, so that an interruption leaves the connection to whoever settles it.
+"""Waiting for the server such that an interruption leaves the connection to the caller.
 
-psycopg's own `Connection.wait` cancels the query when it is interrupted, and goes on with what it was waiting for. If that had come to
-its end in this very moment, it takes the end for an error and closes the connection (psycopg 3.3.9). Here an interruption is
-raised and nothing else is done: the caller cancels, and reads what still comes.
+When it is interrupted, psycopg's `Connection.wait` cancels the query and continues to wait. If the query ended at the
+same moment, psycopg 3.3.9 takes its end for an error and closes the connection. Here an interruption is only raised:
+the caller cancels the query and reads the remaining results.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from psycopg import waiting
 from psycopg.abc import PQGen
 
 _T = TypeVar("_T")
-_LOOK_SECONDS = 0.1  # how often Python looks whether somebody interrupts
+_LOOK_SECONDS = 0.1  # the interval at which Python can raise an interruption
 
 
 def wait_for(connection: psycopg.Connection[Any], steps: PQGen[_T], timeout: float | None = None) -> _T:
-    """Return what a generator of psycopg's protocol comes to.
+    """Run a generator of psycopg's protocol to its end, and return its result.
 
     Parameters
     ----------
     connection
-        Which it works on.
+        The connection that it works on.
     steps
         The generator.
     timeout
-        How many seconds to wait at most; any time where None.
+        The timeout in seconds; None for no timeout.
 
     Raises
     ------
     psycopg.Error
-        What the server or libpq says, or that the time is over.
+        If the server or libpq reports an error, or the timeout expires.
     KeyboardInterrupt
-        The query goes on then: the caller has to cancel it.
+        If the user interrupts. The query still runs: the caller has to cancel it.
     """
     if timeout is None:
         return waiting.wait(steps, connection.pgconn.socket, _LOOK_SECONDS)

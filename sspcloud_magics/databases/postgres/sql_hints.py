@@ -1,7 +1,7 @@
-"""Hints for slips that people make who come from Python, a spreadsheet or psql: one hint, and only after something failed.
+"""Hints for common mistakes of users who come from Python, a spreadsheet or psql: one hint, after a failure.
 
-A statement is looked at with the lexer that finds its parameters, and only where the server refused it, or where it
-returned nothing and a parameter stands in quotes. So a statement that is right is never commented on.
+A statement is examined only if the server refused it, or if it returned no rows and has a parameter in quotes.
+So a correct statement never gets a hint.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import pairwise
 from sspcloud_magics.databases.postgres.sql_lexer import Kind, tokens
 
 SYNTAX, UNDEFINED_COLUMN, UNDEFINED_FUNCTION = "42601", "42703", "42883"
-NO_TYPE = ("42P18", "42P08")  # of a parameter: indeterminate, ambiguous
+NO_TYPE = ("42P18", "42P08")  # a parameter of indeterminate or ambiguous type
 
 _QUOTED_PARAMETER = re.compile(r"'\s*:([^\W\d]\w*)\s*'|'\s*\{\s*([^\W\d]\w*)\s*\}\s*'")
 _TEXT_WITH_NUMBER = re.compile(
@@ -40,13 +40,11 @@ class Slip:
     Parameters
     ----------
     text
-        As it was written.
-    sqlstate
-        Why the server refused it; empty where it did not.
-    message
-        In the server's words.
+        The statement as it was written.
+    sqlstate, message
+        The server's error; empty if there was none.
     variables
-        The names of the values that could have been bound.
+        The names of the variables that could have been bound.
     """
 
     text: str
@@ -56,26 +54,26 @@ class Slip:
 
     @property
     def words(self) -> Sequence[str]:
-        """The tokens that mean something, as they are written."""
+        """The tokens other than white space and comments, as written."""
         return [self.text[each.start : each.end] for each in tokens(self.text) if each.kind != Kind.SPACE]
 
 
 def find_slip_hint(text: str, sqlstate: str = "", message: str = "", variables: Container[str] = ()) -> str:
-    """Return how to write what was probably meant; empty where nothing is known.
+    """Return a hint at the probable intention; empty if no known mistake matches.
 
     Parameters
     ----------
     text
         The statement as it was written.
     sqlstate, message
-        Why the server refused it; empty where it returned no rows.
+        The server's error; empty if the statement returned no rows.
     variables
-        The names of the values that could have been bound: ``'{dep}'`` is also an array.
+        The names of the variables that could have been bound: ``'{dep}'`` may also be an array.
 
     Examples
     --------
     >>> find_slip_hint("SELECT * FROM t WHERE dep = ':dep'")
-    'in quotes it is a text: write :dep without them'
+    'in quotes it is a string: write :dep without them'
     """
     slip = Slip(text, sqlstate, message, variables)
     for look in _LOOKS if sqlstate else (_hint_quoted_parameter,):
@@ -89,13 +87,13 @@ def _psql_command(slip: Slip) -> str:
     if slip.sqlstate != SYNTAX or found is None:
         return ""
     if found[1].startswith("d") and found[2]:
-        return f"commands of psql are no SQL: %describe_table {found[2].rstrip(';')}"
-    return "commands of psql are no SQL: %tables, %describe_table NAME, %databases"
+        return f"commands of psql are not SQL: use %describe_table {found[2].rstrip(';')}"
+    return "commands of psql are not SQL: use %tables, %describe_table NAME or %databases"
 
 
 def _python_string(slip: Slip) -> str:
     if slip.sqlstate == SYNTAX and _PYTHON_STRING.match(slip.text):
-        return "write the SQL itself, without f and quotes; :name takes the value of a variable"
+        return "write the SQL itself, without f and quotes; :name is the value of a variable"
     return ""
 
 
@@ -105,7 +103,7 @@ def _odd_space(slip: Slip) -> str:
     if found is None:
         return ""
     line = slip.text[: slip.text.index(found)].count("\n") + 1
-    return f"a space in line {line} is a no-break space, which PostgreSQL takes for a letter: type it again"
+    return f"line {line} has a no-break space, which PostgreSQL treats as a letter: type the space again"
 
 
 def _python_parameter(slip: Slip) -> str:
@@ -125,19 +123,19 @@ def _hint_numbered_parameter(slip: Slip) -> str:
 def _list_after_in(slip: Slip) -> str:
     for before, word in _pairs(slip):
         if before.lower() == "in" and word.startswith(":") and slip.sqlstate == SYNTAX:
-            return f"write = ANY({word}), which takes a list"
+            return f"write = ANY({word}), which accepts a list"
     return ""
 
 
 def _name_as_parameter(slip: Slip) -> str:
     for before, word in _pairs(slip):
         if before.lower() in _TABLES_FOLLOW and word.startswith(":") and slip.sqlstate == SYNTAX:
-            return "a parameter is a value and cannot name a table: write the name into the statement"
+            return "a parameter is a value and cannot be a table name: write the name into the statement"
     return ""
 
 
 def _apostrophe(slip: Slip) -> str:
-    """Find a text that ends where an apostrophe stands: a letter follows its end at once."""
+    """Find a string that an apostrophe ends early: a letter follows it immediately."""
     if slip.sqlstate != SYNTAX:
         return ""
     before = None
@@ -145,7 +143,7 @@ def _apostrophe(slip: Slip) -> str:
         if before is not None and each.kind == Kind.WORD:
             text = slip.text[before.start : before.end]
             if text.startswith("'") and len(text) > 2 and slip.text.count("'") % 2:
-                return f"an apostrophe in a text is written twice: {text}'{slip.text[each.start : each.end]}…"
+                return f"double an apostrophe in a string: {text}'{slip.text[each.start : each.end]}…"
         before = each if each.kind == Kind.QUOTED else None
     return ""
 
@@ -157,22 +155,22 @@ def _double_quotes(slip: Slip) -> str:
     if parameter := _PARAMETER_IN_NAME.fullmatch(found[1]):
         return f"in quotes it is a name: write :{parameter[1] or parameter[2]} without them"
     text = found[1].replace("'", "''")
-    return f"double quotes name a column, and a text stands in single ones: '{text}'"
+    return f"double quotes enclose a column name: write a string in single quotes: '{text}'"
 
 
 def _text_with_number(slip: Slip) -> str:
     found = _TEXT_WITH_NUMBER.search(slip.message)
     if slip.sqlstate == UNDEFINED_FUNCTION and found and any(word[0].isdigit() for word in slip.words):
-        return f"one side is a text: write the number in single quotes, such as {found[1] or found[2]} '35'"
+        return f"one side is of type text: write the number in single quotes, such as {found[1] or found[2]} '35'"
     return ""
 
 
 def _parameter_without_type(slip: Slip) -> str:
     names = list(dict.fromkeys(word for word in slip.words if re.match(r":[^\W\d]", word)))
     found = re.search(r"\$(\d+)", slip.message)
-    # The number may be that of a function's own parameter.
+    # The number may refer to a parameter of a function.
     if slip.sqlstate in NO_TYPE and found and 0 < int(found[1]) <= len(names):
-        return f"say the type of the parameter, such as CAST({names[int(found[1]) - 1]} AS text)"
+        return f"cast the parameter to a type, such as CAST({names[int(found[1]) - 1]} AS text)"
     return ""
 
 
@@ -181,14 +179,14 @@ def _hint_quoted_parameter(slip: Slip) -> str:
         found = _QUOTED_PARAMETER.fullmatch(slip.text, each.start, each.end)
         if found is None or not (found[1] or slip.sqlstate or found[2] in slip.variables):
             continue
-        told = f'"{found[0][1:-1]}"' in slip.message or found[0] in slip.message
-        if told or _is_compared(slip.text[: each.start].rstrip(), slip.text[each.end :].lstrip()):
-            return f"in quotes it is a text: write :{found[1] or found[2]} without them"
+        is_named = f'"{found[0][1:-1]}"' in slip.message or found[0] in slip.message
+        if is_named or _is_compared(slip.text[: each.start].rstrip(), slip.text[each.end :].lstrip()):
+            return f"in quotes it is a string: write :{found[1] or found[2]} without them"
     return ""
 
 
 def _is_compared(before: str, after: str) -> bool:
-    """Whether a text is compared with a value: elsewhere ``'{a}'`` is an array, a path in JSON, or a pattern."""
+    """Whether a string is compared with a value: otherwise ``'{a}'`` is an array, a path in JSON, or a pattern."""
     operator = _COMPARISON.search(before)
     return (
         operator is not None and not before[: operator.start()].rstrip().endswith("]") and after[:2] != "::"

@@ -1,16 +1,14 @@
-"""Where a text of SQL has its parameters and where its statements end: a scanner, and no I/O.
+"""A lexer for SQL that finds parameters and the ends of statements, without I/O.
 
-A person writes ``:name`` and means a variable of the notebook. PostgreSQL knows ``$1``, and uses the
-colon itself (``x::int``, ``f(a := 1)``, ``a[1:2]``), so the text is scanned by PostgreSQL's own lexical
-rules (its manual, "Lexical Structure"; psql's ``:name`` follows them too). Strings of every kind,
-quoted identifiers, dollar quotes and nested comments hold no parameters and end no statement.
+Users write ``:name`` for a variable of the notebook. PostgreSQL's own parameters are ``$1``, and it uses the colon
+too (``x::int``, ``f(a := 1)``, ``a[1:2]``). So the text is scanned by PostgreSQL's lexical rules (its manual, "Lexical
+Structure"), as psql does for its ``:name``. Strings of every kind, quoted identifiers, dollar quotes and nested
+comments contain no parameters and end no statement.
 
-Everything but the parameters is left as it was written: ``?``, ``->>`` and ``%`` mean what they mean
-to PostgreSQL.
+The rest of the text stays as it was written: ``?``, ``->>`` and ``%`` have PostgreSQL's meaning.
 
-Inside a subscript a colon after an operand separates the bounds of a slice: in ``a[lo:hi]`` both are
-columns. ``a[:i]`` is the element whose number is the parameter ``i``, and ``a[1: :n]`` a slice up to
-the parameter ``n``.
+In a subscript, a colon after an operand separates the bounds of a slice: in ``a[lo:hi]`` both are columns.
+``a[:i]`` is the element at the index in the parameter ``i``, and ``a[1: :n]`` a slice up to the parameter ``n``.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from enum import Enum, auto
 from functools import lru_cache
 from typing import NamedTuple
 
-# White space, a word that is no prefix of a string, a number: most of a statement, found by one match.
+# White space, a word other than the prefix of a string, or a number: most of a statement, by one match.
 _PLAIN = re.compile(
     r"(\s+)|(?!(?:[eEbBxXnN]|[uU]&)'|[uU]&\")([^\W\d][\w$]*)|(\d(?:[\w.]|(?<=[eE])[+-](?=\d))*)"
 )
@@ -34,10 +32,10 @@ _STRING_PREFIX = re.compile(r"(?:[eEbBxXnN]|[uU]&)(?=')|[uU]&(?=\")")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _PLAIN_STRING_END = re.compile(r"'")
 _ESCAPE_STRING_END = re.compile(r"\\.|'", re.DOTALL)
-# A string goes on after white space with a line's end in it, in the same kind of string.
+# A string continues after white space that contains a line break, as the same kind of string.
 _CONTINUATION = re.compile(r"(?:[^\S\n\r]|--[^\n\r]*)*[\n\r](?:\s|--[^\n\r]*[\n\r])*'")
 
-# An operator, a comma or the start of an expression may follow these: no operand ends with them.
+# Keywords that do not end an operand: an operator, a comma or the start of an expression may follow.
 _NO_OPERAND = frozenset(
     {"all", "and", "any", "array", "between", "by", "case", "distinct", "else", "from", "having", "ilike"}
     | {"in", "is", "like", "limit", "not", "on", "or", "returning", "select", "set", "similar", "then"}
@@ -46,20 +44,20 @@ _NO_OPERAND = frozenset(
 
 
 class Kind(Enum):
-    """What a token is, as far as parameters and the ends of statements need it."""
+    """The kind of a token."""
 
-    SPACE = auto()  # white space and comments
-    WORD = auto()  # a keyword or an identifier without quotes
+    SPACE = auto()  # white space or a comment
+    WORD = auto()  # a keyword or an unquoted identifier
     QUOTED = auto()  # a string of any kind, or a quoted identifier
     NUMBER = auto()
-    POSITIONAL = auto()  # $1, as PostgreSQL writes it
+    POSITIONAL = auto()  # a parameter of PostgreSQL, $1
     PARAMETER = auto()  # :name
     SEMICOLON = auto()
-    SYMBOL = auto()  # anything else, a character at a time; ``::`` and ``:=`` are one
+    SYMBOL = auto()  # any other single character; ``::`` and ``:=`` are one symbol each
 
 
 class Token(NamedTuple):
-    """One token and where it stands, as offsets into the text."""
+    """A token, with its offsets in the text."""
 
     kind: Kind
     start: int
@@ -73,17 +71,17 @@ class Statement:
     Parameters
     ----------
     text
-        As it was written, without the semicolon.
+        The statement as it was written, without the semicolon.
     line
-        The line of the whole text where it begins, counted from 1.
+        The line of the whole text where it begins, from 1.
     sql
-        As PostgreSQL takes it: ``$1`` for the first of `names`, and so on.
+        The statement for PostgreSQL: ``$1`` for the first of `names`, and so on.
     names
         The names of its parameters, each once, in the order of their first use.
     words
-        Its keywords and identifiers that have no quotes, in lower case.
+        Its keywords and unquoted identifiers, in lower case.
     pieces
-        Where `sql` and `text` part: pairs of offsets into the one and the other.
+        The boundaries of its parameters, as pairs of offsets in `sql` and in `text`.
     """
 
     text: str
@@ -94,12 +92,12 @@ class Statement:
     pieces: tuple[tuple[int, int], ...]
 
     def offset_as_written(self, offset: int) -> int:
-        """Return the offset in `text` of what stands at `offset` in `sql`.
+        """Convert an offset in `sql` into the offset in `text`.
 
         Parameters
         ----------
         offset
-            Counted from 0, in characters, as everywhere here; PostgreSQL counts positions from 1.
+            In characters from 0; PostgreSQL counts positions from 1.
         """
         index = bisect_right(self.pieces, (offset, len(self.text) + 1)) - 1
         sent, written = self.pieces[index]
@@ -108,16 +106,16 @@ class Statement:
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """Take `text` apart; the tokens cover it without a gap.
+    """Split `text` into tokens that cover it without gaps.
 
     Parameters
     ----------
     text
-        SQL. It need not be right: what does not end, such as a string, reaches to the text's end.
+        SQL, which may be invalid: an unterminated token, such as a string, extends to the end of the text.
     """
     position = 0
     brackets: list[str] = []
-    before: Token | None = None  # the last token that is not white space
+    before: Token | None = None  # the last token other than white space
     while position < len(text):
         kind, end = _next(text, position, slice_may_follow=_in_subscript(brackets) and _operand(text, before))
         token = Token(kind, position, end)
@@ -129,10 +127,10 @@ def tokens(text: str) -> Iterator[Token]:
         position = end
 
 
-_PLAIN_KINDS = (Kind.SYMBOL, Kind.SPACE, Kind.WORD, Kind.NUMBER)  # by the number of the group
+_PLAIN_KINDS = (Kind.SYMBOL, Kind.SPACE, Kind.WORD, Kind.NUMBER)  # by the index of the group
 
 
-def _next(text: str, position: int, *, slice_may_follow: bool) -> tuple[Kind, int]:  # noqa: C901, PLR0911 - one branch a kind of token
+def _next(text: str, position: int, *, slice_may_follow: bool) -> tuple[Kind, int]:  # noqa: C901, PLR0911 - one branch per kind of token
     if found := _PLAIN.match(text, position):
         return _PLAIN_KINDS[found.lastindex or 0], found.end()
     character = text[position]
@@ -183,7 +181,7 @@ def _string_end(text: str, position: int, ending: re.Pattern[str]) -> int:
         position = found.end()
         if found.group() != "'":
             continue
-        if text.startswith("'", position):  # a doubled quote stands for one
+        if text.startswith("'", position):  # a doubled quote is one quote
             position += 1
         elif more := _CONTINUATION.match(text, position):
             position = more.end()
@@ -206,7 +204,7 @@ def _in_subscript(brackets: list[str]) -> bool:
 
 
 def _operand(text: str, token: Token | None) -> bool:
-    """Whether an operand ends with `token`, so that a bracket after it is a subscript."""
+    """Whether `token` ends an operand, so that a bracket after it begins a subscript."""
     if token is None:
         return False
     if token.kind is Kind.WORD:
@@ -226,15 +224,15 @@ def _follow_brackets(brackets: list[str], character: str, *, subscript: bool) ->
 
 
 def statements(text: str) -> tuple[Statement, ...]:
-    """Return the statements of a text, in their order; what holds only comments is none.
+    """Return the statements of a text in order, without those that consist only of comments.
 
-    A semicolon ends a statement unless it stands in parentheses (``CREATE RULE``) or in the
-    ``BEGIN ATOMIC … END`` of a function's body, as in psql.
+    A semicolon ends a statement unless it is in parentheses (``CREATE RULE``) or in the
+    ``BEGIN ATOMIC … END`` of a function body, as in psql.
 
     Parameters
     ----------
     text
-        SQL, with ``:name`` where a value shall be bound.
+        SQL, with ``:name`` for each parameter.
 
     Examples
     --------
@@ -246,7 +244,7 @@ def statements(text: str) -> tuple[Statement, ...]:
 
 
 _REMEMBERED = 16_384
-"""Longer texts are scanned each time; shorter ones once, since the same cell is run again and again."""
+"""The length in characters up to which texts are cached, since the same cell runs again and again."""
 
 
 @lru_cache(maxsize=128)
@@ -268,12 +266,13 @@ def _scan(text: str) -> tuple[Statement, ...]:
 
 
 class _StatementEnds:
-    """Which semicolons end a statement."""
+    """Detection of the semicolons that end a statement."""
 
     def __init__(self) -> None:
         self._start()
 
     def _start(self) -> None:
+        # The state of the current statement: open parentheses, its first words, and open BEGIN and CASE blocks.
         self._depth = 0
         self._words: list[str] = []
         self._blocks = 0

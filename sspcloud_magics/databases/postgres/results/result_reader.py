@@ -103,7 +103,7 @@ def batches(
     values: Sequence[Any],
     options: QueryOptions = DEFAULTS,
     *,
-    foretold: Callable[[Description], None] | None = None,
+    on_estimate: Callable[[Description], None] | None = None,
 ) -> Generator[Fetched, None, None]:
     """Run one statement, and give what has come so far after each batch of rows, and at the end.
 
@@ -119,9 +119,9 @@ def batches(
     values
         The values of its parameters, as `parameter_binding.values_of` gives them.
     options
-        Its limit, what numeric and JSON become, and what is called ahead: the column names are known before anything
+        Its limit, what numeric and JSON become, and what is called on_columns: the column names are known before anything
         is sent, where rows are used before the last one has come or names matter.
-    foretold
+    on_estimate
         Called with what the server says of a query before its first row, where it was asked.
 
     Raises
@@ -135,13 +135,13 @@ def batches(
     is_alone = connection.info.transaction_status == pq.TransactionStatus.IDLE
     try:
         try:
-            yield from _run(connection, statement, values, options, foretold)
+            yield from _run(connection, statement, values, options, on_estimate)
         except _ColumnsChanged:  # of which no row was given: it is described now, and asked again
             if is_alone:
                 settle(connection)
             else:  # to cancel it would fail the transaction
                 _read_to_the_end(connection)
-            yield from _run(connection, statement, values, options, foretold)
+            yield from _run(connection, statement, values, options, on_estimate)
     finally:
         settle(connection)
 
@@ -155,31 +155,31 @@ def _run(
     statement: Statement,
     values: Sequence[Any],
     options: QueryOptions,
-    foretold: Callable[[Description], None] | None,
+    on_estimate: Callable[[Description], None] | None,
 ) -> Iterator[Fetched]:
-    reading, ahead = _Reading(connection, options), options.ahead
+    reading, on_columns = _Reading(connection, options), options.on_columns
     transformer = reading.transformer
     dumped = parameter_binding.dump_values(transformer, statement.names, values)
     sql, wanted, chunk = statement.sql, pq.Format.TEXT, CHUNK
     if statement_description.only_reads(statement) and reading.encoding == _ENCODING:
-        described = None if ahead else statement_description.get_seen_queries(connection).get(statement)
-        few = statement_description.promises_few(statement) and not ahead
+        described = None if on_columns else statement_description.get_seen_queries(connection).get(statement)
+        few = statement_description.promises_few(statement) and not on_columns
         if described is not None and (few or options.limit is None):
             wanted = pq.Format.BINARY
         elif not few:
             described = _describe(
-                connection, statement, transformer, dumped, ahead, estimated=foretold is not None
+                connection, statement, transformer, dumped, on_columns, estimated=on_estimate is not None
             )
             wanted = reading.format_of(described)
             sql = reading.with_limit(statement)
         if described is not None:
-            if foretold is not None:
-                foretold(described)
+            if on_estimate is not None:
+                on_estimate(described)
             chunk = max(1, min(CHUNK, CHUNK_BYTES // max(1, described.width)))
         if sql is statement.sql:
             reading.remembered = statement, described
-    elif ahead is not None:
-        _describe(connection, statement, transformer, dumped, ahead, estimated=False)
+    elif on_columns is not None:
+        _describe(connection, statement, transformer, dumped, on_columns, estimated=False)
     pgconn = connection.pgconn
     pgconn.send_query_params(
         sql.encode(reading.encoding),
@@ -200,7 +200,7 @@ def _describe(
     statement: Statement,
     transformer: abc.Transformer,
     dumped: Sequence[Any],
-    ahead: Callable[[Sequence[str]], None] | None,
+    on_columns: Callable[[Sequence[str]], None] | None,
     *,
     estimated: bool,
 ) -> Description:
@@ -214,8 +214,8 @@ def _describe(
         estimated=estimated,
     )
     array_types.learn(connection, found.types)
-    if ahead is not None:
-        ahead(found.names)
+    if on_columns is not None:
+        on_columns(found.names)
     return found
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from sspcloud_magics.databases.postgres.query import Done, QueryResult
+from sspcloud_magics.databases.postgres.query import QueryResult, StatementResult
 from sspcloud_magics.databases.postgres.session import pg_errors
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.sql import statement_errors
@@ -108,7 +108,7 @@ def _copy(
             with connection.with_settings(), session.cursor() as cursor:
                 with cursor.copy(statement.sql.encode()) as copy:
                     move(copy, tell)
-                done = Done(cursor.statusmessage or "COPY", max(cursor.rowcount, 0))
+                done = StatementResult(cursor.statusmessage or "COPY", max(cursor.rowcount, 0))
         except psycopg.Error as error:
             if session.closed:
                 raise pg_errors.make_connection_error(

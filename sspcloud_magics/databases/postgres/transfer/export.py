@@ -122,7 +122,7 @@ def export(
     make = _WRITERS.get(file.suffix.lower())
     if make is None:
         raise UsageProblem(f"{file.name} ends neither in .parquet nor in .csv.", hint="--to rows.parquet")
-    options = replace(options, json_text=True, ahead=partial(refuse_duplicates, holder="a file"))
+    options = replace(options, json_text=True, on_columns=partial(refuse_duplicates, holder="a file"))
     parts = query.parts(connection, sql, params, options, size=PART, most=PART_BYTES)
     rows = 0
     notes: tuple[str, ...] = ()
