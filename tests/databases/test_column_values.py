@@ -222,7 +222,7 @@ def test_types_that_arrow_has_not_are_loaded(connection, table):
 
 @pytest.mark.parametrize("name", ["a\0b", "a\ud800"])
 def test_name_that_cannot_be_kept_is_refused(connection, table, name):
-    with pytest.raises(UsageProblem, match="cannot hold"):
+    with pytest.raises(UsageProblem, match="cannot store"):
         load_table(connection, pd.DataFrame([[1]], columns=pd.Index([name], dtype=object)), table)
 
 

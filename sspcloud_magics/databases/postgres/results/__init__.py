@@ -1,1 +1,1 @@
-"""From a statement to columns: parameters, description, rows in batches, types, frames."""
+"""Execution of a statement: its parameters, its description, its rows in batches, their types, and DataFrames."""

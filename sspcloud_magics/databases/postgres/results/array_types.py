@@ -1,8 +1,8 @@
-"""Arrays of types that a database has of its own: enums, domains, composites, those of extensions.
+"""Arrays of user-defined types: enums, domains, composites, and the types of extensions.
 
-psycopg knows PostgreSQL's types by their numbers. The number of any other type says nothing, not even that it is an array, so the
-catalogue is asked for it, once in a session. The elements of an array are loaded as a column of their type is: those of a domain as its base type,
-those of a type that psycopg does not know as text.
+psycopg knows PostgreSQL's built-in types by their OIDs. The OID of another type does not even say that it is an array,
+so the catalogue is queried for it, once in a session. The elements of an array load like a column of their type:
+a domain as its base type, and a type that psycopg does not know as text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg.types.array import ArrayLoader
 
-# With its names and operators qualified, since it runs with the user's search path.
+# Names and operators are qualified, since it runs with the user's search path.
 _ARRAYS = b"""
 WITH RECURSIVE element(array_oid, oid, typdelim, typtype, typbasetype, typcategory) AS (
     SELECT typarray, oid, typdelim, typtype, typbasetype, typcategory
@@ -28,12 +28,12 @@ WITH RECURSIVE element(array_oid, oid, typdelim, typtype, typbasetype, typcatego
 SELECT array_oid, oid, typdelim, typcategory FROM element WHERE typtype OPERATOR(pg_catalog.<>) 'd'::pg_catalog."char"
 """
 
-# The types that the catalogue was asked for, in each session.
+# The types that were looked up in the catalogue, by session.
 _asked: weakref.WeakKeyDictionary[psycopg.Connection[Any], set[int]] = weakref.WeakKeyDictionary()
 
 
 def list_unknown(connection: psycopg.Connection[Any], types: Iterable[int]) -> list[int]:
-    """Return those types of which it is not known whether they are arrays."""
+    """Return the types that have not been looked up yet, and may be arrays."""
     asked: AbstractSet[int] = _asked.get(connection, frozenset())
     return [
         oid
@@ -43,14 +43,14 @@ def list_unknown(connection: psycopg.Connection[Any], types: Iterable[int]) -> l
 
 
 def learn(connection: psycopg.Connection[Any], types: Iterable[int]) -> None:
-    """Have the session load arrays among these types as lists.
+    """Register loaders in the session, so that arrays among these types load as lists.
 
     Parameters
     ----------
     connection
-        The session, in which no statement runs.
+        The session, which must be idle.
     types
-        PostgreSQL's numbers of types.
+        The OIDs of the types.
     """
     asked = _asked.setdefault(connection, set())
     pending = set(list_unknown(connection, types))
@@ -60,7 +60,7 @@ def learn(connection: psycopg.Connection[Any], types: Iterable[int]) -> None:
         for array, element, delimiter, _ in rows:
             members = {"base_oid": element, "delimiter": delimiter.encode()}
             connection.adapters.register_loader(array, type("OwnArrayLoader", (ArrayLoader,), members))
-        # A domain may be one over an array.
+        # The base type of a domain may be an array.
         pending = set(
             list_unknown(connection, [element for _, element, _, category in rows if category == "A"])
         )

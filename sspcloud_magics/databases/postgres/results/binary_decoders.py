@@ -1,9 +1,9 @@
-"""PostgreSQL's binary format, a column at a time: the values of some thousand rows into arrays of NumPy or Arrow.
+"""Decoders for PostgreSQL's binary format, which convert thousands of values of a column to NumPy or Arrow arrays.
 
-psycopg hands over the bytes of each value, at some 20 ns each. Those of a chunk are gathered at once, while they are in the processor's
-cache: joined, with their lengths where these differ, and with where NULL was. What was gathered of several chunks is then decoded in one
-go, since each call of NumPy costs as much as some hundred values. A piece is the same that `column_types.ResultColumn` makes of values that
-came as text. A query with a column that has no decoder here is asked for as text.
+psycopg returns the bytes of each value, in about 20 ns. The values of a chunk are gathered while they are in the CPU
+cache: joined, with their lengths if these differ, and with the NULL mask. Several chunks are then decoded together,
+since a call of NumPy costs as much as a few hundred values. The pieces equal those that `column_types.ResultColumn`
+makes from the text format. A query uses the text format if one of its columns has no decoder here.
 
 The layout of each type is that of its ``…_send`` function in PostgreSQL.
 """
@@ -33,34 +33,34 @@ Decode: TypeAlias = Callable[[list[Any], ResultColumn], Any]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Fixed: TypeAlias = tuple[bytes, bytes | None]
 
-_EPOCH_DAYS = 10_957  # from 1970-01-01 to 2000-01-01, which PostgreSQL counts from
+_EPOCH_DAYS = 10_957  # from 1970-01-01 to 2000-01-01, PostgreSQL's epoch
 _EPOCH = _EPOCH_DAYS * 86_400 * 10**6
 _LAST = int(np.datetime64(f"{column_types.LAST_YEAR + 1}-01-01", "us").astype(np.int64)) - 1 - _EPOCH
-_INTERVAL_DAYS = 106_751_990  # as many as microseconds reach in 64 bits
+_INTERVAL_DAYS = 106_751_990  # the range of 64-bit microseconds
 _FLOAT_EXACT = 2**53
-_FEW = 50  # values that take less time one by one than some calls of NumPy would
-_DIGITS = 4  # decimal digits in one of numeric's
-_EXACT_TENS = 22  # 10**22 is the largest power of ten that a float holds exactly
-# Between the values of a chunk stands what the server cannot know: values of wrong lengths do not fall into the places of
-# others. It costs a third of what it would to ask each for its length.
+_FEW = 50  # the number of values below which a Python loop is faster than several calls of NumPy
+_DIGITS = 4  # the decimal digits in one base-10000 digit of numeric
+_EXACT_TENS = 22  # 10**22 is the largest power of ten that a float represents exactly
+# A separator between the values of a chunk that the server cannot know, so that values of wrong lengths cannot shift
+# into the places of others. It costs a third of checking each length.
 _MARK = os.urandom(8)
 _MARK_READ = np.frombuffer(_MARK, "u8")[0]
 _JSON_MARK = b',"' + _MARK.hex().encode() + b'",'
-_JSONB_VERSION = b"\1"  # before each jsonb; inside of one no such character stands unescaped
+_JSONB_VERSION = b"\1"  # precedes each jsonb value; JSON never contains this character unescaped
 
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """How a column of the binary format is read.
+    """A decoder for a column in the binary format.
 
     Parameters
     ----------
     loaded_as
-        PostgreSQL's number of the type as which psycopg loads its values: bytea gives their bytes.
+        The OID of the type that psycopg loads the values as: bytea for their raw bytes.
     gather
-        Makes of the loaded values of a chunk what is kept of them until they are decoded.
+        Converts the loaded values of a chunk to a compact form until they are decoded.
     decode
-        Makes of what was gathered, chunk after chunk, one piece of the column.
+        Converts several gathered chunks to one piece of the column.
     """
 
     loaded_as: int
@@ -69,16 +69,16 @@ class Decoder:
 
 
 def decoder(oid: int, numeric: Numeric, *, json_text: bool = False) -> Decoder | None:
-    """Return what reads a type from its binary format; None where its text is to be asked for.
+    """Return the decoder for a type; None if the type needs the text format.
 
     Parameters
     ----------
     oid
-        PostgreSQL's number of the type.
+        The OID of the type.
     numeric
-        What numeric becomes.
+        The Python type for numeric.
     json_text
-        Whether JSON stays the text that it is.
+        Whether to keep JSON as text.
     """
     if oid in _TEXTS:
         return _texts()
@@ -119,19 +119,19 @@ def _gather_json_texts(values: Sequence[bytes | None], column: ResultColumn) -> 
 
 
 def _lengths(values: Sequence[bytes | None]) -> npt.NDArray[np.int64]:
-    return np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]  # no None is in it
+    return np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]  # it contains no None
 
 
 def _gather_strings(values: Sequence[bytes | None], column: ResultColumn) -> Any:  # noqa: ARG001 - one signature for all
-    import pyarrow as pa  # noqa: PLC0415 - pandas has found it
+    import pyarrow as pa  # noqa: PLC0415 - pandas has imported it
 
     try:
-        data = b"".join(values)  # type: ignore[arg-type]  # a None is what it refuses
+        data = b"".join(values)  # type: ignore[arg-type]  # None raises a TypeError
     except TypeError:
         return pa.array(values, pa.large_binary())
     offsets: Any
     if len(values) < _FEW:
-        offsets = array("q", accumulate(map(len, values), initial=0))  # type: ignore[arg-type]  # no None is in it
+        offsets = array("q", accumulate(map(len, values), initial=0))  # type: ignore[arg-type]  # it contains no None
     else:
         offsets = np.zeros(len(values) + 1, np.int64)
         _lengths(values).cumsum(out=offsets[1:])
@@ -141,34 +141,34 @@ def _gather_strings(values: Sequence[bytes | None], column: ResultColumn) -> Any
 
 
 def _arrow_strings(gathered: list[Any], column: ResultColumn) -> Any:
-    """Return an Arrow array of texts that are the bytes as they are; a database in SQL_ASCII may hold what is no text."""
-    import pyarrow as pa  # noqa: PLC0415 - pandas has found it
+    """Return the bytes as an Arrow array of strings, validated: a database in SQL_ASCII may contain invalid UTF-8."""
+    import pyarrow as pa  # noqa: PLC0415 - pandas has imported it
 
     data = gathered[0] if len(gathered) == 1 else pa.concat_arrays(gathered)
     column.size += sum([each.size for each in data.buffers()[2:] if each is not None])
     texts = data.view(pa.large_string())
-    texts.validate(full=True)  # a cast does the same, at ten times the price for one row
+    texts.validate(full=True)  # a cast validates too, but takes ten times as long for one row
     return texts
 
 
 def _gather_jsons(values: Sequence[bytes | None], column: ResultColumn) -> Array:
-    # One call of the parser for the chunk; `null` in the place of NULL means None as well.
+    # One call of the parser for the chunk; `null` in place of NULL becomes None too.
     try:
-        together = _JSON_MARK.join(values)  # type: ignore[arg-type]  # a None is what it refuses
+        together = _JSON_MARK.join(values)  # type: ignore[arg-type]  # None raises a TypeError
     except TypeError:
         together = _JSON_MARK.join([b"null" if value is None else value for value in values])
     found = json.loads((b"[" + together + b"]").replace(_JSONB_VERSION, b""))
     marks = len(values) - 1
     if len(found) != len(values) + marks or found[1::2].count(_MARK.hex()) != marks:
-        raise ValueError("the server sent what is no JSON")
+        raise ValueError("the server sent invalid JSON")
     column.size += len(together) - marks * len(_JSON_MARK)
     return column_types.objects(found[::2], column)
 
 
 def _gather(values: Sequence[bytes | None], column: ResultColumn) -> Fixed:  # noqa: ARG001 - one signature for all
-    """Return what is not NULL, with a mark behind each, and 1 for each NULL among 0s; None where there is none."""
+    """Return the values other than NULL with a mark after each, and the NULL mask; None if there is no NULL."""
     try:
-        return _MARK.join(values) + _MARK, None  # type: ignore[arg-type]  # a None is what it refuses
+        return _MARK.join(values) + _MARK, None  # type: ignore[arg-type]  # None raises a TypeError
     except TypeError:
         present = [value for value in values if value is not None]
         marked = _MARK.join(present) + _MARK if present else b""
@@ -176,10 +176,10 @@ def _gather(values: Sequence[bytes | None], column: ResultColumn) -> Fixed:  # n
 
 
 def _decode_fixed(gathered: Sequence[Fixed], wire: Any, column: ResultColumn) -> tuple[Array, Mask]:
-    """Return values of one size as the wire has them, zeros where NULL was, and where it was."""
+    """Return values of a fixed size in their wire format, with zeros for NULL, and the NULL mask."""
     data = b"".join([values for values, _ in gathered])
     wire = np.dtype(wire)
-    wrong = f"the server sent a value that has not the {wire.itemsize} bytes of its type"
+    wrong = f"the server sent a value of another length than the {wire.itemsize} bytes of its type"
     try:
         marked = np.frombuffer(data, [("value", wire), ("mark", "u8")])
     except ValueError:
@@ -220,7 +220,7 @@ def _floats(wire: str) -> Decode:
 
 
 def _stamps(wire: str, unit: str, epoch: int) -> Decode:
-    """Whole units since 2000-01-01; the least and the greatest number are the infinities."""
+    """Return a decoder for integers in `unit` since 2000-01-01; the extreme values are the infinities."""
     least, greatest = np.iinfo(wire).min, np.iinfo(wire).max
 
     def decode(gathered: list[Fixed], column: ResultColumn) -> Array:
@@ -256,7 +256,7 @@ def _intervals(gathered: list[Fixed], column: ResultColumn) -> Array:
     infinite = np.abs(months) >= np.iinfo(np.int32).max
     if infinite.any():
         column.note(column_types.INFINITE, int(infinite.sum()))
-    # As psycopg counts: 365 days a year, 30 a month that is left.
+    # As in psycopg: 365 days per year, and 30 per remaining month.
     years, left = np.divmod(np.abs(months), 12)
     days += np.sign(months) * (years * 365 + left * 30)
     whole_days = days + read["microseconds"] // _DAY
@@ -271,9 +271,9 @@ def _gather_numerics(
     values: Sequence[bytes | None],
     column: ResultColumn,  # noqa: ARG001 - one signature for all
 ) -> tuple[bytes, npt.NDArray[np.int64]]:
-    """Return the bytes of all, and how many each has: none is NULL."""
+    """Return the joined bytes and the length of each value; the length of NULL is 0."""
     try:
-        data = b"".join(values)  # type: ignore[arg-type]  # a None is what it refuses
+        data = b"".join(values)  # type: ignore[arg-type]  # None raises a TypeError
         if not all(values):
             raise ValueError(_NO_NUMERIC)
     except TypeError:
@@ -284,18 +284,18 @@ def _gather_numerics(
     return data, _lengths(values)
 
 
-_NO_NUMERIC = "the server sent a number whose length is not what it says itself"
+_NO_NUMERIC = "the server sent a numeric whose length contradicts its header"
 _NUMERIC_ZERO = bytes(8)
-_PADDING = 2 * _NUMERIC_ZERO  # the second so that one may look for a digit behind the first
+_PADDING = 2 * _NUMERIC_ZERO  # the second one allows an index after the header of the first
 
 
 def _numerics(gathered: list[tuple[bytes, npt.NDArray[np.int64]]], column: ResultColumn) -> Array:
-    """Return the nearest float of each: one division or product of exact floats, where that is exact.
+    """Return the nearest float of each numeric.
 
-    The digits, base 10000, make an integer M, and the value is M * 10**e. Below 2**53 M is exact as a float, and
-    so are the powers up to 10**22: the one rounding is the right one. What is longer goes through `float`.
+    The base-10000 digits make an integer M, and the value is M * 10**e. If M is below 2**53 and the power at most
+    10**22, both are exact floats, so that their product or quotient is rounded correctly. Others go through `float`.
     """
-    # Two bytes each: how many digits, the weight of the first, the sign, how many are shown, the digits.
+    # Two bytes each: the number of digits, the weight of the first, the sign, the display scale, the digits.
     data = b"".join([values for values, _ in gathered] + [_PADDING])
     column.size += len(data) - len(_PADDING)
     wire = np.frombuffer(data, ">i2").astype(np.int64)
@@ -303,7 +303,7 @@ def _numerics(gathered: list[tuple[bytes, npt.NDArray[np.int64]]], column: Resul
     words = lengths >> 1
     missing = words == 0
     begins, digits = np.cumsum(words) - words, words - 4
-    # A NULL is read as the zero behind all.
+    # NULL is read as the zero after all values.
     begins[missing], digits[missing] = len(wire) - len(_PADDING) // 2, 0
     if (lengths & 1).any() or (digits < 0).any() or (wire[begins] != digits).any():
         raise ValueError(_NO_NUMERIC)
@@ -313,7 +313,7 @@ def _numerics(gathered: list[tuple[bytes, npt.NDArray[np.int64]]], column: Resul
     for index in range(int(min(digits.max(initial=0), _DIGITS))):
         with_digit = digits > index
         whole = np.where(with_digit, whole * 10**_DIGITS + wire[begins + 4 + index * with_digit], whole)
-    for _ in range(_DIGITS - 1):  # zeros that only fill the last digit
+    for _ in range(_DIGITS - 1):  # trailing zeros of the last base-10000 digit
         spare = (whole >= _FLOAT_EXACT) & (whole % 10 == 0)
         if not spare.any():
             break
@@ -328,7 +328,7 @@ def _numerics(gathered: list[tuple[bytes, npt.NDArray[np.int64]]], column: Resul
     for index in np.flatnonzero(hard).tolist():
         start = 2 * int(begins[index])
         numbers[index] = float(_load_numeric(data[start : start + 2 * int(words[index])]))
-    return column_types.large_noted(numbers, sign < 0xC000, column)
+    return column_types.note_large_numerics(numbers, sign < 0xC000, column)
 
 
 def _oid(name: str) -> int:
@@ -357,5 +357,5 @@ _FIXED: dict[int, Decode] = {
     _oid("interval"): _intervals,
 }
 _TEXTS = frozenset(_oid(name) for name in ("text", "varchar", "bpchar", "name"))
-# The values of these are the same from their text and from their bytes; those of arrays are not (real).
+# psycopg's values of these types are the same in both formats; those of arrays differ (real).
 _BY_LOADER = frozenset(_oid(name) for name in ("numeric", "uuid", "bytea", "inet", "cidr", "time", "timetz"))

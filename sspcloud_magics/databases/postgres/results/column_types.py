@@ -1,31 +1,29 @@
-"""From PostgreSQL's types to pandas': what dtype each column has, whatever rows there are.
+"""Conversion of PostgreSQL's types to pandas dtypes.
 
-The dtype follows from the column's type alone, so that an empty result, or a chunk without a NULL, has
-the same dtypes as any other. Each value equals the one that psycopg gives, but for what this table
-says.
+The dtype depends only on the column's type, so that an empty result, or a chunk without NULL, has the same dtypes as
+any other. Each value equals psycopg's, except as this table says.
 
 ==============================  ====================  ==========================================
-PostgreSQL                      dtype                 NULL, and what to know
+PostgreSQL                      dtype                 NULL, and remarks
 ==============================  ====================  ==========================================
-smallint, integer, bigint, oid  Int16, Int32, Int64   <NA>; an integer stays one
-real, double precision          float32, float64      NaN, as is the value NaN
+smallint, integer, bigint, oid  Int16, Int32, Int64   <NA>; never converted to float
+real, double precision          float32, float64      NaN, as for the value NaN
 numeric                         float64               NaN; ``numeric="decimal"`` gives Decimal
 boolean                         boolean               <NA>
 text, varchar, char, name, xml  string                <NA>
-enum, money, tsvector, citext   string                <NA>; as PostgreSQL writes them
+enum, money, tsvector, citext   string                <NA>; PostgreSQL's text format
 date                            datetime64[s]         NaT
 timestamp                       datetime64[us]        NaT
 timestamptz                     datetime64[us, ZONE]  NaT; ZONE is the session's time zone
-interval                        timedelta64[us]       NaT; a month counts 30 days, a year 365
+interval                        timedelta64[us]       NaT; a month has 30 days, a year 365
 time, timetz                    object                None; `datetime.time`
-uuid, bytea, json, jsonb        object                None; UUID, bytes, what the JSON means
-inet, cidr, arrays, ranges      object                None; what psycopg gives
+uuid, bytea, json, jsonb        object                None; UUID, bytes, the parsed JSON
+inet, cidr, arrays, ranges      object                None; psycopg's objects
 ==============================  ====================  ==========================================
 
-Why numeric is float64: sums and models run 50 times faster than on Decimal, and 15 digits are exact.
-An integer too large for a float to be exact, such as a sum of bigint may be, is said in a note.
-
-An infinite date or timestamp becomes NaT, and a note says so.
+The dtype of numeric is float64, since sums and models run 50 times faster than on Decimal, and 15 digits are exact.
+A note reports integers too large for an exact float, as in a sum of bigint, and infinite dates or timestamps, which
+become NaT.
 """
 
 from __future__ import annotations
@@ -56,34 +54,40 @@ INFINITE = "infinite and became NaT"
 _TOO_FAR = "later than pandas can hold and became NaT"
 _BEYOND = "beyond the years 1 to 9999, which pandas has in UTC only, and became NaT: SET time zone 'UTC'"
 LAST_YEAR = 294_246
-"""The last whole year that microseconds since 1970 reach in 64 bits; PostgreSQL goes 30 years further."""
+"""The last full year that 64-bit microseconds since 1970 can represent; PostgreSQL's range ends 30 years later."""
 
 TOGETHER = 64_000
-"""Pieces of so many rows are put where they stay: small ones would leave holes in memory when they go."""
+"""The number of rows after which pieces are joined: many small pieces would fragment the memory."""
 
 
 @dataclass(slots=True)
 class ResultColumn:
-    """One column while its rows arrive: chunk by chunk into pieces, at the end into one array.
+    """One column of a result: chunks become pieces as they arrive, and the pieces one array at the end.
 
-    A piece is an array of NumPy, a pair of them (values, and where NULL is), or an array of Arrow.
+    A piece is a NumPy array, a pair of them (the values and the NULL mask), or an Arrow array.
 
     Parameters
     ----------
     name
-        As the server names it.
+        The name in the result.
     to_piece
-        Turns the values of a chunk, loaded as `get_load_type` says, into a piece; it may add to `notes`.
+        Converts the values of a chunk, loaded as the type from `get_load_type`, to a piece; it may add notes.
     to_pandas
-        Turns all pieces into the array that the DataFrame holds.
+        Converts all pieces to the array for the DataFrame.
     plain
-        The dtype, where the pieces are plain arrays that the DataFrame holds as they are; else None.
+        The dtype, if the pieces are NumPy arrays that the DataFrame can use directly; else None.
     oid
-        PostgreSQL's number of its type.
+        The OID of its type.
     size
-        How many bytes came for it, where the way tells.
+        The number of bytes received, if the format says.
     bounded
-        Whether its instants must be within Python's years.
+        Whether its instants must be within Python's years 1 to 9999.
+    pieces, waiting
+        The latest pieces, and the number of their rows.
+    large, grown
+        The earlier pieces, joined: Python or Arrow values in lists of large pieces, others in growing arrays.
+    notes
+        The number of values that differ from the server's, by the text of the note.
     """
 
     name: str
@@ -100,14 +104,14 @@ class ResultColumn:
     notes: dict[str, int] = field(default_factory=dict)
 
     def take(self, piece: Any) -> None:
-        """Take a piece."""
+        """Add a piece."""
         self.pieces.append(piece)
         self.waiting += len(piece[0] if isinstance(piece, tuple) else piece)
         if self.waiting >= TOGETHER:
             self._put_aside()
 
     def _put_aside(self) -> None:
-        """Join the pieces with those that were put aside before."""
+        """Join the latest pieces with the earlier ones."""
         pieces, self.pieces, self.waiting = self.pieces, [], 0
         parts = list(zip(*pieces, strict=True)) if isinstance(pieces[0], tuple) else [pieces]
         if isinstance(parts[0][0], np.ndarray) and not parts[0][0].dtype.hasobject:
@@ -118,30 +122,30 @@ class ResultColumn:
             self.large.append(join_pieces(pieces))
 
     def note(self, words: str, count: int) -> None:
-        """Remember that `count` values are not what the server holds."""
+        """Add a note that `count` values differ from the server's."""
         self.notes[words] = self.notes.get(words, 0) + count
 
     def note_too_far(self, count: int = 1) -> None:
-        """Remember that `count` instants are later than 64 bits reach; beyond Python's years they are in any case."""
+        """Add a note on `count` instants beyond the range of 64 bits, which is also beyond Python's years."""
         self.note(_BEYOND if self.bounded else _TOO_FAR, count)
 
     def finish(self) -> Any:
-        """Return the array of all chunks; the column is empty afterwards."""
+        """Return the array of all chunks, and leave the column empty."""
         return self.to_pandas(self._all())
 
     def finish_into(self, target: Array) -> None:
-        """Write all chunks of a plain column into `target`; the column is empty afterwards."""
+        """Write all chunks of a plain column into `target`, and leave the column empty."""
         np.concatenate(self._all(), out=target)
 
     def load_texts(self, load: Callable[[bytes], Any], encoding: str) -> None:
-        """Make objects of a column of texts, all of whose rows have come.
+        """Convert a complete column of strings to objects.
 
         Parameters
         ----------
         load
-            What reads one as the server sent it.
+            Loads an object from the server's text format.
         encoding
-            In which it was sent.
+            The client encoding.
         """
         texts = [
             text
@@ -164,8 +168,8 @@ class ResultColumn:
         return pieces
 
 
-def join_pieces(pieces: list[Any], column: ResultColumn | None = None) -> Any:  # noqa: ARG001 - as `binary_decoders` has it called
-    """Return pieces of a column as one."""
+def join_pieces(pieces: list[Any], column: ResultColumn | None = None) -> Any:  # noqa: ARG001 - the signature of `binary_decoders.Decode`
+    """Join pieces of a column into one."""
     first = pieces[0]
     if len(pieces) == 1:
         return first
@@ -179,7 +183,7 @@ def join_pieces(pieces: list[Any], column: ResultColumn | None = None) -> Any:  
 
 
 def get_load_type(oid: int, numeric: Numeric) -> int:
-    """Return the type as which psycopg shall load a column: as text, what is faster converted by columns."""
+    """Return the type that psycopg loads a column as: text, if converting whole columns is faster."""
     if oid == _NUMERIC and numeric == "float":
         return _TEXT
     return _TEXT if oid in _AS_TEXT else oid
@@ -194,22 +198,22 @@ def column(
     adapters: psycopg.adapt.AdaptersMap,
     json_text: bool = False,
 ) -> ResultColumn:
-    """Return the column for a type.
+    """Return an empty column for a type.
 
     Parameters
     ----------
     name
-        Its name.
+        The name of the column.
     oid
-        PostgreSQL's number of its type.
+        The OID of its type.
     numeric
-        What numeric becomes.
+        The Python type for numeric.
     time_zone
-        The session's, as ``SHOW TimeZone`` names it.
+        The session's time zone, as in ``SHOW TimeZone``.
     adapters
-        What psycopg knows of types; a type that it does not know comes as text.
+        psycopg's adapters; a type without a loader arrives as text.
     json_text
-        Whether JSON stays the text that it is.
+        Whether to keep JSON as text.
     """
     if json_text and oid in JSON:
         return ResultColumn(name, strings, _to_strings, None, oid)
@@ -220,7 +224,7 @@ def column(
         return ResultColumn(name, to_piece, dtype, None, oid)
     if oid == _TIMESTAMPTZ:
         zone = _zone(time_zone)
-        bounded = str(zone) != "UTC"  # pandas shows an instant in another zone by way of Python's datetime
+        bounded = str(zone) != "UTC"  # in other zones, pandas formats instants through Python's datetime
         return ResultColumn(name, _instants, _in_zone(zone), None, oid, bounded=bounded)
     if is_string(oid) or adapters.get_loader(oid, psycopg.pq.Format.TEXT) is None:
         return ResultColumn(name, strings, _to_strings, None, oid)
@@ -228,17 +232,17 @@ def column(
 
 
 def is_string(oid: int) -> bool:
-    """Whether a type that psycopg may load otherwise is a text to pandas."""
+    """Whether a type becomes a string in pandas, even if psycopg loads it otherwise."""
     return oid in _STRINGS
 
 
 def strings_in_arrow() -> bool:
-    """Whether pandas keeps texts in Arrow; Python's own are ten times larger."""
+    """Whether pandas stores strings in Arrow; Python objects are ten times larger."""
     return bool(pd.StringDtype().storage == "pyarrow")
 
 
 def _fill(values: Values, instead: object) -> tuple[Values, list[bool] | None]:
-    """Return the values with `instead` for NULL, and where it was; None where it was nowhere."""
+    """Return the values with `instead` for NULL, and the NULL mask; None if there is no NULL."""
     if None not in values:
         return values, None
     return [instead if value is None else value for value in values], [value is None for value in values]
@@ -273,23 +277,23 @@ def _floats(dtype: type[np.generic]) -> Callable[[Values, ResultColumn], Array]:
 def _numerics(values: Values, column: ResultColumn) -> Array:
     texts = [None if value is None else float(value) for value in values]
     finite = np.array([value not in _NOT_FINITE for value in values], dtype=bool)
-    return large_noted(np.array(texts, dtype=np.float64), finite, column)
+    return note_large_numerics(np.array(texts, dtype=np.float64), finite, column)
 
 
 _NOT_FINITE = (None, "NaN", "Infinity", "-Infinity")
 
 
-def large_noted(numbers: Array, finite: Array, column: ResultColumn) -> Array:
-    """Return floats that stand for numerics, with a note where one may not be what the server holds.
+def note_large_numerics(numbers: Array, finite: Array, column: ResultColumn) -> Array:
+    """Return floats for numerics, and add notes to the column for values that a float cannot represent exactly.
 
     Parameters
     ----------
     numbers
         The floats.
     finite
-        Where the numeric is a number: neither NaN nor infinite.
+        The mask of the numerics that are neither NaN nor infinite.
     column
-        Where the note goes.
+        The column of the numerics.
     """
     size = np.abs(numbers)
     if size.max(initial=0.0, where=~np.isnan(numbers)) < _FLOAT_EXACT:
@@ -306,14 +310,14 @@ def large_noted(numbers: Array, finite: Array, column: ResultColumn) -> Array:
 
 
 def objects(values: Values, column: ResultColumn) -> Array:  # noqa: ARG001 - one signature for all
-    """Return a piece of a column of Python's objects."""
+    """Return a piece of a column of Python objects."""
     return np.fromiter(values, object, len(values))  # a list in it stays one value
 
 
 def strings(values: Values, column: ResultColumn) -> Any:
-    """Return a piece of a column of texts."""
+    """Return a piece of a column of strings."""
     if strings_in_arrow():
-        import pyarrow as pa  # noqa: PLC0415 - pandas has found it
+        import pyarrow as pa  # noqa: PLC0415 - pandas has imported it
 
         return pa.array(values, pa.large_string())
     column.size += sum(map(len, filter(None, values)))
@@ -329,7 +333,7 @@ def _to_strings(pieces: list[Any]) -> Any:
 
 
 def _jsons(values: Values, column: ResultColumn) -> Array:
-    # One call of the parser for the chunk: a third of the time of one for each value.
+    # One call of the parser for the chunk takes a third of the time of a call for each value.
     present = iter(json.loads(f"[{','.join(value for value in values if value is not None)}]"))
     return objects([None if value is None else next(present) for value in values], column)
 
@@ -339,7 +343,7 @@ def _intervals(values: Values, column: ResultColumn) -> Array:
     nothing = np.timedelta64("NaT", "us").astype(np.int64)
     counted = []
     for value in values:
-        infinite = value is not None and value.endswith("infinity")  # psycopg has no value for it
+        infinite = value is not None and value.endswith("infinity")  # psycopg cannot load it
         if infinite:
             column.note(INFINITE, 1)
         counted.append(
@@ -348,14 +352,14 @@ def _intervals(values: Values, column: ResultColumn) -> Array:
     return np.array(counted, "m8[us]")
 
 
-# ISO 8601 as PostgreSQL writes it; years beyond four digits and before Christ are rare and slow.
+# PostgreSQL's variant of ISO 8601; years with more than four digits or BC are rare and slow.
 _UNUSUAL = re.compile(r"(?P<year>\d+)-(?P<rest>[^ ]*(?: [\d:.]+)?)(?P<era> BC)?")
 
 
 def _stamps(values: Values, column: ResultColumn, unit: str) -> Array:
     texts = ["NaT" if value is None else value for value in values]
     together = "".join(texts)
-    # BC, infinity, or a year of five digits: NumPy refuses it, or takes it and wraps around.
+    # BC, infinity, or a year of five digits: NumPy refuses such a value, or wraps around.
     if "C" in together or "i" in together or any(text[4:5] not in _YEAR_ENDS for text in texts):
         texts = [_stamp(text, column, unit) for text in texts]
     return np.array(texts, dtype=f"M8[{unit}]")
@@ -375,7 +379,7 @@ def _stamp(text: str, column: ResultColumn, unit: str) -> str:
     if year > LAST_YEAR and unit == "us" and not found["era"]:
         column.note_too_far()
         return "NaT"
-    # The year before 1 is 0 to NumPy and 1 BC to PostgreSQL.
+    # The year before 1 is 0 in NumPy and 1 BC in PostgreSQL.
     signed = f"{1 - year:05d}" if found["era"] else f"{year:04d}"
     return f"{'+' if year > 9999 and not found['era'] else ''}{signed}-{found['rest']}"
 
@@ -397,7 +401,7 @@ def _instants(values: Values, column: ResultColumn) -> Array:
 
 
 def _utc(values: Values, column: ResultColumn) -> Array:
-    """Return UTC from local times with their offsets: ``2024-07-14 10:00:00+02``."""
+    """Convert local times with offsets, such as ``2024-07-14 10:00:00+02``, to UTC."""
     texts = ["NaT+00" if value is None else value for value in values]
     offsets = {text[-3:] for text in texts}
     if not all(_SHORT_OFFSET.fullmatch(offset) for offset in offsets):
@@ -413,7 +417,7 @@ def _utc(values: Values, column: ResultColumn) -> Array:
 
 
 def _unusual_instants(texts: list[str], column: ResultColumn) -> Array:
-    """Do the same where an offset has minutes, or an era follows it: ``0044-03-15 12:00:00+00:09:21 BC``."""
+    """Convert the same if an offset has minutes, or an era follows it: ``0044-03-15 12:00:00+00:09:21 BC``."""
     local, shifts = [], []
     for text in texts:
         found = _OFFSET.search(text, text.find(":") + 1)
@@ -435,11 +439,13 @@ def _zone(time_zone: str) -> ZoneInfo:
     try:
         return ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError):
-        return ZoneInfo("UTC")  # a zone that only the server knows, such as <+02>-02: psycopg says UTC too
+        return ZoneInfo(
+            "UTC"
+        )  # a zone that only the server knows, such as <+02>-02; psycopg falls back to UTC too
 
 
 def clip_instants(instants: Array, column: ResultColumn) -> Array:
-    """Return instants without those that the column's zone cannot show: beyond Python's years 1 to 9999."""
+    """Replace instants beyond Python's years 1 to 9999 by NaT if the column's zone cannot show them."""
     if column.bounded:
         beyond = (instants < _FIRST) | (instants > _LAST)
         if beyond.any():
@@ -492,7 +498,7 @@ _BY_TYPE: dict[
     _oid("json"): (_jsons, _OBJECT),
     _oid("jsonb"): (_jsons, _OBJECT),
 }
-"""How the values of each type are put into pieces, and what these become; psycopg's objects stay where a type is not here."""
+"""The conversion to pieces, and the dtype or the conversion to pandas, by type; other types stay psycopg's objects."""
 
 STYLED = frozenset(_oid(name) for name in ("date", "timestamp", "timestamptz", "interval"))
-"""Types whose text depends on DateStyle or IntervalStyle."""
+"""The types whose text format depends on DateStyle or IntervalStyle."""

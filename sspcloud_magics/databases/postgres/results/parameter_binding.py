@@ -1,15 +1,14 @@
-"""From the notebook's variables to values that PostgreSQL takes as parameters.
+"""Binding of the notebook's variables as parameters of PostgreSQL.
 
-A value is bound: it travels beside the statement and is never written into it. What pandas and NumPy
-hold is turned into the Python value that it means, and a missing value (``None``, ``NaT``, ``NA``)
-into NULL. A float's ``nan`` stays one, since PostgreSQL has it too; within a Series it is how pandas
-says that a value is missing, and becomes NULL.
+A value is bound: it is sent separately from the statement and never interpolated into it. Values of pandas and NumPy
+are converted to Python values, and missing values (``None``, ``NaT``, ``NA``) to NULL. A float ``nan`` stays NaN, which
+PostgreSQL has too; in a Series it marks a missing value, and becomes NULL.
 
 ================================================  ==========================================
 in the notebook                                   in the statement
 ================================================  ==========================================
-int                                               integer, bigint or numeric, as it fits
-bool, float, str, bytes, Decimal, UUID,      the type of the same meaning
+int                                               integer, bigint or numeric, by its size
+bool, float, str, bytes, Decimal, UUID,           the corresponding type
 date, time, datetime, timedelta, ipaddress …
 NumPy scalars, `pandas.Timestamp`, `Timedelta`    the same, rounded to microseconds
 list, tuple, set, range, array, Series, Index     an array, for ``= ANY(:ids)``
@@ -41,12 +40,12 @@ def values_of(names: Sequence[str], variables: Mapping[str, object]) -> list[Any
     names
         The names of the parameters.
     variables
-        Where to find them; only `names` are looked up.
+        The values by name; only `names` are looked up.
 
     Raises
     ------
     ParameterError
-        If one has no value, or one that cannot be bound.
+        If a parameter has no value, or one that cannot be bound.
 
     Examples
     --------
@@ -60,14 +59,14 @@ def values_of(names: Sequence[str], variables: Mapping[str, object]) -> list[Any
         except KeyError:
             raise _make_unknown_error(name, variables) from None
         try:
-            found.append(bindable(value))
+            found.append(to_bindable(value))
         except (TypeError, ValueError) as error:
             raise ParameterError(f":{name} cannot be bound.", why=str(error), hint=_TAKEN) from None
     return found
 
 
 _TAKEN = (
-    "bind a number, a text, a date, a list of these or a dict; of a DataFrame, one column: ids = frame['id']"
+    "bind a number, a string, a date, a list of these, a dict, or a column of a DataFrame: ids = df['id']"
 )
 
 
@@ -75,20 +74,20 @@ def _make_unknown_error(name: str, variables: Mapping[str, object]) -> Parameter
     candidates = [other for other in variables if not other.startswith("_")]
     near = nearest(name, candidates)
     return ParameterError(
-        f"The statement has the parameter :{name}, and no variable has that name.",
+        f"The statement has the parameter :{name}, but there is no variable of that name.",
         hint=f"did you mean :{near}?"
         if near
-        else f"assign it first: {name} = …\nor, where no parameter is meant, write the colon apart, as in a[1 : n], or in quotes",
+        else f"assign it first: {name} = …\nif you meant no parameter, put a space after the colon, as in a[1 : n], or use quotes",
     )
 
 
-def bindable(value: object) -> Any:
+def to_bindable(value: object) -> Any:
     """Return the Python value that psycopg binds for `value`.
 
     Raises
     ------
     TypeError
-        If it is of a type that stands for no value of a database, such as a function or a DataFrame.
+        If no type of PostgreSQL corresponds to its type, such as for a function or a DataFrame.
     """
     if type(value) in _PLAIN:
         return _scalar(value)
@@ -101,12 +100,12 @@ def bindable(value: object) -> Any:
     if isinstance(value, list | tuple | set | frozenset | range):
         return _list(value)
     if isinstance(value, pd.DataFrame):
-        raise TypeError("It is a DataFrame, and a parameter is one value or one list of values.")
+        raise TypeError("It is a DataFrame, but a parameter is one value or one list of values.")
     return _scalar(value)
 
 
 def _list(values: Iterable[object]) -> list[Any]:
-    items = [bindable(item) for item in values]
+    items = [to_bindable(item) for item in values]
     widest = max((_INTEGERS.index(type(item)) for item in items if type(item) in _INTEGERS), default=0)
     return [_INTEGERS[widest](item) if type(item) in _INTEGERS else item for item in items]
 
@@ -115,14 +114,14 @@ _INTEGERS: tuple[Any, ...] = (Int4, Int8, IntNumeric)
 
 
 def _integer(value: int) -> int:
-    """Return the type that PostgreSQL gives to the same digits in a statement; psycopg would say smallint."""
+    """Return an integer with the type of the same literal in PostgreSQL; psycopg would choose smallint."""
     bits = (value if value >= 0 else ~value).bit_length()
     kind = Int4 if bits < 32 else Int8 if bits < 64 else IntNumeric
     return kind(value)
 
 
 def _scalar(value: Any) -> Any:
-    python = plain(value)
+    python = to_python(value)
     if python is None:
         return None
     if type(python) is int:
@@ -130,21 +129,21 @@ def _scalar(value: Any) -> Any:
     if isinstance(python, pd.Period):
         raise TypeError("It is a pandas Period: bind its start_time or end_time.")
     if isinstance(python, str) and "\0" in python:
-        raise ValueError("It is a text with a NUL character, which PostgreSQL cannot hold.")
+        raise ValueError("It contains a NUL character, which PostgreSQL cannot store.")
     if type(python) in _PLAIN:
         return python
     try:
         psycopg.adapters.get_dumper(type(python), _AUTO)
     except psycopg.ProgrammingError:
-        raise TypeError(f"It is of the type {type(python).__name__}.") from None
+        raise TypeError(f"Its type is {type(python).__name__}.") from None
     return python
 
 
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 
 
-def plain(value: Any) -> Any:
-    """Return the Python value for one of pandas or NumPy; None for a missing one."""
+def to_python(value: Any) -> Any:
+    """Convert a value of pandas or NumPy to Python; a missing value becomes None."""
     if type(value) in _PLAIN:
         return value
     if isinstance(value, np.datetime64 | np.timedelta64):
@@ -153,7 +152,7 @@ def plain(value: Any) -> Any:
         value = pd.Timestamp(value) if isinstance(value, np.datetime64) else pd.Timedelta(value)
     if value is pd.NaT or value is pd.NA:
         return None
-    # Only nanoseconds are rounded: pandas 2 cannot round what is coarser than what it is rounded to.
+    # Only nanoseconds are rounded: pandas 2 cannot round to a finer unit.
     if isinstance(value, pd.Timestamp):
         return (value.round("us") if value.unit == "ns" else value).to_pydatetime()
     if isinstance(value, pd.Timedelta):
@@ -162,7 +161,7 @@ def plain(value: Any) -> Any:
 
 
 def _json(value: object) -> object:
-    """Return `value` with what JSON has no word for turned into what it means."""
+    """Return `value` with all parts converted to types that JSON can represent."""
     if isinstance(value, Mapping):
         return {str(key): _json(item) for key, item in value.items()}
     if isinstance(value, list | tuple | np.ndarray | pd.Series):
@@ -173,12 +172,12 @@ def _json(value: object) -> object:
 
 
 def dump_values(transformer: Transformer, names: Sequence[str], values: Iterable[Any]) -> list[Any]:
-    """Return `values` as bytes for the server; `transformer` then holds their types and formats.
+    """Dump `values` as bytes for the server; `transformer` then has their types and formats.
 
     Raises
     ------
     ParameterError
-        If a value cannot be written as PostgreSQL's, such as a list of numbers and texts.
+        If PostgreSQL has no such value, such as a list of numbers and strings.
     """
     listed = list(values)
     try:

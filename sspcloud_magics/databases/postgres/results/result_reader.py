@@ -1,12 +1,12 @@
-"""One statement to the server, and its rows in batches: memory holds the result once, in its columns.
+"""Execution of one statement, with its rows in batches; memory has the result only once, in its columns.
 
-A statement is sent with its parameters, and libpq hands its rows over in chunks of `CHUNK`; psycopg gives the values of a chunk, and these
-go into arrays at once. There are two formats. A query whose columns are known (`statement_description`) comes in PostgreSQL's binary one, which takes
-half of the time; any other statement comes as text, which every type has. Both use the one session that everything
-else uses: temporary tables, SET and an open transaction are seen, and parameters are bound by the server.
+A statement is sent with its parameters. libpq returns its rows in chunks of `CHUNK`, and the values of each chunk
+go into arrays at once. There are two formats. A query whose column types are known (`statement_description`) uses
+PostgreSQL's binary format, in half of the time. Any other statement uses the text format, which every type has.
+Both use the connection's only session, so they see temporary tables, SET and an open transaction.
 
-An interruption, or an error of our own while rows still come, cancels the statement on the server and
-throws away what was under way, so that the connection can be used again.
+An interruption or an error while rows arrive cancels the statement on the server and discards the remaining rows,
+so that the connection can be used again.
 """
 
 from __future__ import annotations
@@ -39,17 +39,18 @@ from sspcloud_magics.databases.postgres.sql_lexer import Statement
 from sspcloud_magics.databases.query_options import DEFAULTS, QueryOptions
 
 CHUNK = 500
-"""Rows at a time: few enough that their values are in the processor's cache until they are gathered.
+"""The rows per chunk: few enough to keep their values in the CPU cache until they are gathered.
 
-Measured on 1,000,000 rows of 12 columns, processor time: 1,000 at a time take a tenth more, 2,000 as much as 1,000.
+Measured in CPU time on 1,000,000 rows of 12 columns: chunks of 1,000 or 2,000 rows take a tenth longer.
 """
 
 CHUNK_BYTES = 4 << 20
-"""Wide rows come in smaller chunks, as far as the planner knows that they are wide."""
+"""The maximum size of a chunk in bytes, by the planner's estimate of the row width."""
 
 BATCH = 16
-"""So many chunks are decoded together, at most, before whoever wants the rows looks."""
+"""The maximum number of chunks that are decoded together, before the caller gets them."""
 
+# The time after which a batch ends early, and the timeout of a cancellation.
 _BATCH_SECONDS = 0.1
 _CANCEL_SECONDS = 5.0
 _ROWS = (pq.ExecStatus.TUPLES_CHUNK, pq.ExecStatus.SINGLE_TUPLE, pq.ExecStatus.TUPLES_OK)
@@ -61,7 +62,7 @@ _STYLES = (
 
 
 def list_missing_styles(connection: psycopg.Connection[Any]) -> list[str]:
-    """Return what is to be set to have dates and intervals written as `columns` reads them."""
+    """Return the settings to SET, so that dates and intervals have the format that `column_types` reads."""
     return [
         style
         for setting, readable, style in _STYLES
@@ -71,22 +72,22 @@ def list_missing_styles(connection: psycopg.Connection[Any]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What one statement has given so far.
+    """The rows of one statement so far.
 
     Parameters
     ----------
     columns
-        Its columns, which take in the rows that still come; None where the statement returns none.
+        Its columns, which later rows extend; None if the statement returns no rows.
     rows
-        How many rows were fetched, or changed.
+        The number of rows fetched or changed.
     tag
-        The server's word for what was done, such as ``INSERT 0 5``; empty before the end.
+        The command tag, such as ``INSERT 0 5``; empty before the end.
     cut
-        How many rows were left out, because the limit were enough.
+        The number of rows dropped beyond the limit.
     size
-        How many bytes came, where the way tells; 0 elsewhere.
+        The number of bytes received; 0 if the format does not say.
     cut_by_server
-        Whether the server was asked for one row more than the limit: `cut` then says only that there are more.
+        Whether the query was limited to one row more than the limit: `cut` then only says that there are more rows.
     """
 
     columns: tuple[ResultColumn, ...] | None = None
@@ -105,9 +106,9 @@ def batches(
     *,
     on_estimate: Callable[[Description], None] | None = None,
 ) -> Generator[Fetched, None, None]:
-    """Run one statement, and give what has come so far after each batch of rows, and at the end.
+    """Run one statement, and yield its rows so far after each batch, and at the end.
 
-    A caller that takes the arrays out of the columns between two batches leaves room for more. Closing the generator before its end
+    The caller may take the arrays out of the columns between two batches. Closing the generator before its end
     cancels the statement. The caller holds the connection's lock in each step.
 
     Parameters
@@ -115,31 +116,30 @@ def batches(
     connection
         An open connection.
     statement
-        What to run.
+        The statement to run.
     values
-        The values of its parameters, as `parameter_binding.values_of` gives them.
+        The values of its parameters, from `parameter_binding.values_of`.
     options
-        Its limit, what numeric and JSON become, and what is called on_columns: the column names are known before anything
-        is sent, where rows are used before the last one has come or names matter.
+        The options of the query. With `on_columns`, a query is always described before it is sent.
     on_estimate
-        Called with what the server says of a query before its first row, where it was asked.
+        Called with the description of a query before its first row, if the query is described.
 
     Raises
     ------
     psycopg.Error
-        What the server or libpq says; the caller words it.
+        If the server or libpq reports an error.
     KeyboardInterrupt
         After the statement was cancelled.
     """
-    statement_description.get_seen_queries(connection).heed(statement)
+    statement_description.get_seen_queries(connection).invalidate_by(statement)
     is_alone = connection.info.transaction_status == pq.TransactionStatus.IDLE
     try:
         try:
             yield from _run(connection, statement, values, options, on_estimate)
-        except _ColumnsChanged:  # of which no row was given: it is described now, and asked again
+        except _ColumnsChanged:  # no row was yielded yet: describe the query, and run it again
             if is_alone:
                 settle(connection)
-            else:  # to cancel it would fail the transaction
+            else:  # cancelling it would fail the transaction
                 _read_to_the_end(connection)
             yield from _run(connection, statement, values, options, on_estimate)
     finally:
@@ -147,7 +147,7 @@ def batches(
 
 
 class _ColumnsChanged(psycopg.DataError):
-    """A query that was seen before gives other columns than it did, some of which have no fast format."""
+    """The columns of a known query have changed, and some have no decoder for the binary format."""
 
 
 def _run(
@@ -204,7 +204,7 @@ def _describe(
     *,
     estimated: bool,
 ) -> Description:
-    """Ask what a statement returns, and tell the names of its columns before it is sent."""
+    """Describe a statement, and pass the names of its columns to `on_columns` before it is sent."""
     found = statement_description.describe(
         connection,
         statement,
@@ -220,62 +220,64 @@ def _describe(
 
 
 _ENCODING = "utf-8"
-_IN_CHUNKS = capabilities.has_stream_chunked()  # libpq 17 and newer, which psycopg's wheel brings
+_IN_CHUNKS = capabilities.has_stream_chunked()  # libpq 17 and newer, which psycopg's wheel includes
 _UNKNOWN = Description((), ())
 _NOT_IN_PYTHON = (ValueError, OverflowError, RecursionError)
 
 
 class _Reading:
-    """The results of one statement, on their way into columns.
+    """The state of reading one statement's results into columns.
 
     Parameters
     ----------
     connection
         The session.
     options
-        As `batches` takes them.
+        As for `batches`.
     """
 
     def __init__(self, connection: psycopg.Connection[Any], options: QueryOptions) -> None:
+        # The query and its description, to remember if its columns have decoders for the binary format.
         self.remembered: tuple[Statement, Description | None] | None = None
-        """What is to be remembered, where its columns have a fast format."""
         self._connection = connection
         self.encoding = connection.info.encoding
         self.transformer: abc.Transformer = Transformer(connection)
         self._json_text = options.json_text
         self._numeric = options.numeric
         self._limit = options.limit
-        # What `Fetched` tells of.
+        # The fields of `Fetched`.
         self._made: tuple[ResultColumn, ...] | None = None
         self._rows = self._cut = 0
         self._tag = ""
         self._cut_by_server = False
+        # The format of the result; for each column, its decoder, the type that psycopg loads its values as,
+        # and the chunks that are gathered for the next piece.
         self._format = pq.Format.TEXT
         self._loaded_as: list[int] = []
-        self._ways: list[Decoder] = []
+        self._column_decoders: list[Decoder] = []
         self._gathered: list[list[Any]] = []
 
     def format_of(self, described: Description) -> pq.Format:
-        """Return the format that a described query's rows are asked for in: binary where all of its types have a decoder."""
+        """Return the result format for a described query: binary if all of its types have a decoder."""
         found = self._decoders(described.types)
         return pq.Format.BINARY if found and None not in found else pq.Format.TEXT
 
     def with_limit(self, statement: Statement) -> str:
-        """Return the query that brings one row more than is wanted, which tells whether there are more."""
+        """Return the query with a LIMIT of one row more than wanted, which shows whether there are more."""
         if self._limit is None:
             return statement.sql
         self._cut_by_server = True
         return statement_description.with_limit(statement, self._limit + 1)
 
     def batches(self) -> Iterator[Fetched]:
-        """Read the results to their end, and give what has come so far after some chunks."""
+        """Read the results to their end, and yield the rows so far after each batch of chunks."""
         while (result := self._next()) is not None:
             until = time.monotonic() + _BATCH_SECONDS
-            # Some chunks at a time, since Python's collector looks through all that is new when it may again.
+            # Several chunks per pause, since Python's collector scans all new objects after it.
             with collector_paused():
-                self._heed(result)
+                self._read(result)
                 for more in islice(iter(self._next, None), BATCH - 1):
-                    self._heed(more)
+                    self._read(more)
                     if time.monotonic() > until:
                         break
                 size = self._decode()
@@ -285,12 +287,12 @@ class _Reading:
         result: pq.abc.PGresult | None = wait_for(self._connection, generators.fetch(self._connection.pgconn))
         return result
 
-    def _heed(self, result: pq.abc.PGresult) -> None:
+    def _read(self, result: pq.abc.PGresult) -> None:
         connection, encoding = self._connection, self.encoding
         if result.status in _ROWS:
             if self._made is None:
                 self._made = self._columns(result)
-            # The last chunk brings it, or an empty result after that.
+            # Only the last chunk has it, or an empty result after that.
             self._tag = (result.command_status or b"").decode(encoding) or self._tag
             self._take(result, self._made)
             if self._cut_by_server and self._tag:
@@ -299,7 +301,7 @@ class _Reading:
             self._tag = (result.command_status or b"").decode(encoding)
             self._rows = result.command_tuples or 0
         elif result.status in _COPIES:
-            connection.close()  # nothing here speaks COPY, and the session waits for it
+            connection.close()  # the session is in COPY mode, which is not implemented here
             raise psycopg.NotSupportedError("COPY from or to the client is not a query")
         elif result.status != pq.ExecStatus.EMPTY_QUERY:
             if self.remembered is not None:
@@ -332,18 +334,16 @@ class _Reading:
         )
         if self._format == pq.Format.TEXT:
             self._check_styles(types)
-            self._ways = [
+            self._column_decoders = [
                 Decoder(get_load_type(column.oid, self._numeric), column.to_piece, column_types.join_pieces)
                 for column in made
             ]
         else:
-            self._ways = [each for each in found if each is not None]
-            if len(self._ways) < len(found):
-                raise _ColumnsChanged(
-                    "The types of the query's columns change while it is asked. Run it again."
-                )
-        self._loaded_as = [way.loaded_as for way in self._ways]
-        self._gathered = [[] for _ in self._ways]
+            self._column_decoders = [each for each in found if each is not None]
+            if len(self._column_decoders) < len(found):
+                raise _ColumnsChanged("The query's column types changed while it ran. Run it again.")
+        self._loaded_as = [decoder.loaded_as for decoder in self._column_decoders]
+        self._gathered = [[] for _ in self._column_decoders]
         return made
 
     def _remember(self, statement: Statement, described: Description | None, *, known: bool) -> None:
@@ -358,7 +358,7 @@ class _Reading:
             style = self._connection.info.parameter_status(setting) or readable
             if not style.startswith(readable) and not STYLED.isdisjoint(types):
                 raise psycopg.NotSupportedError(
-                    f"Dates and intervals in the {setting} {style!r} cannot be read: SET {wanted}"
+                    f"Dates and intervals in {setting} {style!r} cannot be read: SET {wanted}"
                 )
 
     def _take(self, result: pq.abc.PGresult, made: Sequence[ResultColumn]) -> None:
@@ -372,16 +372,18 @@ class _Reading:
                 values = zip(*transformer.load_rows(0, keep, tuple), strict=True)
             except (*_NOT_IN_PYTHON, struct.error) as error:
                 raise psycopg.DataError(f"{self._unreadable(result, keep, made)}: {error}") from None
-            for column, way, gathered, loaded in zip(made, self._ways, self._gathered, values, strict=True):
+            for column, decoder, gathered, loaded in zip(
+                made, self._column_decoders, self._gathered, values, strict=True
+            ):
                 try:
-                    gathered.append(way.gather(loaded, column))
+                    gathered.append(decoder.gather(loaded, column))
                 except _NOT_IN_PYTHON as error:
                     raise psycopg.DataError(f"{column.name}: {error}") from None
         self._rows += keep
         self._cut += count - keep
 
     def _unreadable(self, result: pq.abc.PGresult, rows: int, made: Sequence[ResultColumn]) -> str:
-        """Return the name of the column that has a value which psycopg cannot read."""
+        """Return the name of the column with the value that psycopg cannot load."""
         for place, column in enumerate(made):
             load = self.transformer.get_loader(self._loaded_as[place], self._format).load
             try:
@@ -393,7 +395,7 @@ class _Reading:
         return "a column"
 
     def load_arrays(self) -> None:
-        """Make lists of arrays that came as text, since their types were not known before; call it after the last row."""
+        """Convert arrays of unknown types, which arrive as text, to lists; call it after the last row."""
         came = {column.oid: column for column in self._made or ()}
         unknown = array_types.list_unknown(self._connection, came)
         if not unknown:
@@ -405,12 +407,12 @@ class _Reading:
                 column.load_texts(loading.get_loader(column.oid, pq.Format.TEXT).load, self.encoding)
 
     def _decode(self) -> int:
-        """Make pieces of what was gathered, and return how many bytes all pieces have."""
+        """Decode the gathered chunks into pieces, and return the size of all pieces in bytes."""
         made = self._made or ()
-        for column, way, gathered in zip(made, self._ways, self._gathered, strict=True):
+        for column, decoder, gathered in zip(made, self._column_decoders, self._gathered, strict=True):
             if gathered:
                 try:
-                    column.take(way.decode(gathered, column))
+                    column.take(decoder.decode(gathered, column))
                 except _NOT_IN_PYTHON as error:
                     raise psycopg.DataError(f"{column.name}: {error}") from None
                 gathered.clear()
@@ -418,30 +420,30 @@ class _Reading:
 
 
 def settle(connection: psycopg.Connection[Any]) -> None:
-    """Leave nothing under way: cancel what runs, read what comes, and close what does not answer."""
+    """Make the session idle: cancel a running query and discard its rows; close the session if it does not answer."""
     pgconn = connection.pgconn
     if pgconn.status == pq.ConnStatus.OK and pgconn.pipeline_status != pq.PipelineStatus.OFF:
         statement_description.leave_pipeline(connection)
     if pgconn.status != pq.ConnStatus.OK or pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
         return
-    if forked_sessions.is_parents(connection):  # to cancel it is the parent's to decide
+    if forked_sessions.is_parents(connection):  # only the parent may cancel its query
         return
     try:
         wait_for(
             connection, generators.send(pgconn), _CANCEL_SECONDS
-        )  # what was interrupted may be half sent
+        )  # the interruption may have left it partly sent
         connection.cancel_safe(timeout=_CANCEL_SECONDS)
         _read_to_the_end(connection, _CANCEL_SECONDS)
-    except BaseException:  # noqa: BLE001 - interrupted again, or no answer: its state is unknown, and what led here is raised
+    except BaseException:  # noqa: BLE001 - interrupted again, or no answer: the state is unknown, and the first error is raised
         connection.close()
 
 
 def _read_to_the_end(connection: psycopg.Connection[Any], timeout: float | None = None) -> None:
-    """Throw away what still comes; `timeout` holds for each part of it."""
+    """Discard the remaining results; `timeout` applies to each of them."""
     pgconn = connection.pgconn
     while (result := wait_for(connection, generators.fetch(pgconn), timeout)) is not None:
-        if result.status == pq.ExecStatus.COPY_IN:  # it waits for rows
+        if result.status == pq.ExecStatus.COPY_IN:  # the server waits for rows
             pgconn.put_copy_end(b"interrupted")
             wait_for(connection, generators.send(pgconn), timeout)
         elif result.status in _COPIES:
-            raise psycopg.NotSupportedError("COPY to the client has no end that can be asked for")
+            raise psycopg.NotSupportedError("COPY to the client cannot be ended by the client")

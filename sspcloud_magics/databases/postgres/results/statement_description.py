@@ -1,11 +1,12 @@
-"""What a query will return, asked before it runs: so that many rows can come in the fast format.
+"""Description of a query before it runs, which allows the fast binary format for its rows.
 
-Rows come fastest in PostgreSQL's binary format, and a statement is sent with one format for all of its columns. Which types
-have one that can be read is known only to the server, so a query is described first: one round trip. Another one brings the planner's
-estimate, where it is wanted and where to plan the query calls nothing but PostgreSQL's own functions (`user_functions`). What reads as a statement of few rows skips it, and so does a text that the session has seen before.
+Rows arrive fastest in PostgreSQL's binary format, but a statement uses one format for all of its columns. Only the
+server knows the column types, so a query is described first, in one round trip. Another round trip fetches the
+planner's estimate, if it is wanted and if planning calls only built-in functions (`user_functions`).
+A query that looks like one of few rows skips the description, and so does a text that the session has seen before.
 
-Where one of the types has no decoder in `binary_decoders`, all columns come as text, by the types' own output functions. Nothing is cast
-on the server: a cast of a type that another user made would run their function with the rights of the person who reads.
+If a type has no decoder in `binary_decoders`, all columns arrive as text, from the types' output functions. Nothing is
+cast on the server: casting another user's type would run that user's function with the privileges of the reader.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sspcloud_magics.databases.postgres.server_wait import wait_for
 from sspcloud_magics.databases.postgres.sql_lexer import Statement
 
 _QUERIES = frozenset({"select", "with", "values", "table"})
-# At the top of a query, or anywhere in it, these make it more than one that reads.
+# Keywords that make a query more than a read, at its top or anywhere in it.
 _CHANGES = frozenset({"into", "insert", "update", "delete", "merge", "share"})
 _HARMLESS = frozenset(
     {"insert", "update", "delete", "merge", "explain", "show", "begin", "start", "commit", "end", "analyze"}
@@ -39,19 +40,20 @@ _FEW = re.compile(
     r"|\A\s*select\s+(?:count|sum|avg|min|max)\s*\((?!.*\b(?:group\s+by|over)\b)",
     re.IGNORECASE | re.DOTALL,
 )
+# The number of queries that are remembered in each session.
 _REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a query will return.
+    """The description of a query's result.
 
     Parameters
     ----------
     names, types
-        Of its columns; PostgreSQL's numbers of the types.
+        The names and the type OIDs of its columns.
     rows, width
-        The planner's estimate: how many rows, and how many bytes one has; 0 where it was not asked for.
+        The planner's estimate: the number of rows, and the width of a row in bytes; 0 if not requested.
     """
 
     names: tuple[str, ...]
@@ -61,13 +63,13 @@ class Description:
 
 
 def only_reads(statement: Statement) -> bool:
-    """Whether a statement is a query that changes nothing by its own words."""
+    """Whether a statement is a query without keywords that change anything."""
     words = statement.words
     return words[:1] != () and words[0] in _QUERIES and _CHANGES.isdisjoint(words)
 
 
 def promises_few(statement: Statement) -> bool:
-    """Whether a query reads as one of few rows, which need no fast format: a round trip more would cost more."""
+    """Whether a query looks like one of few rows, for which another round trip costs more than the text format."""
     return _reads_as_few(statement.sql, statement.words)
 
 
@@ -77,16 +79,17 @@ def _reads_as_few(sql: str, words: tuple[str, ...]) -> bool:
 
 
 class SeenQueries:
-    """The queries whose columns are known to have a fast format, in one session, and what was estimated of them.
+    """The queries of one session whose columns are known to have decoders for the binary format.
 
-    It is a hint only: the server says the types again with each result, and `result_reader` looks.
+    It is only a hint: the server sends the types with each result, and `result_reader` checks them.
     """
 
     def __init__(self) -> None:
+        # By the SQL that was sent, the least recently added first.
         self._found: OrderedDict[str, Description] = OrderedDict()
 
     def get(self, statement: Statement) -> Description | None:
-        """Return what is known of a query; None where it is not known."""
+        """Return the description of a query; None if it is not known."""
         return self._found.get(statement.sql)
 
     def add(self, statement: Statement, described: Description) -> None:
@@ -100,8 +103,8 @@ class SeenQueries:
         """Forget a query."""
         self._found.pop(statement.sql, None)
 
-    def heed(self, statement: Statement) -> None:
-        """Forget all where a statement may change what their texts mean, such as DDL, SET, ROLLBACK, CALL."""
+    def invalidate_by(self, statement: Statement) -> None:
+        """Forget all queries if a statement may change their meaning, such as DDL, SET, ROLLBACK or CALL."""
         if not only_reads(statement) and statement.words[:1] and statement.words[0] not in _HARMLESS:
             self._found.clear()
 
@@ -110,7 +113,7 @@ _seen: weakref.WeakKeyDictionary[psycopg.Connection[Any], SeenQueries] = weakref
 
 
 def get_seen_queries(connection: psycopg.Connection[Any]) -> SeenQueries:
-    """Return what is known of a session's queries."""
+    """Return the known queries of a session."""
     found = _seen.get(connection)
     if found is None:
         found = _seen[connection] = SeenQueries()
@@ -126,26 +129,26 @@ def describe(
     *,
     estimated: bool,
 ) -> Description:
-    """Ask the server what a query will return.
+    """Describe the result of a query.
 
     Parameters
     ----------
     connection, statement
-        Where, and of what.
+        The session, and the query.
     values, types, formats
         The parameters, as psycopg dumped them.
     estimated
-        Whether the planner's estimate is wanted.
+        Whether to fetch the planner's estimate.
 
     Raises
     ------
     psycopg.Error
-        If the query is wrong.
+        If the server refuses the query.
     """
     pgconn = connection.pgconn
     encoding = connection.info.encoding
     sql = statement.sql.encode(encoding)
-    checked = estimated and 'U&"' not in statement.sql.upper()  # its name is not read here
+    checked = estimated and 'U&"' not in statement.sql.upper()  # `list_named` does not decode such names
     pgconn.enter_pipeline_mode()
     try:
         pgconn.send_prepare(b"", sql, param_types=types)
@@ -171,7 +174,7 @@ def describe(
 
 
 def _exchange(connection: psycopg.Connection[Any], encoding: str) -> list[pq.abc.PGresult]:
-    """Send what is in the pipeline, and return the results."""
+    """Send the pipeline, and return its results."""
     connection.pgconn.pipeline_sync()
     wait_for(connection, generators.send(connection.pgconn))
     results = list(_results(connection))
@@ -182,16 +185,16 @@ def _exchange(connection: psycopg.Connection[Any], encoding: str) -> list[pq.abc
 
 
 def _estimates(plan: bytes) -> tuple[int, int]:
-    """Return how many rows a plan expects, and of how many bytes each; 0 where it does not say."""
+    """Return the number of rows in a plan and their width in bytes; 0 if it does not say."""
     try:
-        told = parse(plan)[0]["Plan"]
-        return int(told.get("Plan Rows", 0)), int(told.get("Plan Width", 0))
+        top = parse(plan)[0]["Plan"]
+        return int(top.get("Plan Rows", 0)), int(top.get("Plan Width", 0))
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
         return 0, 0
 
 
 def _results(connection: psycopg.Connection[Any], timeout: float | None = None) -> Iterator[pq.abc.PGresult]:
-    """Give the results up to the end of the pipeline; each statement's end is a None between them."""
+    """Yield the results up to the end of the pipeline; libpq returns None after each statement."""
     while True:
         result = wait_for(connection, generators.fetch(connection.pgconn), timeout)
         if result is None:
@@ -205,7 +208,7 @@ _LEAVE_SECONDS = 5.0
 
 
 def leave_pipeline(connection: psycopg.Connection[Any]) -> None:
-    """Leave pipeline mode; if something came between, cancel what runs and read what still comes."""
+    """Leave pipeline mode; after an interruption, cancel the running query and discard its results."""
     pgconn = connection.pgconn
     if pgconn.status != pq.ConnStatus.OK:
         return
@@ -214,24 +217,24 @@ def leave_pipeline(connection: psycopg.Connection[Any]) -> None:
     except psycopg.OperationalError:
         try:
             connection.cancel_safe(timeout=_LEAVE_SECONDS)
-            # One more: an interruption may have come before the one that was to follow.
+            # The interruption may have come before the sync that ends the pipeline.
             pgconn.pipeline_sync()
             wait_for(connection, generators.send(pgconn), _LEAVE_SECONDS)
             _read_all(connection)
-        except BaseException:  # noqa: BLE001 - no answer, or interrupted again: what led here is raised
+        except BaseException:  # noqa: BLE001 - no answer, or interrupted again: the first error is raised
             connection.close()
 
 
 def _read_all(connection: psycopg.Connection[Any]) -> None:
-    """Read what a pipeline still gives, and leave it."""
+    """Discard the remaining results of a pipeline, and leave it."""
     while True:
         for _ in _results(connection, _LEAVE_SECONDS):
             pass
-        with suppress(psycopg.OperationalError):  # there is one more end to come
+        with suppress(psycopg.OperationalError):  # another sync is pending
             connection.pgconn.exit_pipeline_mode()
             return
 
 
 def with_limit(statement: Statement, most: int) -> str:
-    """Return the query with so many rows at most; PostgreSQL keeps the order of a subquery."""
-    return f"SELECT * FROM ({statement.sql}\n) AS q LIMIT {most:d}"  # noqa: S608 - what the user wrote
+    """Return the query with a LIMIT; PostgreSQL keeps the order of a subquery."""
+    return f"SELECT * FROM ({statement.sql}\n) AS q LIMIT {most:d}"  # noqa: S608 - the user's own SQL

@@ -1,10 +1,11 @@
-"""Whether a statement may call functions that are not PostgreSQL's own.
+"""Detection of statements that may call user-defined functions.
 
-Even to plan a statement runs functions: the planner computes constants, and asks operators about its statistics. So ``EXPLAIN`` calls what the user
-meant to be called once, or not at all. A statement is asked about beforehand where it names such a function, or a relation, type or operator that
-leads to one: by the query of a view, a policy, an expression of an index, a constraint, a default, a cast.
+Even planning a statement runs functions: the planner evaluates constants, and calls operators on its statistics. So an
+extra ``EXPLAIN`` could call functions that the user meant to call once, or not at all. This check finds statements that
+name a user-defined function, or a relation, type or operator that leads to one: through the query of a view, a policy,
+an expression of an index, a constraint, a default or a cast.
 
-Names are looked for in all schemas. What a function does inside is not followed, since it has been found then.
+Names are looked up in all schemas. The body of a function is not examined, since the function itself is already a match.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from collections.abc import Iterable
 from sspcloud_magics.databases.postgres.sql_lexer import Kind, Statement, tokens
 
 _FIRST = 16384
-"""PostgreSQL's FirstNormalObjectId: all that a new database holds has a lower number."""
+"""PostgreSQL's FirstNormalObjectId: all objects of a new database have a lower OID."""
 
 _OPERATOR = re.compile(r"[-+*/<>=~!@#%^&|`?]+")
-# What IN, BETWEEN, LIKE, USING and the like stand for.
+# The operators behind IN, BETWEEN, LIKE, USING and similar syntax.
 _IMPLIED = ("=", "<>", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "~", "!~")
 
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
-# What may lead to a function. A trigger does not: no query runs one.
+# The catalogues whose objects may lead to a function. Triggers are not among them: no query runs one.
 _FOLLOWED = (
     "class",
     "type",
@@ -38,7 +39,7 @@ _FOLLOWED = (
 )
 _CLASSES = {name: f"'pg_catalog.pg_{name}'::pg_catalog.regclass::pg_catalog.oid" for name in _FOLLOWED}
 
-# With its names and operators qualified, since it runs with the user's search path.
+# Names and operators are qualified, since it runs with the user's search path.
 _CHECK = """
 WITH RECURSIVE needed(classid, objid) AS (
     SELECT {class}, oid FROM pg_catalog.pg_class WHERE oid {own} AND relname {eq} ANY ($1::pg_catalog.name[])
@@ -72,23 +73,23 @@ CHECK = _CHECK.format(
     followed=", ".join(_CLASSES.values()),
     **_CLASSES,
 ).encode()
-"""Whether names (``$1``) and operators (``$2``) lead to a function that is not PostgreSQL's own."""
+"""A query whether names (``$1``) or operators (``$2``) lead to a user-defined function."""
 
 
 def list_named(statement: Statement) -> list[bytes]:
-    """Return the parameters of `CHECK`: the names and the operators that a statement may mean, as arrays."""
+    """Return the parameters of `CHECK`: arrays of the names and the operators that a statement may refer to."""
     names: dict[str, None] = {}
     symbols: list[str] = []
     for token in tokens(statement.sql):
         text = statement.sql[token.start : token.end]
         if token.kind is Kind.WORD:
-            # Whether PostgreSQL folds letters beyond ASCII depends on the database's encoding.
+            # Whether PostgreSQL folds non-ASCII letters depends on the database's encoding.
             names[text.lower()] = names[text.translate(_ASCII_LOWER)] = None
         elif token.kind is Kind.QUOTED and text.endswith('"'):
             names[text[text.index('"') + 1 : -1].replace('""', '"')] = None
         symbols.append(text if token.kind is Kind.SYMBOL else " ")
     runs = _OPERATOR.findall("".join(symbols))
-    # A sign may belong to what follows: all parts are looked for.
+    # The end of a run may be a unary operator, so all substrings are looked up.
     parts = {
         run[start:end] for run in runs for start in range(len(run)) for end in range(start + 1, len(run) + 1)
     }
