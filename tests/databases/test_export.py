@@ -224,7 +224,7 @@ def test_full_disk_is_told_and_leaves_no_part(login, tmp_path):
     assert len(said) == 3
     for what, why, then in said:
         assert "no part of it is left" in what
-        assert why == "The file would be larger than is allowed here."
+        assert why == "The file would exceed the maximum file size."
         assert then == [1]
     assert not list(tmp_path.iterdir())
 

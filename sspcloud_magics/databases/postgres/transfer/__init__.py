@@ -1,1 +1,1 @@
-"""Rows in and out by other routes than one DataFrame: files, chunks, COPY, whole tables, SQLAlchemy."""
+"""Transfer of rows other than as one DataFrame: files, chunks, COPY, whole tables, SQLAlchemy."""

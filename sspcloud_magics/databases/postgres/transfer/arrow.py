@@ -1,8 +1,7 @@
-"""Rows as an Arrow table: for Parquet files, and for libraries that take one.
+"""Conversion of rows to Arrow tables, for Parquet files and for libraries that accept one.
 
-What pandas holds as objects becomes what Arrow has of the same meaning, by the column's type alone, so that
-all parts of a result have one schema: bytes stay bytes, a time of day stays one, JSON becomes its text,
-and so does everything else (uuid, arrays, ranges, exact numerics).
+Columns of objects are converted by the column's type alone, so that all parts of a result have the same schema:
+bytes and times keep their type, JSON becomes its text, and so does any other type (uuid, arrays, ranges, exact numerics).
 """
 
 from __future__ import annotations
@@ -24,33 +23,33 @@ _DATE = psycopg.adapters.types["date"].oid
 
 
 def import_optional(package: str, extra: str, what: str) -> Any:
-    """Import an optional package, or say how to get it.
+    """Import an optional package, or explain how to install it.
 
     Raises
     ------
     UsageProblem
         If it is not installed.
     """
-    from importlib import import_module  # noqa: PLC0415 - beside its use
+    from importlib import import_module  # noqa: PLC0415 - next to its use
 
     try:
         return import_module(package)
     except ImportError:
         raise UsageProblem(
             f"{what} needs the package {package}, which is not installed.",
-            hint=f"%pip install 'sspcloud-magics[{extra}]'",
+            hint=f"install it: %pip install 'sspcloud-magics[{extra}]'",
         ) from None
 
 
 def plain(frame: pd.DataFrame, types: Sequence[int]) -> list[pd.Series[Any]]:
-    """Return the columns of a frame, objects turned into texts where they are not bytes or times.
+    """Return the columns of a frame, with objects other than bytes and times converted to strings.
 
     Parameters
     ----------
     frame
         The rows.
     types
-        PostgreSQL's number of each column's type.
+        The type OID of each column.
     """
     columns = []
     for index, oid in enumerate(types):
@@ -97,7 +96,7 @@ def polars_frame(frame: pd.DataFrame, types: Sequence[int]) -> Any:
     Raises
     ------
     UsageProblem
-        If polars or pyarrow are not installed, or two columns have the same name.
+        If polars or pyarrow is not installed, or two columns have the same name.
     """
     refuse_duplicates(frame.columns, "a polars DataFrame")
     return import_optional("polars", "arrow", "A polars DataFrame").from_arrow(arrow_table(frame, types))

@@ -1,4 +1,4 @@
-"""A DataFrame into a table, by COPY and in one transaction: all of it, or nothing."""
+"""Load of a DataFrame into a table, by COPY and in one transaction."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ def load_table(
     *,
     progress: Progress | None = None,
 ) -> int:
-    """Write the rows of a DataFrame, of pandas, polars or Arrow, into a table, and return how many there were.
+    """Write the rows of a DataFrame (pandas, polars or Arrow) into a table, and return the number of rows.
 
     The parameters are those of `session.load_table`.
 
     Raises
     ------
     UsageProblem
-        If a value has no type in PostgreSQL, or a column's values have none in common (column, row and value are named), or
-        if a column has no name, or two have the same, or a name is longer than PostgreSQL keeps.
+        If a value has no type in PostgreSQL, or the values of a column have no common type (the error names the column,
+        row and value); or if a column name is missing, duplicate or too long for PostgreSQL.
     QueryFailed
-        If the server refuses; nothing is changed then.
+        If the server refuses a statement. Nothing is changed in that case.
     """
     frame = _as_pandas(frame)
     names = [str(column) for column in frame.columns]
     if len(set(names)) != len(names) or not names or "" in names:
         raise UsageProblem(
-            "Each column needs a name of its own to become a table's.", hint="df.columns = [...]"
+            "The columns of a table need unique names.", hint="rename the columns: df.columns = [...]"
         )
     path = _path(name)
     refuse_long(path, "table")
@@ -78,14 +78,14 @@ def load_table(
                     began = time.perf_counter()
                     for done, row in enumerate(zip(*texts, strict=True)):
                         writer.write_row(row)
-                        if progress is not None and done % _TOLD == 0:
+                        if progress is not None and done % _PROGRESS_ROWS == 0:
                             progress(done, 0, time.perf_counter() - began)
                 connection.changes += 1
                 return len(frame)
         except psycopg.errors.DuplicateTable as error:
             raise QueryFailed(
                 f"{error.diag.message_primary}.",
-                hint="%load_table … --append adds to it, --replace makes it anew",
+                hint="add to it with %load_table … --append, or replace it with --replace",
             ) from None
         except psycopg.errors.DependentObjectsStillExist as error:
             raise QueryFailed(
@@ -96,26 +96,28 @@ def load_table(
         except psycopg.Error as error:
             if session.closed:
                 raise pg_errors.make_connection_error(error, place=connection.database.path) from None
-            # The place that the server tells is one of the first statement: the others name nothing else that is not there.
+            # An error position refers to the first statement: the others name no other missing objects.
             asked = statements(columns.as_string(session))[0]
             raise statement_errors.make_statement_error(error, asked, connection, is_ours=True) from None
 
 
-_TOLD = 10_000
+# The number of rows between calls of `progress`.
+_PROGRESS_ROWS = 10_000
 
 
 def _path(name: str) -> list[str]:
-    """Return the parts of a name that is written as in SQL: in lower case, unless it is quoted.
+    """Return the parts of a name in SQL, folded to lower case unless they are quoted.
 
     Raises
     ------
     UsageProblem
-        If it is no name.
+        If it is not a name.
     """
     found = _NAME.fullmatch(name)
     if found is None:
         raise UsageProblem(
-            f"{name!r} names no table.", hint="table or schema.table; other names in double quotes"
+            f"{name!r} is not a table name.",
+            hint="write table or schema.table, with double quotes around special names",
         )
     return [
         part[1:-1].replace('""', '"') if part.startswith('"') else part.lower()
@@ -129,7 +131,7 @@ _NAME = re.compile(rf"{_PART}(?:\.{_PART})?")
 
 
 def _as_pandas(frame: Any) -> pd.DataFrame:
-    """Return a DataFrame of pandas for one of polars or Arrow, which keeps its types."""
+    """Convert a DataFrame of polars or Arrow to pandas, with its types."""
     made = frame
     if hasattr(frame, "to_pandas"):
         if type(frame).__module__.startswith("polars") and hasattr(frame, "iter_columns"):
@@ -137,19 +139,21 @@ def _as_pandas(frame: Any) -> pd.DataFrame:
         else:
             made = frame.to_pandas(types_mapper=pd.ArrowDtype)
     if not isinstance(made, pd.DataFrame):
-        raise UsageProblem(f"A {type(frame).__name__} is no DataFrame.", hint="df = pd.DataFrame(…)")
+        raise UsageProblem(
+            f"A {type(frame).__name__} is not a DataFrame.", hint="convert it: df = pd.DataFrame(…)"
+        )
     return made
 
 
 def _polars_column(column: Any) -> pd.Series[Any]:
     try:
         return cast("pd.Series[Any]", column.to_pandas(use_pyarrow_extension_array=True))
-    except Exception:  # noqa: BLE001 - whatever is raised where Arrow has no such type, as of 128 bits
+    except Exception:  # noqa: BLE001 - any error for a type that Arrow does not have, such as 128-bit integers
         return pd.Series(column.to_list(), dtype=object)
 
 
 def _texts_for(cursor: psycopg.Cursor[Any], frame: pd.DataFrame) -> list[Iterator[str | None]]:
-    """Return the values of a frame's columns as those that were selected take them."""
+    """Return the values of a frame's columns, as text for the columns that the cursor selected."""
     codes = [column.type_code for column in cursor.description or ()]
     return [
         values_for(frame.iloc[:, index], str(frame.columns[index]), type_name(code, cursor))

@@ -1,9 +1,8 @@
-"""A query's rows, some at a time: for results that do not fit into memory, and need not.
+"""Iteration over a query's rows in chunks, for results that do not fit into memory.
 
-The rows come from the server as they are asked for, in the session that everything else uses; the first
-are fetched at once, so that a mistake in the query is told where it is written. Until the end, or `Chunks.close`, which
-cancels the query on the server, that session takes no other query, from whichever thread. Threads may share the chunks: each of them is
-read in a turn, and none is given twice.
+The rows are fetched on demand, in the connection's only session. The first chunk is fetched at once, so that an error
+in the query is raised where it is written. Until the end, or `Chunks.close`, which cancels the query on the server,
+the session refuses other queries from any thread. Threads may share an iterator: each chunk is returned once.
 """
 
 from __future__ import annotations
@@ -26,20 +25,20 @@ Convert = Callable[[pd.DataFrame, Sequence[int]], Any]
 
 
 class Chunks:
-    """DataFrames of as many rows each, one after the other; the last may have fewer.
+    """An iterator over chunks of the same number of rows; the last may have fewer.
 
-    It is its own iterator, and a context manager that closes it.
+    It is also a context manager that closes it.
 
     Parameters
     ----------
     connection
-        Where the query runs.
+        The connection on which the query runs.
     parts
         Its rows, in parts of any size.
     size
-        How many rows a chunk has.
+        The number of rows per chunk.
     convert
-        Turns a DataFrame and the numbers of its columns' types into what a chunk shall be.
+        Converts a DataFrame and the OIDs of its columns' types to a chunk.
     """
 
     def __init__(
@@ -50,12 +49,15 @@ class Chunks:
         convert: Convert,
     ) -> None:
         self._connection = connection
+        # The process that reads the rows: a forked child must not.
         self._process = os.getpid()
         self._size = size
         self._closed = self._ended = False
+        # The number of rows returned so far.
         self._rows = 0
         self._coming = _cut(connection, parts, size, convert)
         with connection.turn:
+            # The first chunk, until it is returned.
             self._first: Any = next(self._coming)
             connection.lend(self._coming, self)
 
@@ -63,11 +65,11 @@ class Chunks:
         return self
 
     def __next__(self) -> Any:
-        """Return the next rows."""
+        """Return the next chunk."""
         if os.getpid() != self._process:
             raise ConnectionLost(
-                "These rows are read by the parent process.",
-                hint="run the query in the process that reads it",
+                "The parent process reads these rows.",
+                hint="run the query in the process that reads its rows",
             )
         with self._connection.turn:
             if self._first is not None:
@@ -85,13 +87,13 @@ class Chunks:
             if self._ended or self._closed:
                 raise
         raise QueryFailed(
-            f"The rest of the rows was given up after {self._rows:,}.",
-            why="An interruption or an error ended their query, or the transaction that it ran in has ended.",
-            hint="run the query again, and read its rows to their end",
+            f"The query ended after {self._rows:,} rows, before all were read.",
+            why="An interruption or an error ended the query, or its transaction has ended.",
+            hint="run the query again, and read its chunks to the end",
         )
 
     def close(self) -> None:
-        """Give the rest up: the query is cancelled on the server; again and again does no harm."""
+        """Discard the remaining rows, and cancel the query on the server. Closing twice has no effect."""
         self._closed, self._first = True, None
         if os.getpid() == self._process:
             with self._connection.turn:
@@ -118,7 +120,7 @@ class Chunks:
 def _cut(
     connection: DatabaseConnection, parts: Generator[Part, None, None], size: int, convert: Convert
 ) -> Generator[Any, None, Any]:
-    """Give chunks of that very size, one at least, and return that they are all."""
+    """Yield chunks of exactly this size, at least one, and return a marker of the complete result."""
     rest: pd.DataFrame | None = None
     types: tuple[int, ...] = ()
     given = 0
@@ -148,9 +150,9 @@ def chunks(
     size: int,
     convert: Convert = lambda frame, _: frame,
 ) -> Chunks:
-    """Run one query, and give its rows in chunks of `size`; the last may have fewer.
+    """Run one query, and return its rows in chunks of `size`; the last may have fewer.
 
-    `convert` makes what a chunk shall be of a DataFrame and the numbers of its columns' types. All else, and the errors, which also
-    come while the rows are read, are those of `query.run`.
+    `convert` converts a DataFrame and the OIDs of its columns' types to a chunk. The other parameters and the exceptions
+    are those of `query.run`; exceptions may also be raised while the rows are read.
     """
     return Chunks(connection, query.parts(connection, sql, params, options, size=size), size, convert)

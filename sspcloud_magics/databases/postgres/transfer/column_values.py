@@ -1,9 +1,9 @@
-"""What the columns of a DataFrame become in a table: PostgreSQL's type of each, and its values as the text of COPY.
+"""Conversion of a DataFrame's columns for COPY: PostgreSQL's type of each column, and its values as text.
 
-A column has a type where its dtype or its values agree on one; else it is refused with the first value that does not fit.
-Nothing is rounded, cut or guessed: an integer beyond 64 bits is numeric, a time with a zone keeps it, a date beside
-instants is midnight. Text is what all of PostgreSQL's types read, years beyond 9999 and before Christ included, which
-Python's own types have not.
+A column gets a type from its dtype or from its values. If the values do not agree, it is refused with the first value
+that does not fit. Nothing is rounded, truncated or guessed: an integer beyond 64 bits is numeric, a time keeps its
+zone, and a date among instants is midnight. All types of PostgreSQL read text, including years BC or after 9999,
+which Python's own types do not have.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import psycopg
 from sspcloud_magics.errors import UsageProblem
 
 SHOWN = 80
-"""So many characters of a value are shown where it is refused."""
+"""The maximum number of characters of a refused value in its error."""
 
 _INTEGERS = {"i1": "int2", "i2": "int2", "i4": "int4", "i8": "int8", "u1": "int2", "u2": "int4", "u4": "int8"}
 _EXACT_FLOAT = 2**53
@@ -55,19 +55,19 @@ _TYPES: dict[frozenset[str], str] = {
     frozenset({"uuid"}): "uuid",
     frozenset({"document"}): "jsonb",
 }
-"""What a column of Python's objects becomes, by the kinds of its values."""
+"""The type for a column of Python objects, by the kinds of its values."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnValues:
-    """One column on its way into a table.
+    """A column of a DataFrame, converted for COPY.
 
     Parameters
     ----------
     type
         PostgreSQL's type.
     texts
-        Gives the values as text, None where one is missing.
+        Yields the values as text; None for a missing one.
     """
 
     type: str
@@ -75,12 +75,12 @@ class ColumnValues:
 
 
 def column_values(column: pd.Series[Any], name: str) -> ColumnValues:
-    """Return a column as it goes into a table that is made for it.
+    """Convert a column for a new table.
 
     Raises
     ------
     UsageProblem
-        If a value has no type in PostgreSQL, or the values have no type in common.
+        If a value has no type in PostgreSQL, or the values have no common type.
     """
     plain = _plain_column(column, name)
     kind = _type_by_dtype(plain.dtype, plain) or _type_by_values(plain, name)
@@ -88,14 +88,14 @@ def column_values(column: pd.Series[Any], name: str) -> ColumnValues:
 
 
 def values_for(column: pd.Series[Any], name: str, type_name: str) -> Iterator[str | None]:
-    """Return the values of a column as a column of a table takes them that is there.
+    """Convert the values of a column for a column of an existing table.
 
     Parameters
     ----------
     column, name
-        Which.
+        The column and its name.
     type_name
-        PostgreSQL's name of the type there; an array's ends with ``[]``.
+        The type of the table's column; that of an array ends with ``[]``.
     """
     item = _WRITERS.get(type_name.removesuffix("[]"), _text)
     write = partial(_array, write=item) if type_name.endswith("[]") else item
@@ -103,14 +103,14 @@ def values_for(column: pd.Series[Any], name: str, type_name: str) -> Iterator[st
 
 
 def type_name(oid: int, cursor: psycopg.Cursor[Any]) -> str:
-    """Return PostgreSQL's name of a type, with ``[]`` behind that of an array's items.
+    """Return the name of a type; for an array, that of its elements with ``[]``.
 
     Parameters
     ----------
     oid
-        PostgreSQL's number of the type.
+        The OID of the type.
     cursor
-        Asks the server for a type that an extension or a user has made.
+        Looks up a type of an extension or a user.
     """
     known = psycopg.adapters.types.get(oid)
     if known is not None:
@@ -126,21 +126,21 @@ SELECT CASE WHEN t.typelem OPERATOR(pg_catalog.<>) 0 AND t.typtype OPERATOR(pg_c
 FROM pg_catalog.pg_type AS t LEFT JOIN pg_catalog.pg_type AS e ON e.oid OPERATOR(pg_catalog.=) t.typelem
 WHERE t.oid OPERATOR(pg_catalog.=) %s::pg_catalog.oid
 """
-"""It runs inside the user's transaction, so its names are pinned one by one."""
+"""Its names are qualified one by one, since it runs inside the user's transaction."""
 
 
 def _plain_column(column: pd.Series[Any], name: str) -> pd.Series[Any]:
-    """Return a column without pandas' ways of storing: categories by their values, sparse as dense, Arrow's instants as NumPy's."""
+    """Convert a column with special storage: categories to their values, sparse to dense, Arrow's instants to NumPy."""
     dtype = column.dtype
     if isinstance(dtype, pd.ArrowDtype):
         column = _without_arrows_clock(column, name, dtype.pyarrow_dtype)
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         in_utc = column.dt.tz_convert("UTC")
-        # Elsewhere pandas has no other year than Python.
+        # In other zones, pandas supports only Python's years.
         return column if in_utc.dropna().dt.year.between(2, 9998).all() else in_utc
     if isinstance(dtype, pd.CategoricalDtype):
         categories = dtype.categories
-        # Categories of intervals or numbers are what they are, not their names.
+        # Categories may be numbers or intervals, not only strings.
         taken = [None if code < 0 else categories[code] for code in column.cat.codes]
         return pd.Series(taken, index=column.index, dtype=object)
     if isinstance(dtype, pd.SparseDtype):
@@ -149,8 +149,8 @@ def _plain_column(column: pd.Series[Any], name: str) -> pd.Series[Any]:
 
 
 def _without_arrows_clock(column: pd.Series[Any], name: str, kind: Any) -> pd.Series[Any]:
-    """Return a column of Arrow's with its instants and durations as NumPy has them: one by one, Arrow gives Python's, with fewer years."""
-    import pyarrow as pa  # noqa: PLC0415 - who has such a column has it
+    """Convert Arrow's instants and durations to NumPy; as Python objects they would be limited to Python's years."""
+    import pyarrow as pa  # noqa: PLC0415 - such a column requires it
 
     if kind == pa.time64("ns"):
         for row, value in enumerate(column.array.__arrow_array__().cast(pa.int64()).to_pylist()):
@@ -160,7 +160,7 @@ def _without_arrows_clock(column: pd.Series[Any], name: str, kind: Any) -> pd.Se
         values = column.array.__arrow_array__().to_numpy()
         if pa.types.is_date32(kind):
             values = values.astype("datetime64[s]")
-        elif values.dtype == "datetime64[s]":  # in pandas they would be dates
+        elif values.dtype == "datetime64[s]":  # `_type_by_dtype` would take them for dates
             values = values.astype("datetime64[ms]")
         plain = pd.Series(values, index=column.index)
         return plain.dt.tz_localize("UTC").dt.tz_convert(kind.tz) if getattr(kind, "tz", None) else plain
@@ -168,7 +168,7 @@ def _without_arrows_clock(column: pd.Series[Any], name: str, kind: Any) -> pd.Se
 
 
 def _type_by_dtype(dtype: Any, column: pd.Series[Any]) -> str | None:
-    """Return the type that a dtype says by itself; None where the values decide."""
+    """Return the type that a dtype determines; None if it depends on the values."""
     if isinstance(dtype, pd.DatetimeTZDtype):
         return "timestamptz"
     if isinstance(dtype, pd.StringDtype):
@@ -184,7 +184,7 @@ def _type_by_dtype(dtype: Any, column: pd.Series[Any]) -> str | None:
     if kind == "f":
         return "float4" if plain.itemsize <= 4 else "float8" if plain.itemsize == 8 else None
     if kind == "M":
-        # A query makes datetime64[s] of a date; a time of day in it is none.
+        # A query returns dates as datetime64[s]; values with a time of day are not dates.
         present = column.dropna()
         return (
             "date"
@@ -202,14 +202,14 @@ def _type_by_values(column: pd.Series[Any], name: str) -> str:
             continue
         kind = _kind(value)
         if kind is None:
-            raise _make_refusal(name, row, value, "It has no type in PostgreSQL.")
+            raise _make_refusal(name, row, value, "PostgreSQL has no type for it.")
         if kind == "integer":
             longest = max(longest, abs(int(value)))
         kinds.setdefault(kind, row)
     found = _TYPES.get(frozenset(kinds))
     if found is None:
         first, other, *_ = kinds
-        why = f"It is {_with_article(other)}, and the values before it are {_with_article(first)} each."
+        why = f"It is {_with_article(other)}, but each value before it is {_with_article(first)}."
         raise _make_refusal(name, kinds[other], column.iloc[kinds[other]], why)
     if (found == "int8" and longest >= 2**63) or (found == "float8" and longest > _EXACT_FLOAT):
         return "numeric"
@@ -220,14 +220,14 @@ def _with_article(kind: str) -> str:
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
-def _kind(value: Any) -> str | None:  # noqa: PLR0911 - a table of types, the narrower ones first
+def _kind(value: Any) -> str | None:  # noqa: PLR0911 - a table of types, the most specific ones first
     if isinstance(value, bool | np.bool_):
         return "boolean"
-    if isinstance(value, np.timedelta64):  # an integer to NumPy
+    if isinstance(value, np.timedelta64):  # a subclass of np.integer
         return "duration"
     if isinstance(value, int | np.integer):
         return "integer"
-    if isinstance(value, np.longdouble):  # more digits than PostgreSQL's floats
+    if isinstance(value, np.longdouble):  # more precise than PostgreSQL's floats
         return "decimal"
     if isinstance(value, float | np.floating):
         return "float"
@@ -255,10 +255,10 @@ def _kind(value: Any) -> str | None:  # noqa: PLR0911 - a table of types, the na
 
 
 def _values(column: pd.Series[Any], name: str) -> Iterator[Any]:
-    """Give the values, None where one is missing."""
+    """Yield the values; None for a missing one."""
     try:
         missing = column.isna().tolist()
-    except InvalidOperation:  # Decimal("sNaN") refuses all questions
+    except InvalidOperation:  # Decimal("sNaN") cannot be compared
         missing = [False] * len(column)
     row = -1
     try:
@@ -272,7 +272,7 @@ def _values(column: pd.Series[Any], name: str) -> Iterator[Any]:
 
 
 _NOT_IN_PYTHON = (ValueError, TypeError, ArithmeticError, RecursionError, NotImplementedError)
-_NANOSECONDS = "PostgreSQL counts microseconds, and would round its nanoseconds."
+_NANOSECONDS = "PostgreSQL has microseconds, and would round its nanoseconds."
 
 
 def _texts(column: pd.Series[Any], name: str, write: Callable[[Any], str]) -> Iterator[str | None]:
@@ -281,7 +281,7 @@ def _texts(column: pd.Series[Any], name: str, write: Callable[[Any], str]) -> It
             yield None if value is None else _check_text(write(value))
         except RecursionError:
             raise _make_refusal(
-                name, row, value, "Its lists and dicts are too deep, or contain themselves."
+                name, row, value, "Its lists and dicts are nested too deeply, or contain themselves."
             ) from None
         except _NOT_IN_PYTHON as error:
             raise _make_refusal(name, row, value, str(error)) from None
@@ -290,7 +290,7 @@ def _texts(column: pd.Series[Any], name: str, write: Callable[[Any], str]) -> It
 def _make_refusal(name: str, row: int, value: Any, why: str) -> UsageProblem:
     try:
         shown = " ".join(repr(value).split())
-    except Exception:  # noqa: BLE001 - what a class of the user's raises, or an integer of 4,300 digits
+    except Exception:  # noqa: BLE001 - any error of a user's class, or an integer of 4,300 digits
         shown = f"a value of the type {type(value).__name__}"
     if len(shown) > SHOWN:
         shown = f"{shown[: SHOWN - 1]}…"
@@ -300,35 +300,33 @@ def _make_refusal(name: str, row: int, value: Any, why: str) -> UsageProblem:
         why=why,
         hint=f"round them: df[{name!r}] = df[{name!r}].dt.round('us')"
         if why == _NANOSECONDS
-        else f"change that value, or make texts of all: df[{name!r}] = df[{name!r}].astype(str)",
+        else f"change the value, or convert the column to strings: df[{name!r}] = df[{name!r}].astype(str)",
     )
 
 
-_NUL = "PostgreSQL holds no text with a NUL character."
+_NUL = "PostgreSQL cannot store a NUL character in text."
 
 
 def _check_text(text: str) -> str:
-    """Return a text that PostgreSQL can hold.
+    """Return a text that PostgreSQL can store.
 
     Raises
     ------
     ValueError
-        If it cannot.
+        If it contains NUL or a lone surrogate.
     """
     if "\0" in text:
         raise ValueError(_NUL)
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(
-            "A part of it is half a character (a lone surrogate), which UTF-8 has not."
-        ) from None
+        raise ValueError("It contains a lone surrogate, which UTF-8 cannot encode.") from None
     return text
 
 
 @singledispatch
 def _text(value: Any) -> str:
-    """Return a value as PostgreSQL reads it."""
+    """Return a value in PostgreSQL's text format."""
     return _document(value) if isinstance(value, _DOCUMENTS) else str(value)
 
 
@@ -344,7 +342,7 @@ def _numpy_text(value: np.generic) -> str:
 
 @_text.register(str)
 def _string(value: str) -> str:
-    return str.__str__(value)  # whatever a class of the user's shows, such as an Enum of texts
+    return str.__str__(value)  # a subclass may override __str__, such as an Enum of strings
 
 
 @_text.register(int)
@@ -360,7 +358,7 @@ def _day(value: dt.date) -> str:
 @_text.register(dt.time)
 def _time(value: dt.time) -> str:
     if value.tzinfo is not None and value.utcoffset() is None:
-        raise ValueError("Its zone has no offset without a date.")
+        raise ValueError("Its time zone has no offset without a date.")
     return dt.time.isoformat(value)
 
 
@@ -390,7 +388,7 @@ def _float(value: float) -> str:
 
 @_text.register(dt.datetime)
 def _instant(value: dt.datetime) -> str:
-    """Return an instant with microseconds, in years that PostgreSQL counts: before the year 1 they are BC."""
+    """Return an instant with microseconds; years before 1 are BC in PostgreSQL."""
     if isinstance(value, pd.Timestamp) and value.nanosecond:
         raise ValueError(_NANOSECONDS)
     if (value.utcoffset() or dt.timedelta()).microseconds:
@@ -416,7 +414,7 @@ def _duration(value: dt.timedelta) -> str:
 
 
 def _document(value: Any) -> str:
-    """Return a value as JSON; a text is one already."""
+    """Return a value as JSON; a string is taken for JSON."""
     if isinstance(value, str):
         return str.__str__(value)
     return json.dumps(_as_json(value), ensure_ascii=False, allow_nan=False)
@@ -424,17 +422,17 @@ def _document(value: Any) -> str:
 
 @singledispatch
 def _as_json(value: Any) -> Any:
-    """Return a value with what JSON has no word for turned into what it means.
+    """Convert a value to types that JSON can represent.
 
     Raises
     ------
     ValueError
-        If JSON cannot hold it.
+        If JSON cannot represent it.
     """
     if isinstance(value, Mapping):
         items = {_as_json(str(key)): _as_json(item) for key, item in value.items()}
         if len(items) < len(value):
-            raise ValueError("Two of its keys are the same text.")
+            raise ValueError("Two of its keys are equal as strings.")
         return items
     if isinstance(value, _LISTS):
         return [_as_json(item) for item in value]
@@ -443,11 +441,11 @@ def _as_json(value: Any) -> Any:
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, bytes | bytearray | memoryview):
-        raise ValueError("JSON has no word for bytes.")  # noqa: TRY004 - refused like any other value
-    if isinstance(value, dt.date | dt.time):  # instants are dates to Python
+        raise ValueError("JSON cannot represent bytes.")  # noqa: TRY004 - refused like any other value
+    if isinstance(value, dt.date | dt.time):  # datetime is a subclass of date
         return value.isoformat()
     if _kind(value) is None:
-        raise ValueError(f"JSON has no word for a value of the type {type(value).__name__}.")
+        raise ValueError(f"JSON cannot represent a value of the type {type(value).__name__}.")
     return value if isinstance(value, str | bool | int) else _text(value)
 
 
@@ -463,7 +461,7 @@ def _numpy_json(value: np.generic) -> Any:
 @_as_json.register(float)
 def _float_json(value: float) -> float | None:
     if math.isinf(value):
-        raise ValueError("JSON has no word for infinity.")
+        raise ValueError("JSON cannot represent infinity.")
     return None if math.isnan(value) else float(value)
 
 
@@ -484,7 +482,7 @@ def _hstore(value: Any) -> str:
 
 
 def _array(value: Any, write: Callable[[Any], str]) -> str:
-    """Return a list as the text of an array; another value as it is."""
+    """Return a list in the text format of an array; any other value as text."""
     if not isinstance(value, _LISTS):
         return _text(value)
     return f"{{{','.join(_item(each, write) for each in value)}}}"
@@ -504,7 +502,7 @@ def _quote(text: str) -> str:
 
 
 def _whole(value: Any) -> str:
-    """Return a whole float as an integer: pandas makes floats of integers where one is missing."""
+    """Return an integral float as an integer: pandas converts integers to floats if one is missing."""
     return str(int(value)) if isinstance(value, float | np.floating) and value.is_integer() else _text(value)
 
 
@@ -513,14 +511,14 @@ def _date(value: Any) -> str:
         value = pd.Timestamp(value)
     if isinstance(value, dt.datetime):
         if value.time() != dt.time():
-            raise ValueError("The column holds dates, and the time of day would be lost.")
+            raise ValueError("The column is a date, so the time of day would be lost.")
         return _instant(value).replace(" 00:00:00.000000", "")
     return _text(value)
 
 
 def _without_zone(value: Any) -> str:
     if getattr(value, "tzinfo", None) is not None:
-        raise ValueError("The column holds no time zones, and that of the value would be lost.")
+        raise ValueError("The column has no time zone, so that of the value would be lost.")
     return _text(value)
 
 
@@ -531,4 +529,4 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "date": _date,
     "hstore": _hstore,
 }
-"""How values are written for a column that is there, where PostgreSQL would refuse their text or lose a part of it."""
+"""Conversions for the columns of an existing table, where PostgreSQL would refuse the usual text or lose a part."""

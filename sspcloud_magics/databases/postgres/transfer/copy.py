@@ -1,7 +1,7 @@
-r"""COPY between a table and a file of this machine, as psql's ``\copy`` does it: the bytes as they are.
+r"""COPY between a table and a local file, like psql's ``\copy``.
 
-``COPY … TO STDOUT`` writes a file, ``COPY … FROM STDIN`` reads one; the statement says the format, and the bytes pass
-through here unread. What comes between leaves no part of the file, or nothing in the table.
+``COPY … TO STDOUT`` writes a file, and ``COPY … FROM STDIN`` reads one. The statement defines the format, and the bytes
+are not parsed here. An interruption or an error leaves no partial file, and no rows in the table.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.user_files import user_path
 
 BLOCK = 256 << 10
-"""Bytes that are read from a file at a time."""
+"""The number of bytes to read from a file at a time."""
 
 
 def direction(sql: str) -> str:
-    """Return ``to`` or ``from`` for one COPY to or from the client; nothing for anything else."""
+    """Return ``to`` or ``from`` for one COPY to or from the client; empty for any other SQL."""
     found = statements(sql)
     if len(found) != 1 or found[0].words[:1] != ("copy",):
         return ""
@@ -43,9 +43,9 @@ def copy_to(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Exported:
-    """Write what one ``COPY … TO STDOUT`` gives into a file, whose name says nothing about the format.
+    """Write the output of one ``COPY … TO STDOUT`` into a file; its name does not determine the format.
 
-    Raises what `export.replace_atomically` raises, and what any query does.
+    The exceptions are those of `export.replace_atomically` and of any query.
     """
     file = user_path(file)
 
@@ -63,9 +63,9 @@ def copy_to(
 def copy_from(
     connection: DatabaseConnection, sql: str, file: Path | str, *, progress: Progress | None = None
 ) -> QueryResult:
-    """Give a file to one ``COPY … FROM STDIN``: all of its rows, or nothing; an error of the server names the line of the file.
+    """Load a file with one ``COPY … FROM STDIN``: all rows or none. The server's error names the line of the file.
 
-    Raises `UsageProblem` where the file cannot be read, and what any query does.
+    Raises `UsageProblem` if the file cannot be read, and the exceptions of any query.
     """
     file = user_path(file)
     try:

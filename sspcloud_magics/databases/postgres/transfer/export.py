@@ -1,8 +1,7 @@
-"""A query's rows straight into a file: Parquet or CSV, with a memory that does not grow with the rows.
+"""Export of a query's rows to Parquet or CSV, in constant memory.
 
-Rows are written as they come, some ten thousand at a time, into a partial file beside the wanted one, which
-takes its name once all are there. Whatever comes between (an interruption, an error, a full disk) removes the
-partial file; what was there before stays.
+Rows are written as they arrive, tens of thousands at a time, into a partial file next to the target, which replaces the
+target at the end. An interruption, an error or a full disk removes the partial file and leaves the target unchanged.
 """
 
 from __future__ import annotations
@@ -28,24 +27,24 @@ from sspcloud_magics.errors import FileNotWritten, UsageProblem
 from sspcloud_magics.user_files import user_path
 
 PART = 65_536
-"""Rows that are written at a time; in Parquet one row group."""
+"""The number of rows to write at a time; in Parquet, a row group."""
 
 PART_BYTES = 64 << 20
-"""Wide rows are written sooner."""
+"""The number of bytes after which fewer rows are written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A file that was written.
+    """The result of an export.
 
     Parameters
     ----------
     file
-        Where.
+        The file.
     rows, size
-        How many rows, and how many bytes the file has.
+        The number of rows, and the size of the file in bytes.
     notes
-        What a person should know of the values.
+        Notes on the values.
     """
 
     file: Path
@@ -109,19 +108,19 @@ def export(
     *,
     overwrite: bool = False,
 ) -> Exported:
-    """Write the rows of one query into a file, as its ending says: ``.parquet`` or ``.csv``.
+    """Write the rows of one query into a file, in the format of its suffix: ``.parquet`` or ``.csv``.
 
     Raises
     ------
     UsageProblem
-        If the file exists, its ending is another, `sql` is no single query, or two columns have one name.
+        If the file exists, the suffix is another, `sql` is not a single query, or two columns have the same name.
     FileNotWritten
         If the file cannot be written, such as on a full disk.
     """
     file = user_path(file)
     make = _WRITERS.get(file.suffix.lower())
     if make is None:
-        raise UsageProblem(f"{file.name} ends neither in .parquet nor in .csv.", hint="--to rows.parquet")
+        raise UsageProblem(f"{file.name} ends neither in .parquet nor in .csv.", hint="use --to rows.parquet")
     options = replace(options, json_text=True, on_columns=partial(refuse_duplicates, holder="a file"))
     parts = query.parts(connection, sql, params, options, size=PART, most=PART_BYTES)
     rows = 0
@@ -143,17 +142,17 @@ def export(
 
 @contextmanager
 def replace_atomically(file: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give a partial file beside the wanted one, which takes its place at the end and goes after any error.
+    """Yield the path of a partial file next to `file`, which replaces it at the end; an error removes it.
 
     Raises
     ------
     UsageProblem
-        If it is there and may not be replaced.
+        If the file exists and may not be replaced.
     FileNotWritten
         If it cannot be written, such as on a full disk.
     """
     if file.exists() and not overwrite:
-        raise UsageProblem(f"{file} exists.", hint="name another file, or replace it with --overwrite")
+        raise UsageProblem(f"{file} exists.", hint="choose another file, or replace it with --overwrite")
     unfinished = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
     try:
         try:
@@ -164,7 +163,7 @@ def replace_atomically(file: Path, *, overwrite: bool) -> Iterator[Path]:
     except OSError as error:
         why = _FULL.get(error.errno or 0, error.strerror or str(error))
         raise FileNotWritten(
-            f"{file} could not be written, and no part of it is left.",
+            f"{file} could not be written; the partial file was removed.",
             why=why,
             hint="write to another place, or fetch fewer rows or columns",
         ) from None
@@ -172,6 +171,6 @@ def replace_atomically(file: Path, *, overwrite: bool) -> Iterator[Path]:
 
 _FULL = {
     errno.ENOSPC: "The disk is full.",
-    errno.EDQUOT: "Your quota of the disk is used up.",
-    errno.EFBIG: "The file would be larger than is allowed here.",
+    errno.EDQUOT: "Your disk quota is exceeded.",
+    errno.EFBIG: "The file would exceed the maximum file size.",
 }

@@ -1,10 +1,10 @@
-"""The session of a connection for SQLAlchemy, and so for what is built on it: pandas, JupySQL, polars.
+"""A SQLAlchemy engine in the session of a connection, for libraries built on it: pandas, JupySQL, polars.
 
-SQLAlchemy promises that a transaction that fails leaves nothing. The session is shared, so what SQLAlchemy takes for a connection of its own
-begins a real transaction in it, or a savepoint where one is open already, and ends that and nothing else.
+SQLAlchemy guarantees that a failed transaction leaves nothing behind. The session is shared, so each of SQLAlchemy's
+connections begins its own transaction in the session, or a savepoint if one is open, and ends only that.
 
-A query that only reads, by its words, begins none: else whatever reads in chunks, such as ``pd.read_sql(…, chunksize=…)``, would keep a
-transaction open in which all that the notebook does between two chunks were lost at the end.
+A read-only query begins no transaction. Otherwise ``pd.read_sql(…, chunksize=…)`` would keep a transaction open,
+and its end would roll back everything that the notebook does between two chunks.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ _SHOWING = frozenset({"show", "explain"})
 
 
 class _SessionConnection:
-    """psycopg's connection as SQLAlchemy gets it: the shared session, and a transaction of its own in it.
+    """The psycopg connection that SQLAlchemy gets: the shared session, with a separate transaction.
 
     Parameters
     ----------
     connection
-        Whose session.
+        The connection that has the session.
     """
 
-    # A new one replaces one that was lost, so SQLAlchemy need not replace it.
+    # The connection replaces a lost session, so SQLAlchemy does not need to.
     closed = broken = False
 
     def __init__(self, connection: DatabaseConnection) -> None:
-        # What SQLAlchemy sets.
+        # Attributes that SQLAlchemy sets.
         self.autocommit = False
         self.isolation_level: psycopg.IsolationLevel | None = None
         self.read_only: bool | None = None
         self.deferrable: bool | None = None
         self._connection = connection
-        # Who is told of notices, and in which session.
+        # The notice handlers to remove at `close`, each with its session.
         self._handlers: list[tuple[psycopg.Connection[Any], NoticeHandler]] = []
-        # The transaction that is open, and what ends its turn.
+        # The open transaction, and the function that ends its turn.
         self._open: tuple[Block, Callable[[], None]] | None = None
 
     def cursor(self, name: str = "", **options: Any) -> psycopg.Cursor[Any] | psycopg.ServerCursor[Any]:
         """Return a cursor; its first statement that needs a transaction begins one."""
-        if name:  # the server keeps it in a transaction
+        if name:  # a server-side cursor needs a transaction
             self._begin()
             return self._connection.psycopg.cursor(name, **options)
         return _Cursor(self._connection.psycopg, self)
 
     @contextmanager
     def wrap_statement(self, statement: object) -> Iterator[None]:
-        """Have a statement run in a transaction where it needs one."""
+        """Run a statement in a transaction if it needs one."""
         self._connection.refuse_query(statement)
         if not self._stands_alone(statement):
             self._begin()
@@ -70,7 +70,7 @@ class _SessionConnection:
                 with connection.with_settings():
                     yield
                 return
-            # An error would fail the transaction that is the user's.
+            # Without a savepoint, an error would fail the user's transaction.
             block = connection.begin(lent=True)
             try:
                 yield
@@ -112,10 +112,7 @@ class _SessionConnection:
         return " ".join(words).encode()
 
     def commit(self) -> None:
-        """Keep what was done since the transaction began, if one has.
-
-        After an error that was caught, nothing: PostgreSQL takes all of it back, and SQLAlchemy's users know it.
-        """
+        """Commit the transaction, if one is open; a failed one is rolled back, as PostgreSQL's COMMIT does."""
         self._end(self._connection.drop if self._has_failed else self._connection.keep)
 
     @property
@@ -123,7 +120,7 @@ class _SessionConnection:
         return self._open is not None and self._connection.has_failed
 
     def rollback(self) -> None:
-        """Take back what was done since the transaction began, if one has."""
+        """Roll the transaction back, if one is open."""
         self._end(self._connection.drop)
 
     def _end(self, end: Callable[[Block], None]) -> None:
@@ -136,25 +133,25 @@ class _SessionConnection:
                 end_turn()
 
     def close(self) -> None:
-        """Take back what was not kept, and leave the session open."""
+        """Roll an open transaction back, and leave the session open."""
         self.rollback()
         for session, handler in self._handlers:
             session.remove_notice_handler(handler)
         self._handlers.clear()
 
     def add_notice_handler(self, handler: NoticeHandler) -> None:
-        """Tell of the server's notices until this is closed."""
+        """Add a handler of the server's notices, until `close`."""
         session = self._connection.psycopg
         session.add_notice_handler(handler)
         self._handlers.append((session, handler))
 
     def __getattr__(self, name: str) -> Any:
-        # The session of the moment: one that was lost is made anew.
+        # The current session, which replaces a lost one.
         return getattr(self._connection.psycopg, name)
 
 
 class _Cursor(psycopg.Cursor[Any]):
-    """A cursor whose statements run in the transaction that SQLAlchemy takes for granted."""
+    """A cursor whose statements run in the transaction that SQLAlchemy expects."""
 
     def __init__(self, session: psycopg.Connection[Any], lent: _SessionConnection) -> None:
         super().__init__(session)
@@ -175,15 +172,15 @@ class _Cursor(psycopg.Cursor[Any]):
 
 
 def engine(connection: DatabaseConnection) -> Any:
-    """Return an engine that works in the session of a connection.
+    """Return an engine that uses the session of a connection.
 
-    It sees the session's temporary tables and its transaction. What SQLAlchemy begins is a transaction, or a savepoint where one is
-    open; what it does not commit is rolled back.
+    It sees the session's temporary tables and its transaction. SQLAlchemy's transactions are savepoints if a transaction
+    is open. What SQLAlchemy does not commit is rolled back.
 
     Returns
     -------
     sqlalchemy.Engine
-        For ``pd.read_sql``, ``%sql`` and others.
+        An engine for ``pd.read_sql``, ``%sql`` and other libraries.
 
     Raises
     ------
@@ -195,6 +192,6 @@ def engine(connection: DatabaseConnection) -> Any:
     return sqlalchemy.create_engine(
         "postgresql+psycopg://",
         creator=lambda: _SessionConnection(connection),
-        poolclass=pool.NullPool,  # each of its connections has a transaction of its own
-        use_native_hstore=False,  # its look-up insists on psycopg's own class
+        poolclass=pool.NullPool,  # each connection has its own transaction
+        use_native_hstore=False,  # the look-up of hstore requires a psycopg.Connection
     )
