@@ -114,7 +114,7 @@ REFUSED = [
     ([1 + 2j], "no type"),
     ([True, 7], "integer"),
     ([Mute()], "a value of the type Mute"),
-    ([TOO_DEEP], "too deep"),
+    ([TOO_DEEP], "nested too deeply"),
     ([10**5000], "a value of the type int"),
     ([pd.Timestamp("2024-01-01 00:00:00.123456789")], "nanoseconds"),
     ([pd.Timedelta(nanoseconds=1)], "nanoseconds"),

@@ -86,16 +86,16 @@ def test_error_names_the_line_of_the_cell(connection):
 
 REFUSED = [
     ("SELECT 1", ["doubld"], "No statement is saved as doubld.\n→ did you mean doubled?"),
-    ("SELECT 1", ["lost"], "No statement is saved as gone.\nlost was saved with it."),
+    ("SELECT 1", ["lost"], "No statement is saved as gone.\nlost uses it."),
     ("SELECT 1; SELECT 2", ["few"], "--with takes one statement."),
     ("-- nothing", ["few"], "--with takes one statement."),
-    ("CREATE TABLE t AS SELECT n FROM few", ["few"], "--with does not fit CREATE"),
-    ("EXPLAIN SELECT n FROM few", ["few"], "%%query_db --explain shows a plan"),
-    ("COPY (SELECT n FROM few) TO STDOUT", ["few"], "--with does not fit COPY"),
-    ('WITH "few"(n) AS (SELECT 1) SELECT n FROM few', ["few"], "few is a saved statement, and a name in"),
+    ("CREATE TABLE t AS SELECT n FROM few", ["few"], "--with does not work with CREATE"),
+    ("EXPLAIN SELECT n FROM few", ["few"], "show the plan with %%query_db --explain"),
+    ("COPY (SELECT n FROM few) TO STDOUT", ["few"], "--with does not work with COPY"),
+    ('WITH "few"(n) AS (SELECT 1) SELECT n FROM few', ["few"], "few is both a saved statement and a name in"),
     ("WITH RECURSIVE t AS (SELECT 1) TABLE t", ["towns"], "would change what towns means"),
-    ("SELECT 1", ["one"], "cannot stand in one statement"),
-    ("SELECT 1", ["this", "that"], "cannot stand in one statement"),
+    ("SELECT 1", ["one"], "cannot be used in one statement"),
+    ("SELECT 1", ["this", "that"], "cannot be used in one statement"),
 ]
 
 
@@ -118,14 +118,17 @@ def test_statement_that_takes_none_is_refused(sql, uses, said):
 @pytest.mark.parametrize(
     ("sql", "said"),
     [
-        ("DELETE FROM towns RETURNING *", "DELETE would be done again"),
-        ("INSERT INTO t VALUES (1)", "INSERT would be done again"),
-        ("WITH t AS MATERIALIZED (UPDATE towns SET code = 1 RETURNING *) TABLE t", "UPDATE would be done"),
-        ("WITH t AS (SELECT 1) MERGE INTO towns USING t ON true WHEN MATCHED THEN DELETE", "MERGE would be"),
-        ("SELECT * INTO copied FROM towns", "no SELECT INTO"),
+        ("DELETE FROM towns RETURNING *", "would run the DELETE again"),
+        ("INSERT INTO t VALUES (1)", "would run the INSERT again"),
+        ("WITH t AS MATERIALIZED (UPDATE towns SET code = 1 RETURNING *) TABLE t", "would run the UPDATE"),
+        (
+            "WITH t AS (SELECT 1) MERGE INTO towns USING t ON true WHEN MATCHED THEN DELETE",
+            "would run the MERGE",
+        ),
+        ("SELECT * INTO copied FROM towns", "not SELECT INTO"),
         ("CREATE TABLE t ()", "--save takes a query"),
         ("SELECT 1; SELECT 2", "--save takes one statement."),
-        ("SELECT * FROM few", "fresh would need itself"),
+        ("SELECT * FROM few", "fresh would use itself"),
     ],
 )
 def test_statement_that_is_no_query_is_not_saved(sql, said):

@@ -30,7 +30,7 @@ def _hints(connection: DatabaseConnection, text: str) -> list[str]:
 def test_read_only_transaction_is_not_the_owners(connection: DatabaseConnection, begin: str) -> None:
     query(connection, begin)
     first, *others = _hints(connection, "CREATE TABLE never (a int)")
-    assert "begun READ ONLY" in first
+    assert "is READ ONLY" in first
     assert all("owner" not in each for each in others)
     query(connection, "ROLLBACK; BEGIN; CREATE TABLE never (a int); ROLLBACK")
 
@@ -78,6 +78,6 @@ def test_standby_is_told_from_a_login(standby: DatabaseConnection, begin: str) -
     if begin:
         query(standby, begin)
     told = _hints(standby, "CREATE TABLE never (a int)")[0]
-    assert "is a standby" in told
+    assert "read-only standby" in told
     assert "%connect_db user-alice/db" in told
     query(standby, "ROLLBACK")

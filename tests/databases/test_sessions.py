@@ -292,7 +292,7 @@ def test_transaction_outlives_chunks_left_early(connection, bystander, ledger):
         query(connection, "insert into ledger values (2)")
         coming = chunks(connection, ENDLESS, size=10)
         next(coming)
-    with pytest.raises(QueryFailed, match="given up after 10"):
+    with pytest.raises(QueryFailed, match="ended after 10"):
         list(coming)
     assert _numbers(bystander) == [1, 2]
 

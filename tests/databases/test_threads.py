@@ -391,7 +391,7 @@ def test_rows_given_up_by_others_are_told(connected, tables):
     with connected.transaction():
         mine = chunks(connected, "select i from threads.numbers", size=100)
         next(mine)
-    with pytest.raises(QueryFailed, match="given up after 100"):
+    with pytest.raises(QueryFailed, match="ended after 100"):
         next(mine)
     mine.close()
     assert list(mine) == []

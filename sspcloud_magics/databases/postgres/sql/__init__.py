@@ -1,1 +1,1 @@
-"""SQL that users write: the names in a database, completion, hints after an error, saved statements."""
+"""Assistance with the user's SQL: the names in a database, completion, hints after an error, saved statements."""

@@ -1,7 +1,7 @@
-"""Saved statements as common table expressions (WITH) of another statement. No I/O.
+"""Saved statements as common table expressions (WITH) of another statement, without I/O.
 
-A saved statement is written on one line, where the other statement begins: the lines that PostgreSQL's errors name stay
-those of the cell.
+The saved statements are inserted on the first line of the other statement, so that line numbers in PostgreSQL's errors
+remain those of the cell.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.spelling import nearest
 
 _NAME = re.compile(r"[^\W\d]\w*")
-_LONGEST_NAME = 63  # in bytes; PostgreSQL cuts a longer one
+_LONGEST_NAME = 63  # in bytes; PostgreSQL truncates longer names
 _QUERIES = frozenset({"select", "values", "table", ""})
-"""What a query begins with; empty for one in parentheses."""
+"""The first words of queries; empty for one in parentheses."""
 _CHANGES = frozenset({"insert", "update", "delete", "merge"})
 
 
 @dataclass(frozen=True, slots=True)
 class SavedStatement:
-    """A query under a name.
+    """A saved query.
 
     Parameters
     ----------
     name
-        In lower case, as PostgreSQL folds it.
+        Its name, folded to lower case.
     sql
-        The query, as it was written.
+        The query as it was written.
     uses
-        The saved statements that it was written with.
+        The names of the saved statements that it uses.
     """
 
     name: str
@@ -50,59 +50,59 @@ class SavedStatement:
 
 
 def check_name(name: str, reserved: Container[str] = ()) -> str:
-    """Return a name for a saved statement in lower case.
+    """Return a name for a saved statement, folded to lower case.
 
     Parameters
     ----------
     name
-        As it was typed.
+        The name as it was typed.
     reserved
-        The keywords that need quotes as a name.
+        The reserved keywords, which need quotes as a name.
 
     Raises
     ------
     UsageProblem
-        If SQL takes it in double quotes only, or cuts it.
+        If the name would need double quotes in SQL, or PostgreSQL would truncate it.
     """
     folded = name.lower()
     if _NAME.fullmatch(folded) and folded not in reserved and len(folded.encode()) <= _LONGEST_NAME:
         return folded
     raise UsageProblem(
-        "--save takes a name that SQL takes without quotes: letters, digits and _, and no reserved word.",
-        hint="%%query_db --save salaries",
+        "--save needs a name that SQL accepts without quotes: letters, digits and _, no reserved word.",
+        hint="choose another name, such as %%query_db --save salaries",
     )
 
 
 def check_query(sql: str, name: str, uses: Iterable[str], saved: Mapping[str, SavedStatement]) -> None:
-    """Refuse what cannot be a common table expression.
+    """Refuse a statement that cannot be a common table expression.
 
     Parameters
     ----------
     sql, name
         The statement, and the name to save it under.
     uses, saved
-        The names of the saved statements that it is written with, and all that there are.
+        The names of the saved statements that it uses, and all saved statements by name.
 
     Raises
     ------
     UsageProblem
-        If it is no single query, changes something, or would need itself.
+        If it is not a single query, changes data, or would use itself.
     """
     parts = _parts(_only(sql, "save"))
     changes = _CHANGES & {parts.verb, *(word(body.items[0]) for body in parts.bodies if body.items)}
     if changes:
         raise UsageProblem(
-            f"--save takes a query: {min(changes).upper()} would be done again by each statement that uses it.",
+            f"--save takes a query: every statement that uses it would run the {min(changes).upper()} again.",
             hint="run it without --save, and save a SELECT of its result",
         )
     if parts.verb not in _QUERIES or "into" in map(word, parts.main):
         raise UsageProblem(
-            "--save takes a query: SELECT, VALUES, TABLE, or WITH before one of them, and no SELECT INTO.",
+            "--save takes a query: SELECT, VALUES or TABLE, with or without WITH, but not SELECT INTO.",
             hint="run the statement without --save",
         )
     if name in _require(uses, saved):
         raise UsageProblem(
-            f"{name} would need itself: it is among the statements of --with, or one of them uses it.",
+            f"{name} would use itself: it is in --with, or a statement in --with uses it.",
             hint=f"save it under another name: --save {name}_2",
         )
 
@@ -113,16 +113,16 @@ def compose(sql: str, uses: Iterable[str], saved: Mapping[str, SavedStatement]) 
     Parameters
     ----------
     sql
-        One statement that may begin with WITH, or does.
+        One statement that has, or may have, a WITH clause.
     uses
         The names of the saved statements.
     saved
-        All that there are, by their names.
+        All saved statements by name.
 
     Raises
     ------
     UsageProblem
-        If a name is unknown or clashes, or the statement takes no WITH.
+        If a name is unknown or ambiguous, or the statement cannot have a WITH clause.
 
     Examples
     --------
@@ -133,13 +133,13 @@ def compose(sql: str, uses: Iterable[str], saved: Mapping[str, SavedStatement]) 
     parts = _parts(statement)
     if parts.verb not in _QUERIES | _CHANGES:
         raise UsageProblem(
-            f"--with does not fit {parts.verb.upper()}: SELECT, INSERT, UPDATE, DELETE and MERGE take a WITH.",
-            hint="%%query_db --explain shows a plan" if parts.verb == "explain" else "",
+            f"--with does not work with {parts.verb.upper()}: only SELECT, INSERT, UPDATE, DELETE and MERGE can have WITH.",
+            hint="show the plan with %%query_db --explain" if parts.verb == "explain" else "",
         )
     needed = _require(uses, saved)
     if clash := [name for name in parts.names if name in needed]:
         raise UsageProblem(
-            f"{clash[0]} is a saved statement, and a name in the statement's own WITH.",
+            f"{clash[0]} is both a saved statement and a name in the statement's own WITH.",
             hint="rename the one in the statement",
         )
     names = _in_order(needed)
@@ -154,15 +154,15 @@ def compose(sql: str, uses: Iterable[str], saved: Mapping[str, SavedStatement]) 
 def _only(sql: str, option: str) -> Statement:
     found = statements(sql)
     if len(found) != 1:
-        raise UsageProblem(f"--{option} takes one statement.", hint="keep the others in a cell of their own")
+        raise UsageProblem(f"--{option} takes one statement.", hint="move the others to another cell")
     return found[0]
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """The parts of a statement: the names and bodies of its own WITH, and what follows that.
+    """The parts of a statement: the names and bodies of its own WITH, and the main statement.
 
-    `list_begin` is where the list of its WITH begins; 0 where it has none.
+    `list_begin` is the offset of the list of its WITH; 0 if it has none.
     """
 
     names: Sequence[str]
@@ -192,7 +192,7 @@ def _parts(statement: Statement) -> _Parts:
         if isinstance(item, Group) and before in ("as", "materialized"):
             bodies.append(item)
         elif is_named:
-            # The list of its columns may stand behind the name.
+            # A list of columns may follow the name.
             named = items[place - 1] if isinstance(item, Group) else item
             names.append(named.text.lower() if isinstance(named, Lexeme) else "")
         elif isinstance(item, Group) or word(item) in (_QUERIES | _CHANGES) - {""}:
@@ -202,7 +202,7 @@ def _parts(statement: Statement) -> _Parts:
 
 
 def _require(uses: Iterable[str], saved: Mapping[str, SavedStatement]) -> dict[str, SavedStatement]:
-    """Return the saved statements that are named, and all that they use."""
+    """Return the named saved statements, and all that they use."""
     found: dict[str, SavedStatement] = {}
     waiting = [(name.lower(), "") for name in uses]
     for name, by in waiting:
@@ -212,8 +212,8 @@ def _require(uses: Iterable[str], saved: Mapping[str, SavedStatement]) -> dict[s
             near = nearest(name, saved)
             raise UsageProblem(
                 f"No statement is saved as {name}.",
-                why=f"{by} was saved with it." if by else "",
-                hint=f"did you mean {near}?" if near else "%queries lists the statements and their names",
+                why=f"{by} uses it." if by else "",
+                hint=f"did you mean {near}?" if near else "list the statements and their names with %queries",
             )
         found[name] = saved[name]
         waiting += [(used, name) for used in saved[name].uses]
@@ -221,13 +221,13 @@ def _require(uses: Iterable[str], saved: Mapping[str, SavedStatement]) -> dict[s
 
 
 def _in_order(needed: Mapping[str, SavedStatement]) -> list[str]:
-    """Return names in an order in which each statement finds what it uses, and a table where it means a table."""
+    """Return the names such that each statement comes after those it uses, and before those that would hide a table."""
     order: TopologicalSorter[str] = TopologicalSorter()
     for name, each in needed.items():
         order.add(name, *each.uses)
         seen = _require(each.uses, needed)
         for other in _find_names(each.sql):
-            # It was written without the other one: there the name is a table's or a column's.
+            # It does not use the other statement: there the name refers to a table or a column.
             if other in needed and other != name and other not in seen:
                 order.add(other, name)
     try:
@@ -235,24 +235,24 @@ def _in_order(needed: Mapping[str, SavedStatement]) -> list[str]:
     except CycleError as error:
         one, other = error.args[1][:2]
         raise UsageProblem(
-            f"{one} and {other} cannot stand in one statement: each of them would have to come first.",
+            f"{one} and {other} cannot be used in one statement: each of them would have to come first.",
             hint=f"save {one} again under another name",
         ) from None
 
 
 def _refuse_recursion(listed: Sequence[SavedStatement], own: Sequence[str]) -> None:
-    """Refuse names that WITH RECURSIVE would take for itself, later queries or the statement's own ones."""
+    """Refuse names that WITH RECURSIVE would resolve to the query itself, a later one, or the statement's own ones."""
     for place, each in enumerate(listed):
         taken = {each.name, *(later.name for later in listed[place + 1 :]), *own}
         if clash := taken & _find_names(each.sql):
             raise UsageProblem(
                 f"WITH RECURSIVE would change what {min(clash)} means in the saved statement {each.name}.",
-                hint=f"save {each.name} under a name that no table has, or rename the query of WITH RECURSIVE",
+                hint=f"save {each.name} under a name that is not a table, or rename the query in WITH RECURSIVE",
             )
 
 
 def _find_names(sql: str) -> set[str]:
-    """Return the names in a text that no other name qualifies."""
+    """Return the unqualified names in a text."""
     found: set[str] = set()
     before = ""
     for each in lexemes(sql):
@@ -263,6 +263,6 @@ def _find_names(sql: str) -> set[str]:
 
 
 def _one_line(sql: str) -> str:
-    """Return a query without its comments and line breaks; those inside of texts stay."""
+    """Return a query without comments and line breaks, except those in strings."""
     text = _only(sql, "with").text
     return "".join(" " if each.kind is Kind.SPACE else text[each.start : each.end] for each in tokens(text))

@@ -1,7 +1,7 @@
-"""The names of each connection's database, as they were read last: for completion, and for hints after an error.
+"""A cache of the names in each connection's database, for completion and for hints after an error.
 
-Completion reads them in the background. A hint takes what is held; where nothing is, or where a statement has changed
-what there is since, they are read once more, with a pinned path.
+Completion refreshes it in the background. A hint uses the cache, and refreshes it if it is empty, or if a statement may
+have changed the names since.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CachedNames:
-    """What was read of a connection's database.
+    """The names of a connection's database, at one time.
 
     Parameters
     ----------
     names
-        The names; None where they could not be read.
+        The names; None if they could not be read.
     changes
-        `DatabaseConnection.changes` at that time.
+        The value of `DatabaseConnection.changes` at that time.
     when
-        By the monotonic clock.
+        The time by the monotonic clock.
     """
 
     names: SchemaNames | None
@@ -42,28 +42,28 @@ _READ: weakref.WeakKeyDictionary[DatabaseConnection, CachedNames] = weakref.Weak
 
 
 def last_read(connection: DatabaseConnection) -> CachedNames | None:
-    """Return what was read last; None where nothing was yet."""
+    """Return the cached names; None if they were never read."""
     return _READ.get(connection)
 
 
 def keep(connection: DatabaseConnection, names: SchemaNames | None, changes: int) -> None:
-    """Keep what was read, and after how many changes."""
+    """Cache names, with the number of changes before they were read."""
     _READ[connection] = CachedNames(names, changes, time.monotonic())
 
 
 def names_for_hint(connection: DatabaseConnection) -> SchemaNames | None:
-    """Return the names after a statement was refused, in the turn that asked it.
+    """Return the names for a hint after a failed statement, in the turn of that statement.
 
-    Inside a transaction nothing is read: it may have failed.
+    Inside a transaction only the cache is used, since the transaction may have failed.
     """
-    import psycopg  # noqa: PLC0415 - completion looks names up before a database is used
+    import psycopg  # noqa: PLC0415 - completion uses the cache before any database
 
     from sspcloud_magics.databases.postgres.sql import schema_names  # noqa: PLC0415
 
     held = last_read(connection)
     is_current = held is not None and held.names is not None and held.changes == connection.changes
     if not is_current and not connection.in_transaction:
-        with suppress(psycopg.Error, SspcloudError):  # a hint is a help: the error itself is told
+        with suppress(psycopg.Error, SspcloudError):  # a missing hint must not hide the error itself
             changes, session = connection.changes, connection.ready()[0]
             with connection.with_settings():
                 read = schema_names.read(session)

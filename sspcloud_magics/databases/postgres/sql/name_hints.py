@@ -1,6 +1,7 @@
-"""Did you mean: the name in the database that is nearest to the one that PostgreSQL does not know.
+"""Suggestions for an unknown name: the most similar name in the database.
 
-What was typed is found by the place that the server tells, and by the quotes of its message: its words depend on its language.
+The unknown name is found by the server's error position and by the quotes in its message, whose words depend on its
+language.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ _SYSTEM = ("pg_catalog", "information_schema")
 
 @dataclass(frozen=True, slots=True)
 class UnknownName:
-    """What PostgreSQL does not know.
+    """A name that PostgreSQL does not know.
 
     Parameters
     ----------
     sqlstate
-        Of which kind it is.
+        The SQLSTATE, which determines the kind of name.
     text
         The statement.
     offset
-        Where in it the name stands; None where the server does not say.
+        The offset of the name in the statement; None if the server does not report it.
     quoted
         The names that the message quotes.
     """
@@ -40,20 +41,20 @@ class UnknownName:
 
 
 def near_name(unknown: UnknownName, names: SchemaNames) -> str:
-    """Return what was probably meant, as SQL writes it; empty where nothing is near."""
+    """Return the name that was probably meant, quoted as needed; empty if none is similar."""
     path = _path_at(unknown.text, unknown.offset)
     found = _LOOKS[unknown.sqlstate](unknown, path, names)
     typed = ".".join(map(names.quote, path)) if path else names.quote(next(iter(unknown.quoted), ""))
-    return "" if found == typed else found  # it is there, and not where it was looked for
+    return "" if found == typed else found  # the same name exists, but not where it was looked up
 
 
 def near_relation(name: str, names: SchemaNames) -> str:
-    """Return the table or view that is near a name, ``NAME`` or ``SCHEMA.NAME``; empty where none is."""
+    """Return the table or view most similar to ``NAME`` or ``SCHEMA.NAME``; empty if none is similar."""
     return _table(UnknownName("", "", None, [name]), [], names)
 
 
 def _path_at(text: str, offset: int | None) -> list[str]:
-    """Return the parts of the name that begins at a place, as the catalogue has them."""
+    """Return the parts of the name that begins at an offset, without quotes."""
     if offset is None:
         return []
     path: list[str] = []
@@ -74,11 +75,11 @@ def _is_dot(part: Lexeme) -> bool:
 
 
 def _table(unknown: UnknownName, path: Sequence[str], names: SchemaNames) -> str:
-    """Return the relation that is near a name, of the path's schemas first, then of any."""
+    """Return the most similar relation, first in the schemas of the search path, then in all schemas."""
     typed = next(iter(unknown.quoted), "")
-    if len(path) > 1 and typed == path[0]:  # c.name, and the statement has no c
+    if len(path) > 1 and typed == path[0]:  # c.name, but the statement has no c
         sources = [name for name, _ in _sources(unknown, names)]
-        begun = [name for name in sources if name.startswith(typed)]  # an alias that was forgotten
+        begun = [name for name in sources if name.startswith(typed)]  # a missing alias
         return names.quote(nearest(typed, sources) or (begun[0] if len(begun) == 1 else ""))
     *schemas, name = path or typed.split(".", 1)
     schema = schemas[0] if schemas else None
@@ -95,7 +96,7 @@ def _table(unknown: UnknownName, path: Sequence[str], names: SchemaNames) -> str
 
 
 def _column(unknown: UnknownName, path: Sequence[str], names: SchemaNames) -> str:
-    """Return the column that is near, of the sources that the statement names at that place."""
+    """Return the most similar column of the tables in scope."""
     sources = _sources(unknown, names)
     if len(unknown.quoted) > 1:  # column "a" of relation "b" does not exist
         sources = [("", each.columns) for key, each in names.relations.items() if key[1] == unknown.quoted[1]]
@@ -110,7 +111,7 @@ def _schema(unknown: UnknownName, _path: Sequence[str], names: SchemaNames) -> s
 
 
 def _function(_unknown: UnknownName, path: Sequence[str], names: SchemaNames) -> str:
-    """Return the function that is near; none where it is there and takes other arguments."""
+    """Return the most similar function; empty if the function exists but has other arguments."""
     functions = {name for _, name in names.functions}
     return nearest(path[-1], sorted(functions)) if path and path[-1] not in functions else ""
 
@@ -134,4 +135,4 @@ def _sources(unknown: UnknownName, names: SchemaNames) -> Sequence[tuple[str, Co
 
 
 KINDS = frozenset(_LOOKS)
-"""The SQLSTATEs of names that are not there."""
+"""The SQLSTATEs of unknown names."""

@@ -1,8 +1,8 @@
-"""The names that SQL may use in a database: schemas, relations with their columns, functions and types.
+"""The names in a database: schemas, relations with their columns, functions and types.
 
-They are read once, in a few milliseconds, and kept as plain values: completion looks them up and never asks
-the server. Rights are respected: what one may not use is not offered. Of the functions, those that only serve
-operators, types and indexes are left out; nobody calls them by name.
+They are read once, in a few milliseconds, and kept as plain values, so that completion never queries the server.
+Objects on which you have no privileges are left out. So are functions that only implement operators, types and indexes,
+since they are not called by name.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 
 MOST = 20_000
-"""So many relations are known at most; those of the search path come first."""
+"""The maximum number of relations to read; those on the search path come first."""
 
 _PATH = "SELECT pg_catalog.current_schemas(true)::pg_catalog.text[]"
 
-# Keywords that are no name of a column or a table without quotes.
+# Keywords that need quotes as the name of a column or a table.
 _RESERVED = "SELECT word FROM pg_get_keywords() WHERE catcode IN ('R', 'T')"
 
 _SCHEMAS = """
@@ -32,7 +32,7 @@ SELECT nspname::text FROM pg_namespace
 WHERE has_schema_privilege(oid, 'USAGE') AND nspname !~ '^pg_(toast|temp_)' ORDER BY 1
 """
 
-# What one has made temporarily in another session cannot be told from what is in this one: both are offered.
+# Your temporary tables of other sessions cannot be told from those of this one, so both are offered.
 _RELATIONS = """
 SELECT CASE c.relpersistence WHEN 't' THEN 'pg_temp' ELSE n.nspname END::text, c.relname::text,
        CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' ELSE 'table' END,
@@ -79,12 +79,12 @@ ORDER BY 1
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table, or what is read like one.
+    """A table, or an object that is read like one.
 
     Parameters
     ----------
     schema, name
-        What it is called.
+        Its schema and its name.
     kind
         ``table``, ``view``, …
     columns
@@ -99,22 +99,22 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class SchemaNames:
-    """What SQL may name in a database.
+    """The names that SQL may use in a database.
 
     Parameters
     ----------
     path
-        The schemas where a name without one is looked for.
+        The schemas of the search path.
     schemas
         All schemas.
     relations
-        By schema and name.
+        The relations by schema and name.
     functions
-        Schema and name of each.
+        The schema and the name of each function.
     types
-        As SQL writes them.
+        The names of the types in SQL.
     reserved
-        The keywords that need quotes as a name.
+        The reserved keywords, which need quotes as a name.
     """
 
     path: tuple[str, ...] = ()
@@ -125,13 +125,13 @@ class SchemaNames:
     reserved: frozenset[str] = frozenset()
 
     def quote(self, name: str) -> str:
-        """Return a name as SQL writes it: in quotes where it needs them."""
+        """Return a name, quoted as needed."""
         if not name or (_PLAIN.fullmatch(name) and name not in self.reserved):
             return name
         return '"' + name.replace('"', '""') + '"'
 
     def relation(self, schema: str | None, name: str) -> Relation | None:
-        """Return the relation of a name; looked for along the path where no schema is said."""
+        """Return the relation of this name, without a schema by the search path; None if there is none."""
         for each in [schema] if schema is not None else self.path:
             if (found := self.relations.get((each, name))) is not None:
                 return found
@@ -144,7 +144,7 @@ def read(session: psycopg.Connection[Any]) -> SchemaNames:
     Parameters
     ----------
     session
-        A session that nothing else uses meanwhile.
+        A session that nothing else uses during the call.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def read(session: psycopg.Connection[Any]) -> SchemaNames:
             for schema, name, kind, names, types in rows(_RELATIONS, path, MOST)
         ]
         return SchemaNames(
-            # Where no temporary table is, the schema for them is not on the path yet.
+            # The schema of temporary tables joins the path only once there is one.
             path=("pg_temp", *(each for each in path if not each.startswith("pg_temp"))),
             schemas=tuple(name for (name,) in rows(_SCHEMAS)),
             relations={(each.schema, each.name): each for each in relations},

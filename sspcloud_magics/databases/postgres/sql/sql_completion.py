@@ -1,7 +1,7 @@
-"""What may stand at a place of a statement: columns, tables, schemas, functions, types, keywords, parameters.
+"""SQL completion: columns, tables, schemas, functions, types, keywords and parameters.
 
-`offers` is a function of the text, the place in it, and the names of the database; it asks nobody. Identifiers
-that need double quotes are offered with them, keywords in the case in which one began to type them.
+`offers` depends only on the text, the cursor, and the names of the database, and does no I/O. Identifiers are quoted as
+needed, and keywords follow the case of the typed letters.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from sspcloud_magics.databases.postgres.sql_lexer import Kind, tokens
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What may stand at the place.
+    """A completion.
 
     Parameters
     ----------
     text
-        As it is written, instead of the fragment.
+        The text that replaces the fragment.
     kind
-        A column's type, or what it is: ``table``, ``view``, ``schema``, ``alias``, ``function``, ``type``,
+        The type of a column, or the kind: ``table``, ``view``, ``schema``, ``alias``, ``function``, ``type``,
         ``keyword``, ``parameter``.
     """
 
@@ -49,7 +49,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """What is being typed: ``schema.table.na`` has a path, a beginning, and where that begins."""
+    """The name at the cursor: ``schema.table.na`` has a path, a prefix, and their offsets."""
 
     start: int
     path: tuple[str, ...]
@@ -104,26 +104,24 @@ _SYSTEM = ("pg_catalog", "information_schema")
 
 
 MOST = 500
-"""So many offers are enough."""
+"""The maximum number of offers."""
 
 
 def offers(
     text: str, cursor: int, names: SchemaNames, variables: Iterable[str] = ()
 ) -> tuple[int, list[Offer]]:
-    """Return what may stand at the cursor, the likeliest first, and where the text begins that it replaces.
-
-    There are `MOST` at most.
+    """Return up to `MOST` completions at the cursor, the most likely first, and the offset of the text they replace.
 
     Parameters
     ----------
     text
-        SQL, one or several statements; it may be half written.
+        SQL, one or several statements, which may be incomplete.
     cursor
         The offset of the cursor in it.
     names
-        What there is in the database.
+        The names in the database.
     variables
-        The names that a parameter may have.
+        The possible names of a parameter.
     """
     fragment = fragment_at(text, cursor)
     if fragment is None:
@@ -148,7 +146,7 @@ def offers(
 
 
 def sources_at(text: str, cursor: int, names: SchemaNames) -> tuple[Source, ...]:
-    """Return what a column at the cursor may come from.
+    """Return the tables whose columns are in scope at the cursor.
 
     Parameters
     ----------
@@ -159,9 +157,9 @@ def sources_at(text: str, cursor: int, names: SchemaNames) -> tuple[Source, ...]
 
 
 def fragment_at(text: str, cursor: int) -> Fragment | None:
-    """Return what is being typed at the cursor; None in a string, a comment or a number."""
+    """Return the name at the cursor; None in a string, a comment or a number."""
     before = text[:cursor]
-    parts = list(tokens(f"{before}X"))  # the X tells in what the cursor stands
+    parts = list(tokens(f"{before}X"))  # the token of the X shows what the cursor is in
     last = parts.pop()
     start = last.start
     if last.kind is Kind.PARAMETER:
@@ -184,7 +182,7 @@ def fragment_at(text: str, cursor: int) -> Fragment | None:
 
 @dataclass(frozen=True, slots=True)
 class CursorContext:
-    """Where the cursor stands: what it may name, and in which part of a statement."""
+    """The scope at the cursor, and the part of the statement that it is in."""
 
     sources: tuple[Source, ...]
     queries: tuple[tuple[str, Columns], ...]
@@ -226,7 +224,7 @@ def _place(text: str, cursor: int, names: SchemaNames) -> CursorContext:
 def _expect(
     before: Sequence[Item], outer: Sequence[Item], sources: Sequence[Source], *, in_group: bool
 ) -> tuple[str, Source | None]:
-    """Return what may follow the items before the cursor, and the source that it belongs to, if to one only."""
+    """Return the kind of item that may follow those before the cursor, and its table if only one is possible."""
     if in_group and not {"select", "with", "insert", "update", "delete"} & set(map(word, before)):
         special = _expect_in_parentheses(before, [word(item) for item in outer], sources)
         if special is not None:
@@ -253,7 +251,7 @@ def _text(item: Item) -> str:
 def _expect_in_parentheses(
     before: Sequence[Item], around: Sequence[str], sources: Sequence[Source]
 ) -> tuple[str, Source | None] | None:
-    """Return what the words before a parenthesis say of its content; None where they say nothing."""
+    """Return the content that the words before a parenthesis imply; None if they imply nothing."""
     opens = around[-1] if around else ""
     if "into" in around and not {"values", "select"} & set(around) and sources:
         return "columns", sources[-1]
@@ -306,7 +304,7 @@ _SHORT = {
 
 
 def _short(kind: str) -> str:
-    """Return a type under PostgreSQL's short name for it: a list of offers is narrow."""
+    """Return PostgreSQL's short name of a type, since the list of completions is narrow."""
     name, bracket, rest = kind.partition("(")
     return _SHORT.get(name, name) + bracket + rest if kind else "column"
 
@@ -347,7 +345,7 @@ def _relations(place: CursorContext, names: SchemaNames, begun: str) -> Iterator
 
 
 def _relations_before_from(place: CursorContext, names: SchemaNames, begun: str) -> Iterator[Offer]:
-    """Offer tables for a list whose FROM is not written yet."""
+    """Offer tables for a SELECT list that has no FROM yet."""
     return iter(()) if place.sources or not begun else _relations(place, names, begun)
 
 
@@ -358,7 +356,7 @@ def _functions(_place: CursorContext, names: SchemaNames, begun: str) -> Iterato
 
 
 def _keywords(words: str) -> _Offering:
-    """Return what offers these keywords, in the case in which one began to type."""
+    """Return a function that offers these keywords, in the case of the typed letters."""
 
     def offer(_place: CursorContext, _names: SchemaNames, begun: str) -> Iterator[Offer]:
         return (Offer(each.lower() if begun.islower() else each, "keyword") for each in words.split())
@@ -380,13 +378,13 @@ _EXPECTED: dict[str, tuple[_Offering, ...]] = {
     "other": (_keywords(_OF_DEFINITIONS), _relations),
     "expression": (_columns, _aliases, _functions, _keywords(_OF_EXPRESSIONS), _relations_before_from),
 }
-"""For each thing that may follow, what is offered, the likeliest first."""
+"""The offers for each kind of item that may follow, the most likely first."""
 
 _AS_THEY_ARE = frozenset({"keyword", "schema", "type"})
 
 
 def _fit_offer(offer: Offer, fragment: Fragment, names: SchemaNames, closing: str) -> Offer | None:
-    """Return an offer as it is written, if it goes on what was begun."""
+    """Return an offer with quotes as needed, if it completes the fragment."""
     begun, text = fragment.begun.lower(), offer.text
     path, dot, last = text.rpartition(".")
     written = offer.kind in _AS_THEY_ARE or bool(dot and path)

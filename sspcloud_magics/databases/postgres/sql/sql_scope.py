@@ -1,8 +1,8 @@
-"""What a statement reads from: its tables, subqueries and WITH queries, under which names, with which columns.
+"""The scope of a statement: its tables, subqueries and WITH queries, with their names and columns.
 
-The statement may be half written: whatever is not understood is passed over. It is read by PostgreSQL's lexical
-rules (`sql_lexer.tokens`) and by a small part of its grammar, just enough to follow FROM and the lists that give
-a subquery its columns. No I/O: what tables there are is told by `SchemaNames`.
+The statement may be incomplete, so unknown syntax is skipped. The parser uses PostgreSQL's lexical rules
+(`sql_lexer.tokens`) and a small part of its grammar: FROM, and the lists that define the columns of a subquery.
+It does no I/O; the tables come from `SchemaNames`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from sspcloud_magics.databases.postgres.sql.schema_names import SchemaNames
 from sspcloud_magics.databases.postgres.sql_lexer import Kind, tokens
 
 Columns: TypeAlias = tuple[tuple[str, str], ...]
-"""Names and types; a type that is not known is empty."""
+"""Names and types; an unknown type is empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lexeme:
-    """A word, a quoted name, a symbol, or something else (``kind`` is ``value``); offsets into the text."""
+    """A word, a quoted name, a symbol, or another token (``kind`` is ``value``), with its offsets in the text."""
 
     kind: str
     text: str
@@ -30,7 +30,7 @@ class Lexeme:
 
 @dataclass(slots=True)
 class Group:
-    """What stands in parentheses; open ones reach to the end."""
+    """The content of parentheses; unclosed ones extend to the end."""
 
     start: int
     end: int
@@ -44,14 +44,14 @@ _Context: TypeAlias = tuple[SchemaNames, Mapping[str, Columns], int]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What columns may come from.
+    """A table, subquery, WITH query or function in scope.
 
     Parameters
     ----------
     name
         Its alias, or its own name.
     columns
-        Names and types; none where they are not known.
+        Its columns; empty if unknown.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Source:
 
 
 def lexemes(text: str) -> Iterator[Lexeme]:
-    """Give what a text consists of, without white space and comments."""
+    """Yield the lexemes of a text, without white space and comments."""
     for token in tokens(text):
         part = text[token.start : token.end]
         if token.kind is Kind.WORD:
@@ -73,7 +73,7 @@ def lexemes(text: str) -> Iterator[Lexeme]:
 
 
 def group_parentheses(parts: Sequence[Lexeme], end: int) -> list[Item]:
-    """Return lexemes with what stands in parentheses as groups; `end` is where the text ends."""
+    """Return the lexemes with parentheses as groups; `end` is the length of the text."""
     top: list[Item] = []
     open_groups: list[Group] = []
     here = top
@@ -95,7 +95,7 @@ def group_parentheses(parts: Sequence[Lexeme], end: int) -> list[Item]:
 
 
 def _close_early(group: Group, parent: list[Item]) -> None:
-    """End a group that nobody has closed yet where its query goes on: ``SELECT avg( FROM t``."""
+    """End an unclosed group before the next clause of the query: ``SELECT avg( FROM t``."""
     if group.items and word(group.items[0]) in _STARTS:
         return
     for place, item in enumerate(group.items):
@@ -106,12 +106,12 @@ def _close_early(group: Group, parent: list[Item]) -> None:
 
 
 def word(item: Item | None) -> str:
-    """Return a word in lower case; nothing for whatever is none."""
+    """Return a word in lower case; empty for any other item."""
     return item.text if isinstance(item, Lexeme) and item.kind == "word" else ""
 
 
 def is_symbol(item: Item | None, text: str) -> bool:
-    """Whether an item is that symbol."""
+    """Whether an item is this symbol."""
     return isinstance(item, Lexeme) and item.kind == "symbol" and item.text == text
 
 
@@ -127,13 +127,14 @@ _NO_ALIAS = _AFTER_FROM | frozenset(
 _GOES_ON = frozenset({"from", "where", "group", "order", "having", "limit", "union", "intersect", "except"})
 _SET_OPERATORS = frozenset({"union", "intersect", "except"})
 _STARTS = frozenset({"select", "with", "values", "table", "insert", "update", "delete", "merge"})
+# The maximum nesting of subqueries.
 _DEPTH = 20
 
 
 def split_with(
     items: Sequence[Item], names: SchemaNames, known: Mapping[str, Columns], depth: int = 0
 ) -> dict[str, Columns]:
-    """Return the WITH queries that a level sees: those of the levels above, and its own."""
+    """Return the WITH queries in scope: those of the enclosing queries, and the query's own."""
     found = dict(known)
     if word(items[0] if items else None) != "with":
         return found
@@ -157,7 +158,7 @@ def split_with(
 
 
 def part_around(items: Sequence[Item], cursor: int) -> list[Item]:
-    """Return what belongs to the one of several SELECTs (UNION …) of a level where the cursor stands."""
+    """Return the items of the SELECT around the cursor, among several that UNION or the like combines."""
     part: list[Item] = []
     for item in items:
         if word(item) in _SET_OPERATORS:
@@ -172,7 +173,7 @@ def part_around(items: Sequence[Item], cursor: int) -> list[Item]:
 def sources_of(
     items: Sequence[Item], names: SchemaNames, known: Mapping[str, Columns], depth: int = 0
 ) -> list[Source]:
-    """Return what one SELECT, INSERT, UPDATE or DELETE reads from or writes into."""
+    """Return the tables that one SELECT, INSERT, UPDATE or DELETE reads or writes."""
     found: list[Source] = []
     in_from = False
     index = 0
@@ -197,12 +198,12 @@ def _source(
     context: _Context,
     found: list[Source],
 ) -> int:
-    """Add the source that begins at an index, if one does, and return where it ends."""
+    """Append the source that begins at an index, if any, and return the index after it."""
     while index < len(items) and word(items[index]) in ("only", "lateral"):
         index += 1
     first = items[index] if index < len(items) else None
     if isinstance(first, Group) and not _is_query(first):
-        if before != "using":  # else the columns of a join
+        if before != "using":  # otherwise it is the list of columns of a join
             found += _read_join(first.items, context)
         return index + 1
     if isinstance(first, Group):
@@ -221,7 +222,7 @@ def _is_query(group: Group) -> bool:
 
 
 def _read_named(items: Sequence[Item], index: int, before: str, context: _Context) -> tuple[Source, int]:
-    """Return the table, WITH query or function that is named at an index, and where its name ends."""
+    """Return the table, WITH query or function that an index names, and the index after its name."""
     names, known, _ = context
     path = [_text(items[index])]
     index += 1
@@ -238,14 +239,14 @@ def _read_named(items: Sequence[Item], index: int, before: str, context: _Contex
 
 
 def _read_alias(items: Sequence[Item], index: int, source: Source, before: str) -> tuple[Source, int]:
-    """Return a source under its alias, if one follows, and where that ends."""
+    """Return a source under its alias, if one follows, and the index after it."""
     if index < len(items) and word(items[index]) == "as":
         index += 1
     if index >= len(items) or not _is_name(items[index]) or word(items[index]) in _NO_ALIAS:
         return source, index
     alias, columns = _text(items[index]), source.columns
     index += 1
-    if columns == ((source.name, ""),):  # a function's only column takes the alias
+    if columns == ((source.name, ""),):  # the alias renames a function's only column
         columns = ((alias, ""),)
     if index < len(items) and isinstance(listed := items[index], Group) and before != "into":
         columns = _rename_columns(columns, [_text(item) for item in listed.items if _is_name(item)])
@@ -254,7 +255,7 @@ def _read_alias(items: Sequence[Item], index: int, source: Source, before: str) 
 
 
 def _read_join(items: Sequence[Item], context: _Context) -> list[Source]:
-    """Return the sources of a join in parentheses, where no word stands before the first one."""
+    """Return the sources of a join in parentheses, which has no FROM before the first one."""
     names, known, depth = context
     if depth > _DEPTH:
         return []
@@ -265,7 +266,7 @@ def _read_join(items: Sequence[Item], context: _Context) -> list[Source]:
 def columns_of(
     items: Sequence[Item], names: SchemaNames, known: Mapping[str, Columns], depth: int = 0
 ) -> Columns:
-    """Return the columns that a query gives."""
+    """Return the columns of a query's result."""
     if depth > _DEPTH or not items:
         return ()
     if isinstance(items[0], Group):
@@ -299,7 +300,7 @@ def _first_part(items: Sequence[Item]) -> list[Item]:
 
 
 def _list_columns(listed: Sequence[Item], sources: Sequence[Source]) -> Iterator[tuple[str, str]]:
-    """Give the columns of a SELECT list."""
+    """Yield the columns of a SELECT list."""
     by_name = {source.name: source for source in sources}
     entry: list[Item] = []
     for item in [*listed, None]:
@@ -317,7 +318,7 @@ def _list_columns(listed: Sequence[Item], sources: Sequence[Source]) -> Iterator
 
 
 def _entry_column(entry: Sequence[Item], sources: Sequence[Source]) -> tuple[str, str]:
-    """Return the name and the type of one column of a SELECT list, as PostgreSQL names it."""
+    """Return the name that PostgreSQL gives to one column of a SELECT list, and its type."""
     last = entry[-1]
     if _is_name(last):
         casts = [place for place, item in enumerate(entry) if is_symbol(item, "::")]

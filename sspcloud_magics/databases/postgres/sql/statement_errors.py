@@ -1,4 +1,4 @@
-"""Hints of the errors of a statement that need its connection: a name that is near, and why the session only reads."""
+"""Error hints that need the connection: a similar name, and the reason for a read-only session."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from sspcloud_magics.databases.postgres.sql import name_cache
 from sspcloud_magics.databases.postgres.sql_lexer import Statement
 from sspcloud_magics.errors import DatabaseError, QueryFailed
 
-_STANDBY, _READS_ONLY = (
-    "in_hot_standby",
-    "default_transaction_read_only",
-)  # servers before version 14 report neither
+# Servers before version 14 report neither.
+_STANDBY, _READS_ONLY = "in_hot_standby", "default_transaction_read_only"
 _SET_HERE = (
     f"SELECT FROM pg_settings WHERE name = '{_READS_ONLY}' AND setting = 'on' AND source = 'session'".encode()
 )
@@ -26,14 +24,14 @@ _SET_HERE = (
 def make_statement_error(
     error: psycopg.Error, statement: Statement, connection: DatabaseConnection, *, is_ours: bool = False
 ) -> QueryFailed:
-    """Return our error for a statement that the server refused, with what `connection` tells of the reason.
+    """Return this package's error for a failed statement, with a hint that depends on the connection.
 
     Parameters
     ----------
     error, statement, is_ours
-        As `pg_errors.make_statement_error` takes them.
+        As for `pg_errors.make_statement_error`.
     connection
-        Where: the names of its database may be near the one that was typed.
+        The connection that ran the statement.
     """
     only_reads = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
     return pg_errors.make_statement_error(
@@ -62,19 +60,19 @@ def _near_name(error: psycopg.Error, statement: Statement, connection: DatabaseC
 
 
 def _how_to_write(connection: DatabaseConnection) -> str:
-    """Return the hint for a session that only reads: PostgreSQL reports two of the reasons, and the third is the transaction."""
+    """Return the hint for a read-only session: PostgreSQL reports two of the reasons, and the third is the transaction."""
     report: dict[str, str | None] = {}
     is_set_here = _READS_ONLY in connection.settings.kept
-    with suppress(psycopg.Error, DatabaseError):  # the session is busy with the rows of a query
+    with suppress(psycopg.Error, DatabaseError):  # the session may be busy with the rows of a query
         session = connection.ready()[0]
         report = {name: session.info.parameter_status(name) for name in (_STANDBY, _READS_ONLY)}
         if not connection.in_transaction:
             with pin_search_path(session):
                 is_set_here = session.execute(_SET_HERE).fetchone() is not None
     if report.get(_STANDBY) == "on":
-        return f"this server is a standby, which only reads: %connect_db {connection.database.path} finds the primary"
+        return f"this server is a read-only standby: connect to the primary with %connect_db {connection.database.path}"
     if is_set_here:
-        return f"this session only reads, as you have set: %query_db SET {_READS_ONLY} = off"
+        return f"you have set this session to read-only: undo it with %query_db SET {_READS_ONLY} = off"
     if connection.in_transaction and report.get(_READS_ONLY) != "on":
-        return "this transaction was begun READ ONLY: BEGIN alone begins one that writes"
+        return "this transaction is READ ONLY: begin one that writes with BEGIN alone"
     return ONLY_READS
