@@ -1,4 +1,4 @@
-"""A real PostgreSQL of our own for these tests: no tunnel, no sandbox, one server a session."""
+"""A real PostgreSQL server for these tests, without a tunnel or the sandbox; one for each test session."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ What needs a session there has to be refused in words: such a test is an expecte
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Have each test of some files run with and without a pooler."""
+    """Run each test of some files with and without a pooler."""
     is_decided = any("login" in mark.args for mark in metafunc.definition.iter_markers("parametrize"))
     name = metafunc.module.__name__.rpartition(".")[2]
     if "login" in metafunc.fixturenames and name in THROUGH_POOLER and not is_decided:
@@ -70,7 +70,7 @@ def pooler(server: Server) -> Iterator[Pooler]:
 
 @pytest.fixture
 def login(server: Server, request: pytest.FixtureRequest) -> Login:
-    """The superuser's login, without a tunnel; through a pooler where a test asks for one."""
+    """The superuser's login, without a tunnel; through a pooler if a test requests it."""
     if getattr(request, "param", "server") == "server":
         return login_to(server)
     return login_to(server, request.getfixturevalue("pooler").port)
@@ -90,14 +90,14 @@ def login_to(server: Server, port: int | None = None) -> Login:
 
 @pytest.fixture
 def connection(login: Login) -> Iterator[DatabaseConnection]:
-    """A connection of our own kind to the server."""
+    """A `DatabaseConnection` to the server."""
     made = DatabaseConnection(Database("db", "user-alice", "postgres", "db-rw", 5432), login)
     yield made
     made.close()
 
 
 def process_of(connection: DatabaseConnection) -> int:
-    """Return the number of the server's process, which a pooler hides."""
+    """Return the ID of the server process, which a pooler hides."""
     (process,) = connection.psycopg.execute("select pg_backend_pid()").fetchone()
     return process
 

@@ -1,4 +1,4 @@
-"""Arrays of a database's own types are lists: for one row and for many, nested, with NULL, in chunks and from changes."""
+"""Arrays of user-defined types as lists: for one row and for many, nested, with NULL, in chunks and after changes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def server():
 
 @pytest.fixture
 def bystander(server: Server):
-    """Another session, to look on with."""
+    """Another session, for observation."""
     with psycopg.connect(**server.conninfo(), autocommit=True) as session:
         yield session
 
@@ -114,7 +114,7 @@ def test_own_types_are_looked_up_once(own, bystander):
 
 
 def test_own_operators_are_not_called_by_the_look_up(own):
-    """They would run with the rights of the person who reads."""
+    """They would run with the privileges of the reader."""
     query(
         own,
         """create function own.same(oid, oid) returns boolean language plpgsql as $$ begin raise 'called'; end $$;

@@ -1,4 +1,4 @@
-"""Names that cannot be kept are told before anything runs."""
+"""Duplicate and too long names are reported before anything runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONG = "é" * 40
 
 @pytest.fixture
 def counted(connection, monkeypatch):
-    """The session of the moment, and a table that tells whether a statement ran."""
+    """The current session, and a table that shows whether a statement ran."""
     monkeypatch.setattr(session.session, "connections", [connection])
     query(connection, "drop table if exists counted; create table counted (n int)")
     yield connection

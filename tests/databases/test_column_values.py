@@ -1,5 +1,5 @@
 # ruff: noqa: DTZ001 - instants without a zone are among what is loaded
-"""What pandas, NumPy, Arrow, polars and Python hold is loaded right, or refused by one sentence."""
+"""Values of pandas, NumPy, Arrow, polars and Python are loaded exactly, or refused with one sentence."""
 
 import datetime as dt
 import functools
@@ -39,20 +39,20 @@ def load_column(connection, table, values):
 
 
 class Colour(str, Enum):  # noqa: UP042 - as it is written where Python has no StrEnum
-    """Texts by name, which Python shows as ``Colour.RED``."""
+    """An enum of strings, which Python shows as ``Colour.RED``."""
 
     RED = "red"
 
 
 class Odd(int):
-    """A number that shows itself in its own way."""
+    """A number with its own representation."""
 
     def __repr__(self) -> str:
         return "odd"
 
 
 class Mute:
-    """What cannot be shown at all."""
+    """An object without a representation."""
 
     def __repr__(self) -> str:
         raise RuntimeError
@@ -227,7 +227,7 @@ def test_name_that_cannot_be_kept_is_refused(connection, table, name):
 
 
 def integers(bits, *, signed=True):
-    """Integers of so many bits."""
+    """Integers of this many bits."""
     return st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else st.integers(0, 2**bits - 1)
 
 
@@ -319,7 +319,7 @@ def test_frames_come_back_as_they_were(connection, table, data, rows):
 
 
 def in_utc(value):
-    """Return an instant as UTC has it: to Python one in the hour that the clock skips, or has twice, equals none of another zone."""
+    """Return an instant in UTC: in Python, one in a skipped or repeated hour equals no instant of another zone."""
     return (
         value.astimezone(dt.UTC)
         if getattr(value, "tzinfo", None) and isinstance(value, dt.datetime)

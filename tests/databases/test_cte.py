@@ -1,4 +1,4 @@
-"""Saved statements as common table expressions: what is composed, what is refused, and what PostgreSQL makes of it."""
+"""Saved statements as common table expressions: composition, refusals, and their results in PostgreSQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tells of a database, when some of it may not be read."""
+"""The evidence for databases, of which some may not be readable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows straight into files, and libraries that work on the connection."""
+"""Export of rows to files, tables, and conversions for other libraries."""
 
 from __future__ import annotations
 
@@ -454,7 +454,7 @@ def test_a_tables_name_is_read_as_sql_reads_it(connection, schema):
 
 
 def test_loading_appends_matching_columns(connection, schema):
-    """A float for a numeric, whole floats for integers, text for a date: the server reads them, or says that it cannot."""
+    """A float for numeric, integral floats for integers, text for a date: the server parses or refuses them."""
     connection.psycopg.execute("CREATE TABLE shop.mixed (n numeric(8,2), i integer, d date, j jsonb, t text)")
     frame = pd.DataFrame(
         {

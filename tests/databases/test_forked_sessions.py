@@ -1,4 +1,4 @@
-"""Forked children and the session of their parent: they leave it alone, and get their own."""
+"""Forked children do not touch the session of their parent, and get their own."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_end_of_a_child_leaves_the_parents_session(connected, leave, work):
 
 
 def _exit_as_python_does(_status: int) -> None:
-    """Free all that there is, as the end of the interpreter does, and leave."""
+    """Free all objects, as the end of the interpreter does, and exit."""
     session_module.session.connections.clear()
     forked_sessions._parents.clear()
     gc.collect()

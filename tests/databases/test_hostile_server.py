@@ -1,4 +1,4 @@
-"""A database server that is not trusted: what it asks for, what it says, and values that are none."""
+"""An untrusted database server: its login methods, its messages, and invalid values."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def connection_to(port: int, authority: trustme.CA | None) -> DatabaseConnection
 
 @pytest.fixture
 def asking(authority: trustme.CA) -> Callable[[Hostile], object]:
-    """Return what asks such a server, which is verified and lets everybody in."""
+    """Return a connection to such a server, which is verified and lets everyone in."""
 
     def ask(hostile: Hostile) -> object:
         with open_connection(hostile, authority) as connection:
@@ -155,7 +155,7 @@ def test_a_long_error_is_cut(asking: Callable[[Hostile], object], size: int) -> 
 def test_a_value_of_a_wrong_length_names_its_column(
     asking: Callable[[Hostile], object], oid: int, values: list[bytes | None], more: int
 ) -> None:
-    """The values stand alone, and behind a thousand that are NULL."""
+    """The values are alone, or follow a thousand NULLs."""
     rows = [[value] for value in [None] * more + values]
     with pytest.raises(SspcloudError, match="odd_column"):
         asking(Hostile(columns=[("odd_column", oid)], rows=rows))

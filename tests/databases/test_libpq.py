@@ -10,8 +10,7 @@ from psycopg import pq
 from sspcloud_magics.databases.postgres import libpq
 from sspcloud_magics.databases.postgres.libpq import Tls, parameters
 
-# They need no value: a service is looked for only where a variable names one (it is taken out of the
-# environment meanwhile), and the passwords of keys and OAuth are for methods that are never used.
+# No value is needed: libpq looks up a service only if a variable names one, and the variable is removed during the login.
 NOT_GIVEN = {"service"}
 
 

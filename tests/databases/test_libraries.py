@@ -1,4 +1,4 @@
-"""Other libraries on our connection: they see its temporary tables and its transaction, and end neither."""
+"""Other libraries on a connection: they see its temporary tables and its transaction, and end neither."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS = (
 
 @pytest.fixture
 def seen(connection):
-    """A temporary table of an open transaction, which nobody but this session sees."""
+    """A temporary table in an open transaction, which only this session sees."""
     query(connection, f"begin; create temp table seen on commit drop as {ROWS}")
     yield connection
     assert connection.in_transaction

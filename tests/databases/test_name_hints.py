@@ -1,4 +1,4 @@
-"""A name that PostgreSQL does not know is answered with the one that is near, on a real server."""
+"""Suggestions for unknown names, on a real server."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_text_in_double_quotes_gets_the_other_hint(survey: DatabaseConnection) -
 def test_held_names_are_asked_for_nothing(
     survey: DatabaseConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are read once, and again where a statement has changed what there is."""
+    """They are read once, and again after a statement that may have changed them."""
     read: list[object] = []
     own = schema_names.read
     monkeypatch.setattr(schema_names, "read", lambda session: read.append(session) or own(session))
@@ -132,7 +132,7 @@ def test_hint_is_given_inside_a_transaction(survey: DatabaseConnection) -> None:
 
 
 def test_path_of_a_colleague_decides_nothing(survey: DatabaseConnection) -> None:
-    """The names are read with PostgreSQL's own schemas alone on the path, and the session's path stays."""
+    """The names are read with only PostgreSQL's own schemas on the path, and the session's path stays."""
     query(survey, "CREATE SCHEMA trap; SET search_path = trap, pg_catalog, public")
     query(
         survey,

@@ -1,4 +1,4 @@
-"""The whole way to a database on the practice cluster: found, forwarded, verified, logged in."""
+"""The whole route to a database on the sandbox: discovery, forward, verification, login."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def manager():
 
 @pytest.fixture(scope="module")
 def people(sandbox):
-    """Return the cluster as a person sees it."""
+    """Return the cluster with the identity of a user."""
     clusters = {
         name: find_cluster(kubeconfig=str(sandbox.kubeconfig(name))) for name in ("alice", "bob", "carol")
     }
@@ -58,7 +58,7 @@ def people(sandbox):
 
 @pytest.fixture
 def open_to(manager, people):
-    """Connect as a person; everything is closed afterwards, and no forward stays."""
+    """Connect as a user; everything is closed afterwards, and no forward stays."""
     opened: list[DatabaseConnection] = []
 
     def open_(person: str, name: str, **how: object) -> DatabaseConnection:
@@ -209,7 +209,7 @@ def test_what_a_colleague_told_is_enough(open_to, people):
 
 
 def test_forward_right_needs_name_and_password_only(open_to, sandbox):
-    """Without the right to list anything or to read a secret: so the certificate cannot be verified."""
+    """Without permission to list anything or to read a Secret, the certificate cannot be verified."""
     password = open_to("bob", f"user-alice/{F}")._login.password
     api = config.new_client_from_config(str(sandbox.kubeconfig("alice")))
     rbac = client.RbacAuthorizationV1Api(api)

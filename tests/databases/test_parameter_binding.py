@@ -1,4 +1,4 @@
-"""What the notebook's variables become as parameters: PostgreSQL itself says what it was given."""
+"""The notebook's variables as parameters: PostgreSQL reports the type and the value that it received."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words of libpq and PostgreSQL, and what they mean for a person."""
+"""Messages of libpq and PostgreSQL, and the errors that they become."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_place_is_marked_under_its_line(text, offset, first_line, shown):
 
 
 def test_cut_connection_is_no_certificate_error():
-    """So it ends where the right to forward has gone: nothing is wrong with the server."""
+    """The connection ends this way after the permission to forward is lost; the server is fine."""
     said = pg_errors.make_login_error(
         psycopg.OperationalError("connection failed: SSL error: unexpected eof while reading"),
         place="user-alice/db",

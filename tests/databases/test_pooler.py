@@ -1,4 +1,4 @@
-"""PgBouncer between a client and the server: what works, what is refused, and that clients leave each other nothing."""
+"""PgBouncer between a client and the server: statements that work or are refused, and no leaks between clients."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ REFUSED = "the pooler keeps none"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """A server without any other client, so that what is left in its sessions is seen."""
+    """A server without other clients, so that leftovers in its sessions are visible."""
     with start_server() as running:
         with psycopg.connect(**running.conninfo(), autocommit=True) as session:
             session.execute(
@@ -50,7 +50,7 @@ def server() -> Iterator[Server]:
     scope="module", params=["", "options,extra_float_digits"], ids=["nothing ignored", "options ignored"]
 )
 def pooler_in_between(server: Server, request: pytest.FixtureRequest) -> Iterator[Pooler]:
-    """PgBouncer as it comes, and as many run it: dropping startup options without a word."""
+    """PgBouncer with its defaults, and as many run it: ignoring startup options silently."""
     with pgbouncer(server, ignored=request.param) as running:
         yield running
 
@@ -81,7 +81,7 @@ def other(server, pooler_in_between) -> Iterator[DatabaseConnection]:
 
 
 def read_leftovers(server: Server, through: Pooler) -> set[object]:
-    """Return what clients have left in the one session that the pooler has with the server.
+    """Return the state that clients have left in the pooler's only server session.
 
     The settings that PgBouncer itself sets for each client are left out.
     """
@@ -126,7 +126,7 @@ def test_pooler_that_keeps_no_session_is_noticed(server, mode, how, is_pooled):
 
 
 def test_pooler_without_room_for_a_second_client(server):
-    """Which mode it has cannot be found out then, and settings travel."""
+    """The mode cannot be detected then, and settings travel."""
     with pgbouncer(server, "session", clients=1) as through:
         made = connect_through(server, through, PREFERRED)
         assert made.is_pooled
@@ -318,7 +318,7 @@ def test_psycopgs_cursors_refuse_what_needs_a_session(connection):
 
 
 def test_hints_are_given_through_a_pooler(connection):
-    """The names are read with the settings of the connection: its path decides which need no schema."""
+    """The names are read with the connection's settings: its path decides which need no schema."""
     for typed, meant in (
         ("SELECT * FROM homs", "homes"),
         ("SELECT * FROM public.homes", "survey.homes"),
@@ -354,7 +354,7 @@ def test_clients_leave_each_other_nothing(server, pooler_in_between, connection,
 
 
 def test_settings_of_the_login_are_compared(server, pooler_in_between):
-    """PgBouncer refuses the login, or drops the options: both are told."""
+    """PgBouncer refuses the login, or ignores the options: both are reported."""
     with (
         pytest.raises((QueryFailed, DatabaseUnavailable), match="pooler") as raised,
         closing(connect_through(server, pooler_in_between, options=superuser.OPTIONS)) as made,

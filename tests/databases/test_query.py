@@ -1,4 +1,4 @@
-"""Queries: several statements, errors, notices, interruption, and connections that come back."""
+"""Queries: several statements, errors, notices, interruption, and reconnection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.queries import query
 
 @pytest.fixture
 def bystander(server: Server):
-    """Somebody else's session, to look on with."""
+    """Another user's session, for observation."""
     with psycopg.connect(**server.conninfo(), autocommit=True) as session:
         yield session
 
@@ -359,7 +359,7 @@ def test_refused_password_is_told_and_not_shown(connection, login):
 
 
 def test_refused_login_has_no_password_in_its_frames(connection, login):
-    """As a verbose traceback would show them."""
+    """The local variables, as a verbose traceback would show them."""
     canary = Secret("canary-" + os.urandom(8).hex())
     with pytest.raises(LoginRefused) as raised:
         DatabaseConnection(connection.database, replace(login, password=canary))

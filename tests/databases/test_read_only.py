@@ -1,4 +1,4 @@
-"""Why a session only reads, and how to write: the transaction, the session, the login, or the server."""
+"""The reasons for a read-only session, with their hints: the transaction, the session, the login, or the server."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_read_only_session_is_what_was_set(connection: DatabaseConnection, state
 
 
 def test_read_only_login_asks_the_owner(connection: DatabaseConnection) -> None:
-    """As a share's login is: its role has the setting."""
+    """The role has the setting, like the role of a share."""
     query(connection, "ALTER ROLE postgres SET default_transaction_read_only = on")
     try:
         reader = DatabaseConnection(DATABASE, connection._login)
@@ -65,7 +65,7 @@ def test_read_only_login_asks_the_owner(connection: DatabaseConnection) -> None:
 
 @pytest.fixture(scope="module", params=["wheel", "debian"])
 def standby(request: pytest.FixtureRequest) -> Iterator[DatabaseConnection]:
-    """A connection to a server that follows another."""
+    """A connection to a standby server."""
     programs = of_debian() if request.param == "debian" else None
     with start_server(programs, standby=True) as server:
         made = DatabaseConnection(DATABASE, login_to(server))

@@ -1,4 +1,4 @@
-"""The fast format gives what the text format gives, in the same session, with parameters and without."""
+"""The binary format gives the same results as the text format, with parameters and without."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def tables(server):
 
 
 def by_each_format(connection, sql, params=None, **options):
-    """The same query in the binary format as it is described, as it is remembered, and as text."""
+    """The same query in the binary format, described or remembered, and as text."""
     formats = []
     chosen = result_reader._Reading._columns
 
@@ -111,7 +111,7 @@ def test_each_type_comes_as_it_comes_as_text(connection, tables, monkeypatch, ki
 
 
 def test_own_cast_to_text_is_never_called(connection, tables):
-    """A cast is the code of the owner of the type, and would run with the reader's rights."""
+    """A cast is code of the type's owner, and would run with the privileges of the reader."""
     for statement in (
         "drop type if exists copying.e cascade; drop table if exists copying.cast_table",
         "create type copying.e as (v text)",
@@ -389,7 +389,7 @@ def test_type_that_changes_between_two_runs_is_read(connection, tables):
 
 
 @pytest.mark.parametrize("change", ["set search_path to copying, public", "create temp table shift (a text)"])
-def test_what_changes_the_meaning_of_a_text_is_heeded(connection, change):
+def test_change_of_names_invalidates_known_queries(connection, change):
     seen = statement_description.get_seen_queries(connection.psycopg)
     [statement] = statements("select relname from pg_class")
     query(connection, statement.sql)

@@ -1,4 +1,4 @@
-"""What this package asks a database runs no code of a colleague who may create on the reader's path."""
+"""The package's own statements run no code of a colleague who may create objects on the reader's search path."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def schema(connection):
 
 @pytest.fixture
 def colleague(connection, schema):
-    """A colleague who may create in the schema shop and has put it on this session's path, and the function that is theirs."""
+    """A colleague who may create in the schema shop, which is on this session's path, and their function."""
     query(
         connection,
         """create role colleague; grant usage, create on schema shop to colleague; set search_path = shop, public;
@@ -47,7 +47,7 @@ def colleague(connection, schema):
 
 @pytest.fixture
 def reader(connection, schema, colleague, server):
-    """The session of a reader with few rights, in whose path the colleague may create."""
+    """The session of a reader with few privileges, in whose path the colleague may create objects."""
     query(connection, "create role reader login password 'r'; grant usage on schema shop to reader")
     query(
         connection,

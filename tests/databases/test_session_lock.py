@@ -1,4 +1,4 @@
-"""Turns: one thread at a time, in the order of their coming, whatever interrupts them."""
+"""Turns: one thread at a time, in the order of arrival, despite interruptions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS = 30
 
 
 class Waiting:
-    """A turn, and threads that wait for it one behind the other."""
+    """A turn, and threads that queue for it."""
 
     def __init__(self) -> None:
         self.turn = Turn(self._note_look)

@@ -1,4 +1,4 @@
-"""What a session keeps: transactions, settings, queries that are read in chunks, and how it ends."""
+"""The state of a session: transactions, settings, queries that are read in chunks, and its end."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from tests.support.queries import query
 
 @pytest.fixture
 def bystander(server: Server):
-    """Somebody else's session, to look on with."""
+    """Another user's session, for observation."""
     with psycopg.connect(**server.conninfo(), autocommit=True) as session:
         yield session
 
 
 @pytest.fixture
 def ledger(connection):
-    """A table that everybody sees."""
+    """A table that all sessions see."""
     query(connection, "drop table if exists ledger; create table ledger (n int unique)")
     yield "ledger"
     query(connection, "rollback; drop table ledger")
@@ -49,7 +49,7 @@ def _terminate(bystander, connection) -> None:
 
 
 def _in_a_block(connection, *steps) -> None:
-    """Run statements, and call what can be called, inside of one block."""
+    """Run statements and functions inside one block."""
     with connection.transaction():
         for step in steps:
             step() if callable(step) else query(connection, step)
@@ -311,7 +311,7 @@ ADMINISTRATOR = "terminating connection due to administrator command"
 
 
 def _pid(connection) -> int:
-    """Return the session's process, and ask by our own way only: what others do in a session is not known."""
+    """Return the session's process, by the package's own query: statements of other libraries are not tracked."""
     return int(query(connection, "select pg_backend_pid() as p")["p"][0])
 
 

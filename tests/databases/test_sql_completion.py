@@ -1,4 +1,4 @@
-"""What is offered at a place of SQL; the bar stands for the cursor."""
+"""Completions in SQL; the bar marks the cursor."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAMES = SchemaNames(
 
 
 def complete_all(sql: str) -> list[str]:
-    """Return the texts as they would then be."""
+    """Return the texts after each completion."""
     cursor = sql.index("|")
     text = sql.replace("|", "", 1)
     start, found = offers(text, cursor, NAMES, ["year", "years"])
@@ -42,7 +42,7 @@ def complete_all(sql: str) -> list[str]:
 
 
 def list_offers(sql: str) -> dict[str, str]:
-    """Return what is offered, and as what."""
+    """Return the offers with their kinds."""
     cursor = sql.index("|")
     return {
         each.text: each.kind for each in offers(sql.replace("|", "", 1), cursor, NAMES, ["year", "years"])[1]

@@ -1,4 +1,4 @@
-"""A hint for what a student types wrong, on a real server; and none for what is right."""
+"""Hints for common mistakes, on a real server; and none for correct statements."""
 
 from pathlib import Path
 
@@ -125,7 +125,7 @@ TEXTS = ["", "12:30", "a: b", "L''Aigle", "100 %", "{a,b}", "x:y", "::int", "a ?
 
 
 def test_two_hundred_right_statements_get_no_hint(towns):
-    """Most find nothing, which is when a hint would be given."""
+    """Most of them return no rows, in which case a wrong hint would appear."""
     texts = [
         "SELECT * FROM towns WHERE " + condition.replace("{text}", text).replace("{{", "{").replace("}}", "}")
         for condition in CONDITIONS
@@ -147,7 +147,7 @@ def test_array_is_a_parameter_if_there_is_one(towns):
 
 
 def test_statements_of_the_project_get_no_hint():
-    """All SQL of the tutorials and of the documentation: none of it would be commented on where it found nothing."""
+    """No SQL of the tutorials and the documentation would get a hint if it returned no rows."""
     root = Path(__file__).parents[2]
     texts = [*root.glob("notebooks/source/*.txt"), *root.glob("docs/**/*.md")]
     found = [each.text for path in texts for each in statements(path.read_text(encoding="utf-8"))]

@@ -1,4 +1,4 @@
-"""The scanner of SQL: what it takes for a parameter, and where it ends a statement."""
+"""The SQL lexer: parameters, and the ends of statements."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_any_text_gives_statements_within_its_bounds(text):
 
 
 def _goes_on(piece: str, following: str) -> bool:
-    """Whether a string with escapes may go on after the line's end of a comment."""
+    """Whether a string with escapes may continue after the end of a comment's line."""
     return piece.startswith("E'") and following.startswith("--")
 
 

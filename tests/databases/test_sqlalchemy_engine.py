@@ -1,4 +1,4 @@
-"""What SQLAlchemy promises, in a session that others use too: every test asks a plain engine as well."""
+"""SQLAlchemy's guarantees in a shared session; every test also runs on a plain engine."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.support.queries import query
 
 @pytest.fixture
 def bystander(server: Server):
-    """Another session, to look on with."""
+    """Another session, for observation."""
     with psycopg.connect(**server.conninfo(), autocommit=True) as session:
         yield session
 
 
 @pytest.fixture
 def plain(server: Server):
-    """SQLAlchemy's own engine, whose every connection is a session."""
+    """A plain SQLAlchemy engine, with a session for each connection."""
     made = sqlalchemy.create_engine(
         "postgresql+psycopg://", creator=lambda: psycopg.connect(**server.conninfo()), use_native_hstore=False
     )
@@ -36,13 +36,13 @@ def plain(server: Server):
 
 @pytest.fixture(params=["ours", "plain"])
 def either(request, connection, plain):
-    """Our engine, and SQLAlchemy's own as the oracle."""
+    """The package's engine, and a plain one as the oracle."""
     return engine(connection) if request.param == "ours" else plain
 
 
 @pytest.fixture
 def ledger(bystander):
-    """A table that everybody sees."""
+    """A table that all sessions see."""
     bystander.execute(
         "drop table if exists ledger; create table ledger (n int unique deferrable initially deferred)"
     )

@@ -1,4 +1,4 @@
-"""One connection, many threads: each gets its own rows, whatever the others ask, interrupt or break."""
+"""One connection with many threads: each gets its own rows, whatever the others query, interrupt or break."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ENDLESS = "select a from generate_series(1, 100000) a, generate_series(1, 100000
 
 @pytest.fixture
 def bystander(server: Server):
-    """Another session, to look on with."""
+    """Another session, for observation."""
     with psycopg.connect(**server.conninfo(), autocommit=True, options="-c lock_timeout=10s") as looking:
         yield looking
 
@@ -59,7 +59,7 @@ def run_on_thread(work: Callable[[], object]) -> Iterator[threading.Thread]:
 
 @pytest.fixture
 def tables(bystander):
-    """What the calls read and write."""
+    """The tables and files that the calls read and write."""
     bystander.execute("drop schema if exists threads cascade; create schema threads")
     bystander.execute(
         "create table threads.numbers as select i, md5(i::text) as m from generate_series(1, 3000) i"
@@ -70,12 +70,12 @@ def tables(bystander):
 
 
 def is_busy(error: BaseException | None) -> bool:
-    """Whether another thread reads in chunks: SQLAlchemy and pandas wrap what says so."""
+    """Whether another thread reads in chunks: SQLAlchemy and pandas wrap that error."""
     return error is not None and (isinstance(error, ConnectionBusy) or is_busy(error.__cause__))
 
 
 class Calls:
-    """All kinds of call, each of which knows its answer.
+    """All kinds of calls, each with its expected result.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ class Calls:
             assert query(other, f"select {n} as n")["n"].tolist() == [n]
 
     def retry_while_busy(self, call: Callable[[], None]) -> None:
-        """Make a call, again and again as long as another thread reads in chunks."""
+        """Make a call, and repeat it as long as another thread reads in chunks."""
         while True:
             try:
                 call()
@@ -373,7 +373,7 @@ def test_chunks_refuse_queries_of_other_threads(connected):
 
 
 def test_rows_here_are_read_before_another_query(connected, tables):
-    """All rows of a small result come with the first chunk; their reader still holds the session."""
+    """All rows of a small result arrive with the first chunk, but their reader still blocks the session."""
     with chunks(connected, "select i from threads.numbers", size=100) as mine:
         read = len(next(mine))
         for ask in ("select 1", "begin", "insert into threads.kept values (1, 1)"):

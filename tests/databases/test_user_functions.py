@@ -1,4 +1,4 @@
-"""No function of the user runs for the sake of an estimate: it runs once, or not at all, as the statement says."""
+"""No user-defined function runs only for an estimate: it runs as often as the statement calls it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ HARMLESS = [
 
 @pytest.fixture
 def own(connection):
-    """A schema in which much leads to functions of the user."""
+    """A schema with many objects that lead to user-defined functions."""
     query(connection, OWN)
     yield connection
     query(connection, "drop schema own cascade")

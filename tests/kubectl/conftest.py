@@ -1,4 +1,4 @@
-"""kubectl as the sandbox's people run it, and what they make with it."""
+"""Fixtures that run kubectl as a user of the sandbox, and delete the objects that it creates."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ MANIFESTS = Path(__file__).parent / "manifests"
 
 
 class Kubectl(Protocol):
-    """Runs kubectl as a person and returns what it said."""
+    """Runs kubectl as a user and returns its output."""
 
     def __call__(self, person: str, *words: str, stdin: str | None = None) -> Said: ...
 
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """kubectl's cache of the discovery, of its own for this run."""
+    """A discovery cache for kubectl, for this run only."""
     return tmp_path_factory.mktemp("kubectl-cache")
 
 
@@ -37,7 +37,7 @@ def kubectl(sandbox: Sandbox, cache: Path) -> Kubectl:
 
 
 class Apply(Protocol):
-    """Creates objects as a person; they are deleted at the end of the test."""
+    """Creates objects as a user, and deletes them at the end of the test."""
 
     def __call__(self, person: str, *objects: dict[str, Any]) -> Said: ...
 
@@ -62,7 +62,7 @@ def manifest(name: str) -> list[dict[str, Any]]:
 
 
 def sleeper(name: str, **labels: str) -> dict[str, Any]:
-    """Return a pod that listens and does nothing."""
+    """Return a pod that listens on a port and does nothing else."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -1,4 +1,4 @@
-"""What the tests ask of kr8s, in a process of its own: it leaves sockets to the garbage collector."""
+"""The calls of kr8s that the tests need, in a separate process, since kr8s leaves sockets to the garbage collector."""
 
 from __future__ import annotations
 

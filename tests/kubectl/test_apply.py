@@ -106,7 +106,7 @@ CREATED = [
 
 @pytest.mark.parametrize(("words", "answer"), CREATED)
 def test_create(kubectl: Kubectl, words: str, answer: str) -> None:
-    """What kubectl encodes by itself arrives as what it says in JSON."""
+    """Objects that kubectl sends as protobuf arrive with the same content as in JSON."""
     said = kubectl("bob", "create", *words.split())
     kind_and_name = answer.removesuffix(" created")
     try:

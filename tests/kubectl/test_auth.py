@@ -1,4 +1,4 @@
-"""``kubectl auth``, tokens, and what a narrow Role lets through."""
+"""``kubectl auth``, tokens, and the permissions of a narrow Role."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_can_i_list(kubectl: Kubectl) -> None:
     assert "selfsubjectreviews.authentication.k8s.io" in mine
 
 
-def test_can_i_as_somebody_else(kubectl: Kubectl) -> None:
+def test_can_i_as_another_user(kubectl: Kubectl) -> None:
     asked = ("auth", "can-i", "list", "pods", "-n", "user-alice", "--as=oidc-bob")
     assert kubectl("admin", *asked).out == "no\n"
     said = kubectl("carol", *asked)

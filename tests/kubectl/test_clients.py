@@ -1,4 +1,4 @@
-"""The Python clients beside kubectl: kr8s and the ``kubernetes`` client."""
+"""Python clients: kr8s and the ``kubernetes`` client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The course's own steps, as it teaches them, with a real kubectl: a relay, and what the network policies make of it."""
+"""The steps of the course with a real kubectl: a relay, and the effect of the network policies on it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def make_policy(selected: str) -> dict[str, Any]:
 
 @pytest.fixture
 def password(kubectl: Kubectl) -> str:
-    """The owner's own, which the course has the owner send in a chat."""
+    """The owner's own password, which the course tells the owner to send in a chat."""
     secret = ("get", "secret", DATABASE, "-o", 'go-template={{index .data "password" | base64decode}}')
     return kubectl("alice", *secret).out
 
@@ -86,7 +86,7 @@ def test_box_ticked_for_these_pods_blocks_the_relay(
 def test_courses_role_fails_and_a_kubectl_share_works(
     sandbox: Sandbox, cache: Path, kubectl: Kubectl, apply: Apply
 ) -> None:
-    """What the page means: ``kubectl port-forward`` to the owner's service, with a password of one's own."""
+    """The page's recommendation: ``kubectl port-forward`` to the owner's service, with a separate password."""
     forward = ("svc/" + DATABASE + "-rw", "-n", "user-alice", ":5432")
     objects = manifest("portforward-role.yaml")
     objects[1]["subjects"][0]["name"] = "oidc-bob"

@@ -1,4 +1,4 @@
-"""``kubectl get`` and ``describe``: kubectl's words as on a real cluster."""
+"""``kubectl get`` and ``describe``: the same output as on a real cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``logs`` and ``port-forward``: what reaches into a pod."""
+"""``kubectl logs`` and ``port-forward``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.testbed import Sandbox
 
 @contextlib.contextmanager
 def forward_port(sandbox: Sandbox, cache: Path, person: str, *words: str) -> Iterator[int]:
-    """Run ``kubectl port-forward`` and give the local port."""
+    """Run ``kubectl port-forward`` and yield the local port."""
     command = [str(KUBECTL), "--cache-dir", str(cache), "port-forward", *words]
     with subprocess.Popen(
         command, env=sandbox.env(person), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -68,7 +68,7 @@ def test_logs_of_a_container_that_is_not_there(kubectl: Kubectl) -> None:
     assert said.err.startswith("error: container nope is not valid for pod postgresql-cnpg-951239-1")
 
 
-def test_logs_of_somebody_else(kubectl: Kubectl) -> None:
+def test_logs_of_another_users_pod(kubectl: Kubectl) -> None:
     said = kubectl("carol", "logs", "postgresql-cnpg-951239-1", "-n", "user-alice")
     assert said.err == (
         'Error from server (Forbidden): pods "postgresql-cnpg-951239-1" is forbidden: User "oidc-carol" cannot get '
@@ -114,7 +114,7 @@ def test_port_forward_to_a_service(
 
 
 def test_the_courses_way_to_a_database(sandbox: Sandbox, cache: Path, kubectl: Kubectl, apply: Apply) -> None:
-    """A relay in one's own namespace, and a port-forward to it."""
+    """A relay in the user's own namespace, and a port-forward to it."""
     apply("bob", *manifest("pg-proxy.yaml"))
     assert kubectl("bob", "wait", "--for=condition=Ready", "pod/pg-proxy", "--timeout=60s").code == 0
     secret = ("get", "secret", "postgresql-cnpg-951239-share-bob", "-n", "user-alice")
@@ -145,7 +145,7 @@ def test_port_forward_needs_the_right_to_create(kubectl: Kubectl) -> None:
 
 
 def test_right_to_get_alone_forwards_nothing(kubectl: Kubectl) -> None:
-    """``view`` plus ``get`` on the sub-resource: enough before Kubernetes 1.35, and not since."""
+    """The role view plus ``get`` on the subresource: enough before Kubernetes 1.35, and not since."""
     name = "half-forward"
     try:
         role = ("--verb=get", "--resource=pods,pods/portforward")

@@ -146,7 +146,7 @@ def test_a_client_that_aborts_does_not_hurt_the_next(forward, testbed):
         assert receive_all(client) == 5
 
 
-def test_stalled_readers_stall_nobody_else(forward, testbed):
+def test_stalled_readers_do_not_stall_others(forward, testbed):
     port = forward(testbed.source)
     stalled = [connect(port) for _ in range(3)]
     for client in stalled:
