@@ -286,11 +286,11 @@ def read_credentials(cluster: Cluster, database: Database) -> DatabaseCredential
 
 def _candidates(database: Database) -> tuple[tuple[str, str, str], ...]:
     """Return the Secrets to try: the name, and the keys of the user and of the password."""
-    name, prefix = database.name, discovery.KEY_PREFIX.get(database.kind, database.kind)
+    name = database.name
     return (
         (f"{name}-user", "username", "password"),
         (name, "username", "password"),
-        (f"discoverable-{name}", f"{prefix}-username", "password"),
+        (f"discoverable-{name}", f"{database.kind}-username", "password"),
     )
 
 

@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 POSTGRES_PORT = 5432
 SERVICES_PAGE = "https://datalab.sspcloud.fr/my-services"
 
-KEY_PREFIX = {"postgres": "postgres"}
-"""The prefix of the keys in a discovery secret, by kind; by default the kind itself."""
-
 CNPG = "cnpg.io/cluster"
 """The label on the operator's pods and services; its value is the release."""
 _HIBERNATION = "cnpg.io/hibernation"
@@ -185,18 +182,17 @@ def _from_secrets(evidence: Evidence) -> Iterable[Database]:
         kind = secret.annotations.get(_DISCOVERY)
         if not kind:
             continue
-        prefix = KEY_PREFIX.get(kind, kind)
-        service = _value(secret, f"{prefix}-service")
+        service = _value(secret, f"{kind}-service")
         if not service:
             continue
-        port = _value(secret, f"{prefix}-port") or ""
+        port = _value(secret, f"{kind}-port") or ""
         yield Database(
             name=secret.name.removeprefix("discoverable-"),
             namespace=secret.namespace,
             kind=kind,
             service=_service_name(service, secret.namespace, evidence),
             port=int(port) if port.isdecimal() else _PORTS.get(kind, 0),
-            database=_value(secret, f"{prefix}-database"),
+            database=_value(secret, f"{kind}-database"),
             source="discovery secret",
         )
 
