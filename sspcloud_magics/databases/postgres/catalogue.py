@@ -266,14 +266,15 @@ def describe_table(connection: DatabaseConnection, name: str, *, seconds: float 
         facts = _frame(connection, _FACTS, oid=oid).iloc[0]
         columns = make_table(_frame(connection, _COLUMNS, oid=oid), _COLUMNS_VIEW)
         indexes = _frame(connection, _INDEXES, oid=oid)
-    head, note = _head(connection, oid, str(facts["path"]), str(facts["owner"]), seconds)
+    path, owner = str(facts["path"]), str(facts["owner"])
+    head, note = _head(connection, oid, path, owner, seconds)
     return TableDescription(
-        name=str(facts["path"]),
+        name=path,
         columns=columns,
         indexes=indexes,
         rows_about=None if pd.isna(facts["rows_about"]) else int(facts["rows_about"]),
         size=str(facts["size"]),
-        owner=str(facts["owner"]),
+        owner=owner,
         comment="" if pd.isna(facts["comment"]) else str(facts["comment"]),
         head=head,
         head_note=note,

@@ -121,14 +121,14 @@ def _hint_numbered_parameter(slip: Slip) -> str:
 
 
 def _list_after_in(slip: Slip) -> str:
-    for before, word in _pairs(slip):
+    for before, word in pairwise(slip.words):
         if before.lower() == "in" and word.startswith(":") and slip.sqlstate == SYNTAX:
             return f"write = ANY({word}), which accepts a list"
     return ""
 
 
 def _name_as_parameter(slip: Slip) -> str:
-    for before, word in _pairs(slip):
+    for before, word in pairwise(slip.words):
         if before.lower() in _TABLES_FOLLOW and word.startswith(":") and slip.sqlstate == SYNTAX:
             return "a parameter is a value and cannot be a table name: write the name into the statement"
     return ""
@@ -191,10 +191,6 @@ def _is_compared(before: str, after: str) -> bool:
     return (
         operator is not None and not before[: operator.start()].rstrip().endswith("]") and after[:2] != "::"
     )
-
-
-def _pairs(slip: Slip) -> list[tuple[str, str]]:
-    return list(pairwise(slip.words))
 
 
 _LOOKS: tuple[Callable[[Slip], str], ...] = (

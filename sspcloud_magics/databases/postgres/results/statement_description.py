@@ -114,10 +114,7 @@ _seen: weakref.WeakKeyDictionary[psycopg.Connection[Any], SeenQueries] = weakref
 
 def get_seen_queries(connection: psycopg.Connection[Any]) -> SeenQueries:
     """Return the known queries of a session."""
-    found = _seen.get(connection)
-    if found is None:
-        found = _seen[connection] = SeenQueries()
-    return found
+    return _seen.setdefault(connection, SeenQueries())
 
 
 def describe(

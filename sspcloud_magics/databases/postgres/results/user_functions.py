@@ -26,7 +26,7 @@ _IMPLIED = ("=", "<>", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "~", "!
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 # The catalogues whose objects may lead to a function. Triggers are not among them: no query runs one.
-_FOLLOWED = (
+_FOLLOWED = [
     "class",
     "type",
     "proc",
@@ -36,7 +36,7 @@ _FOLLOWED = (
     "constraint",
     "attrdef",
     "statistic_ext",
-)
+]
 _CLASSES = {name: f"'pg_catalog.pg_{name}'::pg_catalog.regclass::pg_catalog.oid" for name in _FOLLOWED}
 
 # Names and operators are qualified, since it runs with the user's search path.

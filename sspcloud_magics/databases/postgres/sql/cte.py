@@ -11,6 +11,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
+from sspcloud_magics.databases.column_names import MOST_BYTES
 from sspcloud_magics.databases.postgres.sql.sql_scope import (
     Group,
     Item,
@@ -24,7 +25,6 @@ from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.spelling import nearest
 
 _NAME = re.compile(r"[^\W\d]\w*")
-_LONGEST_NAME = 63  # in bytes; PostgreSQL truncates longer names
 _QUERIES = frozenset({"select", "values", "table", ""})
 """The first words of queries; empty for one in parentheses."""
 _CHANGES = frozenset({"insert", "update", "delete", "merge"})
@@ -65,7 +65,7 @@ def check_name(name: str, reserved: Container[str] = ()) -> str:
         If the name would need double quotes in SQL, or PostgreSQL would truncate it.
     """
     folded = name.lower()
-    if _NAME.fullmatch(folded) and folded not in reserved and len(folded.encode()) <= _LONGEST_NAME:
+    if _NAME.fullmatch(folded) and folded not in reserved and len(folded.encode()) <= MOST_BYTES:
         return folded
     raise UsageProblem(
         "--save needs a name that SQL accepts without quotes: letters, digits and _, no reserved word.",

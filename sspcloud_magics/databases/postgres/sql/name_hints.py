@@ -14,7 +14,6 @@ from sspcloud_magics.databases.postgres.sql.sql_completion import sources_at
 from sspcloud_magics.databases.postgres.sql.sql_scope import Columns, Lexeme, lexemes
 from sspcloud_magics.spelling import nearest
 
-_COLUMN = "42703"
 _SYSTEM = ("pg_catalog", "information_schema")
 
 
@@ -122,7 +121,7 @@ def _type(unknown: UnknownName, path: Sequence[str], names: SchemaNames) -> str:
 
 _LOOKS: dict[str, Callable[[UnknownName, Sequence[str], SchemaNames], str]] = {
     "42P01": _table,
-    _COLUMN: _column,
+    "42703": _column,
     "3F000": _schema,
     "42883": _function,
     "42704": _type,

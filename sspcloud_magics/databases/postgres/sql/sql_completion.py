@@ -17,7 +17,6 @@ from sspcloud_magics.databases.postgres.sql.sql_scope import (
     Columns,
     Group,
     Item,
-    Lexeme,
     Source,
     group_parentheses,
     is_symbol,
@@ -25,6 +24,7 @@ from sspcloud_magics.databases.postgres.sql.sql_scope import (
     part_around,
     sources_of,
     split_with,
+    text_of,
     word,
 )
 from sspcloud_magics.databases.postgres.sql_lexer import Kind, tokens
@@ -66,21 +66,8 @@ _RELATIONS_FOLLOW = frozenset(
     {"from", "join", "into", "update", "table", "truncate", "analyze", "only", "references", "view", "copy"}
 )
 _CLAUSES = frozenset(
-    {
-        "select",
-        "from",
-        "where",
-        "group",
-        "order",
-        "having",
-        "set",
-        "values",
-        "returning",
-        "limit",
-        "offset",
-        "on",
-    }
-    | {"into", "update", "table", "join", "using", "with"}
+    {"select", "from", "where", "group", "order", "having", "set", "values", "returning", "limit", "offset"}
+    | {"on", "into", "update", "table", "join", "using", "with"}
 )
 _OF_STATEMENTS = (
     "SELECT WITH INSERT UPDATE DELETE CREATE ALTER DROP TRUNCATE EXPLAIN ANALYZE BEGIN COMMIT ROLLBACK SET SHOW "
@@ -237,15 +224,11 @@ def _expect(
         expects = "expression" if in_group else "statement"
     elif word(last) in _RELATIONS_FOLLOW or (is_symbol(last, ",") and clause in ("from", "join", "on")):
         expects = "relations"
-    elif clause in ("from", "join", "into", "update", "table") and not is_symbol(last, _text(last)):
+    elif clause in ("from", "join", "into", "update", "table") and not is_symbol(last, text_of(last)):
         expects = "table's parts" if clause == "table" else "source's end"
     else:
         expects = "expression" if clause or in_group else "other"
     return expects, None
-
-
-def _text(item: Item) -> str:
-    return item.text if isinstance(item, Lexeme) else ""
 
 
 def _expect_in_parentheses(

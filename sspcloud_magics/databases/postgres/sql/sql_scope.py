@@ -105,6 +105,11 @@ def _close_early(group: Group, parent: list[Item]) -> None:
             return
 
 
+def text_of(item: Item) -> str:
+    """Return the text of a lexeme; empty for a group."""
+    return item.text if isinstance(item, Lexeme) else ""
+
+
 def word(item: Item | None) -> str:
     """Return a word in lower case; empty for any other item."""
     return item.text if isinstance(item, Lexeme) and item.kind == "word" else ""
@@ -140,11 +145,11 @@ def split_with(
         return found
     index = 1 + (word(items[1] if len(items) > 1 else None) == "recursive")
     while index < len(items) and _is_name(items[index]):
-        name = _text(items[index])
+        name = text_of(items[index])
         listed: list[str] = []
         index += 1
         if index < len(items) and isinstance(named := items[index], Group):
-            listed = [_text(item) for item in named.items if _is_name(item)]
+            listed = [text_of(item) for item in named.items if _is_name(item)]
             index += 1
         while index < len(items) and word(items[index]) in ("as", "not", "materialized"):
             index += 1
@@ -224,10 +229,10 @@ def _is_query(group: Group) -> bool:
 def _read_named(items: Sequence[Item], index: int, before: str, context: _Context) -> tuple[Source, int]:
     """Return the table, WITH query or function that an index names, and the index after its name."""
     names, known, _ = context
-    path = [_text(items[index])]
+    path = [text_of(items[index])]
     index += 1
     while index + 1 < len(items) and is_symbol(items[index], ".") and _is_name(items[index + 1]):
-        path.append(_text(items[index + 1]))
+        path.append(text_of(items[index + 1]))
         index += 2
     name = path[-1]
     if before not in ("into", "table", "update") and index < len(items) and isinstance(items[index], Group):
@@ -244,12 +249,12 @@ def _read_alias(items: Sequence[Item], index: int, source: Source, before: str) 
         index += 1
     if index >= len(items) or not _is_name(items[index]) or word(items[index]) in _NO_ALIAS:
         return source, index
-    alias, columns = _text(items[index]), source.columns
+    alias, columns = text_of(items[index]), source.columns
     index += 1
     if columns == ((source.name, ""),):  # the alias renames a function's only column
         columns = ((alias, ""),)
     if index < len(items) and isinstance(listed := items[index], Group) and before != "into":
-        columns = _rename_columns(columns, [_text(item) for item in listed.items if _is_name(item)])
+        columns = _rename_columns(columns, [text_of(item) for item in listed.items if _is_name(item)])
         index += 1
     return Source(alias, columns), index
 
@@ -309,7 +314,7 @@ def _list_columns(listed: Sequence[Item], sources: Sequence[Source]) -> Iterator
                 entry.append(item)
             continue
         if entry and is_symbol(entry[-1], "*"):
-            named = by_name.get(_text(entry[0])) if len(entry) == 3 else None
+            named = by_name.get(text_of(entry[0])) if len(entry) == 3 else None
             for source in [named] if named is not None else sources if len(entry) == 1 else ():
                 yield from source.columns
         elif entry:
@@ -324,8 +329,8 @@ def _entry_column(entry: Sequence[Item], sources: Sequence[Source]) -> tuple[str
         casts = [place for place, item in enumerate(entry) if is_symbol(item, "::")]
         if casts and casts[-1] == len(entry) - 2:  # x::date
             before = _entry_column(entry[: casts[-1]], sources)[0] if casts[-1] else "?column?"
-            return before if before != "?column?" else _text(last), _text(last)
-        path = [_text(item) for item in entry if _is_name(item)]
+            return before if before != "?column?" else text_of(last), text_of(last)
+        path = [text_of(item) for item in entry if _is_name(item)]
         plain = len(entry) == 2 * len(path) - 1 and all(is_symbol(item, ".") for item in entry[1::2])
         name = path[-1]
         if plain:
@@ -333,7 +338,7 @@ def _entry_column(entry: Sequence[Item], sources: Sequence[Source]) -> tuple[str
             return name, next((kind for s in wanted for column, kind in s.columns if column == name), "")
         return name, ""
     if isinstance(last, Group) and len(entry) > 1 and _is_name(entry[-2]):
-        return _text(entry[-2]) if word(entry[-2]) != "over" else _text(entry[0]), ""
+        return text_of(entry[-2]) if word(entry[-2]) != "over" else text_of(entry[0]), ""
     return "?column?", ""
 
 
@@ -347,7 +352,3 @@ def _rename_columns(columns: Columns, listed: Sequence[str]) -> Columns:
 
 def _is_name(item: Item | None) -> bool:
     return isinstance(item, Lexeme) and item.kind in ("word", "name")
-
-
-def _text(item: Item) -> str:
-    return item.text if isinstance(item, Lexeme) else ""
