@@ -54,17 +54,17 @@ def test_links_that_lead_nowhere_are_found(tmp_path):
         '<a href="b.html#there">1</a><a href="b.html#gone">2</a><a href="c.html">3</a>'
     )
     (tmp_path / "b.html").write_text('<p id="there"><a href="https://elsewhere.example/x">4</a></p>')
-    assert list(check_links.of_site(tmp_path)) == [
-        "a.html: b.html#gone is no place of that page",
-        "a.html: c.html is no page",
+    assert list(check_links.check_site(tmp_path)) == [
+        "a.html: b.html#gone is not an anchor of that page",
+        "a.html: c.html is not a page",
     ]
 
 
 def test_links_of_neighbouring_files_are_checked(tmp_path):
     page = tmp_path / "README.md"
     page.write_text('# Try it\n[a](#try-it) [b](#not-there) [c](docs/none.md) <img src="none.png">\n')
-    assert [fault.partition(": ")[2] for fault in check_links.of_file(page)] == [
-        "#not-there is no heading of that file",
-        "docs/none.md is no file",
-        "none.png is no file",
+    assert [fault.partition(": ")[2] for fault in check_links.check_file(page)] == [
+        "#not-there is not a heading of that file",
+        "docs/none.md is not a file",
+        "none.png is not a file",
     ]

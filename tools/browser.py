@@ -1,9 +1,9 @@
-"""Find a Chromium for the tests and pictures that need one, or bring one; print its path.
+"""Find or install a Chromium for the tests and screenshots, and print its path.
 
     python tools/browser.py
 
-In this order: the one that $CHROMIUM names; one on the PATH; Debian's package where this user may install
-it; Playwright's own download. If none of them works it says so and fails: nothing is skipped silently.
+It tries, in this order: $CHROMIUM, the PATH, Debian's package if this user may install it, and Playwright's download.
+If none of them works, it fails with a message.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ MACOS = (
 
 
 def get_named_browser() -> str | None:
-    """Return the browser that the environment names."""
+    """Return the browser in $CHROMIUM."""
     return os.environ.get("CHROMIUM")
 
 
 def find_installed_browser() -> str | None:
-    """Return a browser of this system."""
+    """Return a browser that is installed on this system."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     return found or next((path for path in MACOS if Path(path).exists()), None)
 
 
-def from_debian() -> str | None:
-    """Install Debian's package, where apt is there and this user may use it."""
+def install_debians_package() -> str | None:
+    """Install Debian's package, if apt is available and this user may use it."""
     apt = shutil.which("apt-get")
     if apt is None or os.geteuid() != 0:
         return None
@@ -55,8 +55,8 @@ def from_debian() -> str | None:
     return find_installed_browser()
 
 
-def from_playwright() -> str | None:
-    """Let Playwright download its own."""
+def install_playwrights_browser() -> str | None:
+    """Install Playwright's browser."""
     done = subprocess.run(
         [sys.executable, "-m", "playwright", "install", "chromium"],
         stdin=subprocess.DEVNULL,
@@ -71,23 +71,23 @@ def from_playwright() -> str | None:
         return playwright.chromium.executable_path
 
 
-WAYS: tuple[Callable[[], str | None], ...] = (
+SOURCES: tuple[Callable[[], str | None], ...] = (
     get_named_browser,
     find_installed_browser,
-    from_debian,
-    from_playwright,
+    install_debians_package,
+    install_playwrights_browser,
 )
 
 
 def main() -> None:
-    """Print the path of a browser, or fail with the ways that were tried."""
-    for way in WAYS:
-        path = way()
+    """Print the path of a browser, or fail with the sources that were tried."""
+    for find in SOURCES:
+        path = find()
         if path and Path(path).exists():
             print(path)
             return
     sys.exit(
-        "No Chromium: $CHROMIUM names none, none is on the PATH, apt-get could not install one, and\n"
+        "No Chromium found: not in $CHROMIUM, not on the PATH, not from apt-get, and\n"
         "'playwright install chromium' failed. Install Chromium or Chrome, or set CHROMIUM to its path."
     )
 

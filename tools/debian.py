@@ -1,4 +1,4 @@
-"""Debian's packages, fetched by apt with lists and a cache of its own, so that nothing outside a folder changes."""
+"""Debian packages, fetched by apt with its state in a separate folder, so that the system does not change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class MirrorNotFound(Exception):
 
 
 def release() -> str:
-    """Return the name of this machine's release of Debian; empty where it is something else."""
+    """Return the code name of this machine's Debian release; empty on another system."""
     try:
         return platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     except OSError:
@@ -26,12 +26,12 @@ def release() -> str:
 
 
 def mirror() -> str:
-    """Return the address that this machine has Debian from.
+    """Return the address of this machine's Debian mirror.
 
     Raises
     ------
     MirrorNotFound
-        If the machine's own sources name none.
+        If apt's sources name none.
     """
     files = [
         *_APT.glob("sources.list.d/*.sources"),
@@ -41,23 +41,23 @@ def mirror() -> str:
     text = "\n".join(file.read_text() for file in files if file.exists())
     address = re.search(r"^(?:URIs:|deb(?: \[[^]]*\])?)\s+(\S+/debian/?)(?:\s|$)", text, re.MULTILINE)
     if address is None:
-        raise MirrorNotFound("Where this machine has Debian from is not found in /etc/apt.")
+        raise MirrorNotFound("/etc/apt names no Debian mirror.")
     return address[1]
 
 
 def private_apt(folder: Path, kind: str, suite: str, settings: Mapping[str, Path] | None = None) -> list[str]:
-    """Fetch the lists of one suite into a folder; return the command that begins every use of them.
+    """Fetch the package lists of one suite into a folder, and return the apt-get command that uses them.
 
     Parameters
     ----------
     folder
-        What apt keeps goes there, and not into the system's folders. It needs no root.
+        The folder for apt's state, in place of the system's folders. It does not need root.
     kind
         ``deb`` for packages, ``deb-src`` for their sources.
     suite
-        The release's name.
+        The code name of the release.
     settings
-        Further options of apt.
+        Additional options of apt.
     """
     for part in ("lists/partial", "cache/archives/partial", "parts"):
         (folder / part).mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,10 @@
-"""Run the tests with the lowest dependencies that the package allows, and with the newest that there are.
+"""Run the tests with the lowest allowed and with the newest available dependencies.
 
     python tools/dependencies.py [lowest | newest] [ARGUMENT OF PYTEST …]
 
-Each in an environment of its own below build/: the lowest of what pyproject.toml names, on this Python; the newest of
-everything, with no pins, on the newest Python of this machine. Browsers are left out: what they show is built from the
-front end's own lock file. uv resolves, since pip knows no lowest versions.
+Each run has its own environment below build/: the lowest versions that pyproject.toml allows, on this Python; or the
+newest versions without pins, on the newest Python of this machine. Browser tests are left out, since the front end has
+its own lock file. uv resolves the versions, since pip cannot choose the lowest ones.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from package import pythons
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = {"lowest": "lowest-direct", "newest": "highest"}
-# The pins are this environment's; what is packed is not what is resolved.
+# The pins belong to the development environment, and the packaging tests do not use the resolved versions.
 LEFT_OUT = ("tests/browser", "tests/packaging", "tests/test_constraints.py")
 
 
 def environment(kind: str) -> Path:
-    """Make an environment, and return its Python."""
+    """Create an environment, and return its Python."""
     folder = ROOT / "build" / "dependencies" / kind
     base = sys.executable if kind == "lowest" else pythons()[-1]
     shutil.rmtree(folder, ignore_errors=True)
@@ -42,7 +42,7 @@ def environment(kind: str) -> Path:
 
 
 def main() -> int:
-    """Run the tests in one environment or in both, and return how many of them failed."""
+    """Run the tests in one environment or in both, and return the number of failed runs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("kind", choices=[*KINDS, "both"], nargs="?", default="both")
     given, arguments = parser.parse_known_args()

@@ -1,10 +1,10 @@
-"""Make the environment of a checkout: a virtual environment with the package and its development tools.
+"""Create the virtual environment of a checkout, with the package and its development tools.
 
     python3 tools/environment.py .venv
 
-Runs on whatever Python `make` finds first, so it uses nothing newer than Python 3.8; if that one is too
-old, a newer one on the PATH makes the environment. It asks for pip or ensurepip and the package index,
-the npm registry, and nothing else: where the PATH has no node, one comes from the package index.
+It runs on the first Python that `make` finds, so it uses no syntax newer than Python 3.8. If that one is too old, a
+newer one on the PATH takes over. It needs pip or ensurepip, the package index and the npm registry. If the PATH has no
+node, it comes from the package index.
 """
 
 import os
@@ -20,18 +20,18 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def say(text: str) -> None:
-    """Print at once, also into a pipe."""
+    """Print without buffering, even into a pipe."""
     print(text, flush=True)
 
 
 def works(python: str) -> bool:
-    """Whether that command is a Python that is new enough (a shim on the PATH may not be)."""
+    """Whether a command is a Python that is new enough; a shim on the PATH may not be one."""
     check = f"import sys; sys.exit(sys.version_info < {NEEDED!r})"
     return subprocess.run([python, "-c", check], check=False, capture_output=True).returncode == 0
 
 
 def hand_over_to_newer_python() -> None:
-    """Go on with a newer Python, or say what is missing."""
+    """Restart with a newer Python, or exit with a message."""
     for name in NEWER:
         path = shutil.which(name)
         if path and works(path):
@@ -39,12 +39,12 @@ def hand_over_to_newer_python() -> None:
     version = ".".join(map(str, sys.version_info[:3]))
     sys.exit(
         "Python {} is too old: Python {}.{} or newer is needed.\n"
-        "Install one, or say where it is: make PYTHON=/path/to/python3 …".format(version, *NEEDED)
+        "Install one, or give its path: make PYTHON=/path/to/python3 …".format(version, *NEEDED)
     )
 
 
 def make_venv(venv: Path) -> None:
-    """Create the virtual environment; Debian's Python has no ensurepip, so virtualenv is the second way."""
+    """Create the virtual environment; with virtualenv if Python has no ensurepip, as on Debian."""
     first = subprocess.run(
         [sys.executable, "-m", "venv", "--clear", str(venv)], check=False, capture_output=True, text=True
     )
@@ -65,23 +65,23 @@ def make_venv(venv: Path) -> None:
             )
             return
     sys.exit(
-        f"This Python can make no virtual environment:\n{(first.stdout + first.stderr).strip()}\n"
-        "On Debian and Ubuntu: apt-get install python3-venv"
+        f"This Python cannot create a virtual environment:\n{(first.stdout + first.stderr).strip()}\n"
+        "On Debian and Ubuntu, run: apt-get install python3-venv"
     )
 
 
 def install(python: str, *what: str) -> None:
-    """Install with pip, in the versions that we test with."""
+    """Install with pip, in the pinned versions."""
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     constraints = ["--constraint", str(ROOT / "tools" / "constraints.txt")]
-    # The front end is built already; pip's build would do it again, and without the node that was brought for it.
+    # The front end is built already; pip's build would build it again, without the node that was installed for it.
     environment = {**os.environ, "SKIP_JUPYTER_BUILDER": "1"}
     if subprocess.run([*pip, *constraints, *what], env=environment, check=False).returncode:
         sys.exit("The installation failed: see above. Is the package index reachable?")
 
 
 def main() -> None:
-    """Make the environment named on the command line."""
+    """Create the environment named on the command line."""
     if sys.version_info < NEEDED:
         hand_over_to_newer_python()
     venv = Path(sys.argv[1])
@@ -90,7 +90,7 @@ def main() -> None:
         say(f"Making the environment in {venv} …")
         make_venv(venv)
     python = str(bin_folder / "python")
-    # jupyter-builder first: with it the front end is built, which the package then holds.
+    # jupyter-builder first: it builds the front end, which the package includes.
     say("Building the front end …")
     install(python, "jupyter-builder")
     built = subprocess.run([python, str(ROOT / "tools" / "frontend.py"), "build"], check=False)

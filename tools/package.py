@@ -1,10 +1,9 @@
-"""Build the sdist and the wheel, check them, install the wheel into empty environments, and use it there.
+"""Build the sdist and the wheel, check them, and test the wheel in empty environments.
 
     python tools/package.py [--python PATH …]
 
-Needs twine and check-wheel-contents beside it (`make package` brings them). The environments are of this Python and
-of another that is found here, the newest; which they were is said at the end. Last, an installation from the repository
-where no node is.
+It needs twine and check-wheel-contents, which `make package` installs. The environments use this Python and the newest
+other one on this machine; the output names them. Finally it installs from the repository without node.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
 NEWEST = ("python3.14", "python3.13", "python3.12")
 LIMIT = 2 * 2**20
-"""How many bytes the wheel may have; a bundle that swallowed node_modules would have a hundred times that."""
+"""The maximum size of the wheel in bytes; with node_modules by mistake, it would be a hundred times larger."""
 
 USE = """
 import sys
@@ -44,7 +43,7 @@ if "sandbox" in sys.argv:
 
 
 def run(*command: str | Path, **options: object) -> str:
-    """Run a command, which must succeed, and return what it printed."""
+    """Run a command that must succeed, and return its output."""
     done = subprocess.run(
         [str(part) for part in command], check=False, stdout=subprocess.PIPE, text=True, **options
     )  # type: ignore[call-overload]
@@ -55,7 +54,7 @@ def run(*command: str | Path, **options: object) -> str:
 
 
 def pythons() -> list[str]:
-    """Return this Python, and the newest other one of this machine."""
+    """Return this Python, and the newest other one on this machine."""
     found = [sys.executable]
     places = [shutil.which(name) for name in NEWEST]
     places += sorted(map(str, Path.home().glob(".pyenv/versions/3.1*/bin/python")), reverse=True)
@@ -77,20 +76,20 @@ def pythons() -> list[str]:
 
 
 def build() -> tuple[Path, Path]:
-    """Make both files, and check them."""
+    """Build both files, and check them."""
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
     sdist, wheel = wheels.build(DIST)
     run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel)
-    # W002: a bundle holds the same file twice; W009: the extension's files stand beside the package.
+    # W002: a bundle contains the same file twice; W009: the extension's files are next to the package.
     run(Path(sys.executable).parent / "check-wheel-contents", "--ignore", "W002,W009", wheel)
     if wheel.stat().st_size > LIMIT:
-        sys.exit(f"{wheel.name} is larger than {LIMIT:,} bytes: what got into it?")
+        sys.exit(f"{wheel.name} is larger than {LIMIT:,} bytes: check its contents")
     return sdist, wheel
 
 
 def try_out(python: str, wheel: Path) -> None:
-    """Install the wheel into an empty environment of that Python, with and without the sandbox, and use it."""
+    """Install the wheel into an empty environment of a Python, without and with the sandbox, and use it."""
     with tempfile.TemporaryDirectory() as folder:
         venv = Path(folder) / "venv"
         run(python, "-m", "venv", venv)
@@ -114,8 +113,8 @@ def try_out(python: str, wheel: Path) -> None:
         )
 
 
-def from_the_repository(python: str) -> None:
-    """Install as README says, from the repository, where no node is: the build brings one, for itself alone."""
+def install_from_repository(python: str) -> None:
+    """Install from the repository without node, as README says: the build installs one for itself."""
     with tempfile.TemporaryDirectory() as folder:
         clone, venv, programs = (Path(folder) / name for name in ("clone", "venv", "programs"))
         run("git", "clone", "--quiet", ROOT, clone)
@@ -128,8 +127,8 @@ def from_the_repository(python: str) -> None:
         run(*install, clone, env={**os.environ, "PATH": str(programs)})
         panel = venv / "share" / "jupyter" / "labextensions" / "sspcloud-magics" / "package.json"
         if not panel.exists():
-            sys.exit("The side panel is missing where the package was installed from the repository.")
-        print("pip install from the repository, with no node on the PATH: the side panel is there")
+            sys.exit("The side panel is missing after an installation from the repository.")
+        print("pip install from the repository, without node on the PATH: the side panel is installed")
 
 
 def _size(folder: Path) -> float:
@@ -137,17 +136,17 @@ def _size(folder: Path) -> float:
 
 
 def main() -> None:
-    """Do all of it."""
+    """Build, check and test the package."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--python", action="append", help="an interpreter to try it with; may be given again")
+    parser.add_argument("--python", action="append", help="an interpreter to test with; can be repeated")
     given = parser.parse_args()
     _sdist, wheel = build()
     chosen = given.python or pythons()
     for python in chosen:
         try_out(python, wheel)
-    from_the_repository(sys.executable)
+    install_from_repository(sys.executable)
     if len(chosen) == 1:
-        print("No second Python was found here: it was tried with one only.")
+        print("No second Python was found: it was tested with one only.")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Take the pictures of README and docs from a running JupyterLab, so that they stay true.
+"""Take the screenshots of README and docs from a running JupyterLab.
 
     python tools/screenshots.py          all of them
-    python tools/screenshots.py panel    those of the panel alone: its view, told of a session in which much goes on
+    python tools/screenshots.py panel    those of the panel alone, with the snapshots of a busy session
     python tools/screenshots.py side     those of JupyterLab with the side panel open
-    python tools/screenshots.py first    those that README begins with
+    python tools/screenshots.py first    those at the top of README
 
-A tutorial is run in a real JupyterLab, on a sandbox of its own; the pictures go to ``docs/images``.
+A tutorial runs in a real JupyterLab, with its own sandbox. The screenshots are written to ``docs/images``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ IMAGES = ROOT / "docs" / "images"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 FIRST, LAST = "Bob joins it", "salaires.dtypes"
 ASIDE = ("%sandbox", "%tables")
-"""How cells begin that lie between and are not the point."""
+"""The beginnings of cells to hide between the two."""
 SIDE_TITLE = "# Who earns what, by region\nThe panel beside this notebook shows what its kernel holds open."
 SIDE_CELLS = [
     "%connect_db postgresql-cnpg-951239",
@@ -44,11 +44,11 @@ GROUP BY r.nom ORDER BY salaire_moyen DESC""",
     "import requests\nrequests.get('http://localhost:1500/').status_code",
 ]
 SIDE_WIDTH = 560
-"""Pixels of the side panel."""
+"""The width of the side panel in pixels."""
 
 
-def to_the_point(page: Page) -> None:
-    """Leave only the cells from the heading `FIRST` up to the cell `LAST`, without those `ASIDE`, and nothing around."""
+def show_excerpt(page: Page) -> None:
+    """Show only the cells from the heading `FIRST` up to the cell `LAST`, without those in `ASIDE`."""
     page.evaluate(
         """([first, last, aside]) => {
             const { shell } = window.jupyterapp;
@@ -69,11 +69,11 @@ def to_the_point(page: Page) -> None:
 
 
 def picture(browser: Browser, lab: Lab, name: str, theme: str) -> None:
-    """Run the tutorial under a theme and keep what matters of it."""
+    """Run the tutorial under a theme, and take a screenshot of the excerpt."""
     page = browser.new_page(viewport={"width": 1000, "height": 1230}, device_scale_factor=1.5)
     open_notebook(page, lab, "en/2-a-colleagues-database.ipynb", theme=theme)
     run_all(page)
-    to_the_point(page)
+    show_excerpt(page)
     page.wait_for_timeout(1000)  # the theme and the scrolling are animated
     page.locator(".jp-NotebookPanel-notebook").first.screenshot(
         path=IMAGES / f"{name}.png", animations="disabled"
@@ -82,7 +82,7 @@ def picture(browser: Browser, lab: Lab, name: str, theme: str) -> None:
 
 
 def panels() -> None:
-    """Take the pictures of the panel."""
+    """Take the screenshots of the panel."""
     with chromium() as browser:
         for theme in ("light", "dark"):
             page = stage.stage(browser, theme=theme, width=1100, scale=1.5)
@@ -102,7 +102,7 @@ def panels() -> None:
 
 
 def side_panel() -> None:
-    """Take the pictures of JupyterLab with its side panel open: alice forwards a port by a click, and a cell uses it."""
+    """Take the screenshots of JupyterLab with its side panel: alice forwards a port by a click, and a cell uses it."""
     for name, theme in THEMES.items():
         with tempfile.TemporaryDirectory() as folder, open_sandbox() as sandbox:
             notebooks = Path(folder) / "notebooks"
@@ -155,11 +155,11 @@ def photograph_side_panel(page: Page) -> None:
             content.node.querySelector('.jp-WindowedPanel-outer').scrollTop = 0;
         }"""
     )
-    page.wait_for_timeout(2500)  # the scrolling is animated, and the traffic is told twice a second
+    page.wait_for_timeout(2500)  # the scrolling is animated, and the traffic is updated twice a second
 
 
 def first_steps() -> None:
-    """Take the pictures that README begins with, of a tutorial."""
+    """Take the screenshots at the top of README, of a tutorial."""
     for name, theme in THEMES.items():
         with tempfile.TemporaryDirectory() as folder:
             notebooks = Path(folder) / "notebooks"
@@ -174,7 +174,7 @@ PICTURES = {"panel": panels, "side": side_panel, "first": first_steps}
 
 
 def main() -> None:
-    """Take every picture, or those that the command line names."""
+    """Take all screenshots, or those that the command line names."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     for each in sys.argv[1:] or PICTURES:
         PICTURES[each]()

@@ -1,11 +1,11 @@
-"""Show that users need no node: build the wheel as an index would have it, and install it where nothing is.
+"""Check that users need no node: build the wheel without node, and install it into an empty environment.
 
     python tools/wheel.py
 
-From the checkout an sdist is made, and the wheel from the sdist, with a PATH on which there is no node. The wheel
-and JupyterLab go into an empty environment, also without node; JupyterLab has to find the side panel there, and
-the widget has to find its view. Everything happens in a temporary folder. The front end that `make` has built is in
-the sdist as it is; nothing is built twice. `tools/package.py` builds what is released in the same way.
+It builds an sdist from the checkout, and the wheel from the sdist, with a PATH without node. Then it installs the wheel
+and JupyterLab into an empty environment: JupyterLab must find the side panel, and the widget its view. It works in a
+temporary folder. The sdist contains the front end that `make` has built. `tools/package.py` builds releases in the same
+way.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ WIDGET = (
     "from sspcloud_magics.widgets.widget import Panel, STATIC; assert len(Panel._esm) > 10_000; assert Panel._css; "
     "print(STATIC.resolve())"
 )
-# An index that is slow is waited for. What is looked at once need not be compiled.
+# Wait for a slow index; do not compile what is used only once.
 PATIENT = ("--retries", "10", "--timeout", "60", "--no-compile")
 
 
 def without_node(*first: Path) -> dict[str, str]:
-    """Return an environment on whose PATH there is no node, and in which nothing of this one's Python is seen."""
+    """Return an environment without node on its PATH, and without variables of this Python."""
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
     nodes = ("node", "nodejs", "node.exe")
     kept = [folder for folder in path if not any((Path(folder) / name).exists() for name in nodes)]
@@ -41,12 +41,12 @@ def without_node(*first: Path) -> dict[str, str]:
     ours = {**others, "PATH": os.pathsep.join([*map(str, first), *kept])}
     found = [found for name in nodes if (found := shutil.which(name, path=ours["PATH"]))]
     if found:
-        sys.exit(f"{found[0]} was to be hidden, and is found.")
+        sys.exit(f"{found[0]} is still on the PATH, although it should be hidden.")
     return ours
 
 
 def environment(folder: Path, *packages: str) -> Path:
-    """Make a virtual environment with these packages, and return the folder of its commands."""
+    """Create a virtual environment with these packages, and return the folder of its commands."""
     venv.create(folder, with_pip=False)
     commands = folder / ("Scripts" if os.name == "nt" else "bin")
     pip = [sys.executable, "-m", "pip", "--python", str(commands / "python"), "install", "--quiet"]
@@ -56,7 +56,7 @@ def environment(folder: Path, *packages: str) -> Path:
 
 
 def run(command: list[str], env: dict[str, str], folder: Path = ROOT) -> str:
-    """Run a command and return what it says, errors included; it has to succeed."""
+    """Run a command that must succeed, and return its output, including errors."""
     done = subprocess.run(
         command, env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
@@ -66,7 +66,7 @@ def run(command: list[str], env: dict[str, str], folder: Path = ROOT) -> str:
 
 
 def build(into: Path) -> tuple[Path, Path]:
-    """Make the sdist, and from what is in it the wheel, which shows that it is whole; there is no node to help.
+    """Build the sdist, and the wheel from the sdist, which shows that it is complete; without node.
 
     Parameters
     ----------
@@ -91,30 +91,30 @@ def build(into: Path) -> tuple[Path, Path]:
 
 
 def check_listed(commands: Path, env: dict[str, str]) -> None:
-    """Make sure that the JupyterLab of an environment has found the side panel, and takes it.
+    """Check that the JupyterLab of an environment lists the side panel as enabled and compatible.
 
-    `jupyter labextension check` knows only what is compiled into JupyterLab, and no prebuilt extension at all.
+    `jupyter labextension check` does not know prebuilt extensions, only those compiled into JupyterLab.
     """
     listed = run([str(commands / "jupyter"), "labextension", "list"], env)
     line = next((each for each in listed.splitlines() if NAME in each), "")
     if "OK" not in line or "enabled" not in line:
-        sys.exit(f"JupyterLab does not list {NAME} as enabled and fitting:\n{listed}")
+        sys.exit(f"JupyterLab does not list {NAME} as enabled and compatible:\n{listed}")
     print(line.strip())
 
 
 def main() -> None:
-    """Build, install, and look."""
+    """Build the wheel, install it, and check the installation."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _sdist, wheel = build(folder)
         commands = environment(folder / "empty", f"{NAME}[lab] @ {wheel.as_uri()}")
         here = {**without_node(commands), "JUPYTER_CONFIG_DIR": str(folder / "config"), "HOME": name}
         check_listed(commands, here)
-        # -P: the package that is installed, not the one of the folder in which this runs.
+        # -P: the installed package, not the one in the current folder.
         origin = Path(run([str(commands / "python"), "-P", "-c", WIDGET], here).strip())
         if not origin.is_relative_to(folder.resolve()):
-            sys.exit(f"The view was looked for in {origin}, which is not the package that was installed.")
-        print(f"{NAME} is there, and no node was.")
+            sys.exit(f"The view was loaded from {origin}, not from the installed package.")
+        print(f"{NAME} is installed, without node.")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Refuse words, names of functions and commit subjects that the project's language does not have.
+"""Refuse words, function names and commit subjects that are not in the project's language.
 
-    python -m tools.words            print what is refused, and fail where there is any
-    python -m tools.words allow      write how often each stands there today into tools/words-allowed.txt
+    python -m tools.words            print the refused words and names, and fail if there are any
+    python -m tools.words allow      write the current number of each into tools/words-allowed.txt
 
-A word in quotation marks or backticks is quoted, and passes.
+A word in quotation marks or backticks is a quotation, and passes.
 Functions are verbs in the base form: no name begins with a participle, and none is a bare preposition.
 Properties and fixtures name a value, so they may be participles.
 """
@@ -39,17 +39,20 @@ OTHERS = (
     "oneself",
     "somebody",
     "stir",
+    "stirred",
+    "stirring",
+    "stirs",
     "thereof",
     "whoever",
     "whom",
 )
 QUOTES = "\"'`"
 REFUSED = re.compile(
-    rf"(?<![{QUOTES}\w])(?:(?:{'|'.join(VERBS)})(?:s|ed|ing)?|stir(?:s|red|ring)|{'|'.join(OTHERS)})(?![{QUOTES}\w])",
+    rf"(?<![{QUOTES}\w])(?:(?:{'|'.join(VERBS)})(?:s|ed|ing)?|{'|'.join(OTHERS)})(?![{QUOTES}\w])",
     re.IGNORECASE,
 )
 
-# Words of these endings that are no participles.
+# Words with these endings that are not participles.
 NO_PARTICIPLES = {
     "anything", "bed", "bring", "embed", "everything", "feed", "heading", "heed", "need", "nothing", "ping", "ring", "seed",
     "shed", "something", "speed", "string", "testbed", "warning",
@@ -70,7 +73,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def list_files(folder: Path) -> list[Path]:
-    """List the files that git knows, or all where git knows none, by their paths below the folder."""
+    """List the files in git, or all files if git has none, relative to the folder."""
     command = [GIT, "-C", folder, "ls-files", "-z"]
     known = subprocess.run(command, check=False, capture_output=True, text=True).stdout
     paths = (
@@ -80,7 +83,7 @@ def list_files(folder: Path) -> list[Path]:
 
 
 def list_subjects(folder: Path, revisions: str = "HEAD") -> list[str]:
-    """List the subjects of commits; none where git does not know the revisions."""
+    """List the subjects of commits; none if git does not know the revisions."""
     command = [GIT, "-C", folder, "log", "--no-merges", "--format=%s", revisions, "--", "."]
     return subprocess.run(command, check=False, capture_output=True, text=True).stdout.splitlines()
 
@@ -92,7 +95,7 @@ def is_participle(name: str) -> bool:
 
 
 def is_preposition(name: str) -> bool:
-    """Whether a name is a preposition and nothing else."""
+    """Whether a name is a bare preposition."""
     return name.strip("_") in PREPOSITIONS
 
 
@@ -110,7 +113,7 @@ def list_functions(tree: ast.Module) -> list[Function]:
 def find_words(text: str) -> Iterator[tuple[int, str]]:
     """Yield the refused words of a text, each with its line."""
     for number, line in enumerate(text.splitlines(), 1):
-        # In names of Python, words stand between underscores.
+        # Underscores separate the words of a name in Python.
         for found in REFUSED.findall(re.sub(r"(?<=\w)_|_(?=\w)", " ", line)):
             yield number, found.lower()
 
@@ -123,7 +126,7 @@ def find_functions(text: str) -> Iterator[tuple[int, str]]:
 
 
 def find_all(root: Path) -> Iterator[tuple[Path, int, str]]:
-    """Yield the refused words and names of all files, each with its place."""
+    """Yield the refused words and names of all files, with their places."""
     for path in list_files(root):
         if path.suffix not in SUFFIXES or path in EXCEPT:
             continue
@@ -135,13 +138,13 @@ def find_all(root: Path) -> Iterator[tuple[Path, int, str]]:
 
 
 def read_allowed() -> Counter[str]:
-    """Read how often each word and name is allowed."""
+    """Read the allowed number of each word and name."""
     lines = ALLOWED.read_text(encoding="utf-8").splitlines() if ALLOWED.exists() else []
     return Counter({word: int(number) for number, word in map(str.split, lines)})
 
 
 def main() -> None:
-    """Print what is refused; or allow it."""
+    """Print the refused words and names, or allow them."""
     found = list(find_all(ROOT))
     counts = Counter(word for _, _, word in found)
     if sys.argv[1:] == ["allow"]:

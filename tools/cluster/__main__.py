@@ -1,19 +1,20 @@
-"""Run a real Kubernetes of one node on this machine, with a testbed on it, until Ctrl-C.
+"""Run a real single-node Kubernetes cluster with a testbed on this machine, until Ctrl-C.
 
     python -m tools.cluster [FOLDER]
 
-What the sandbox decides for itself, a node must tell: what a tunnel carries when real servers are on its way, and what
-these servers take and refuse. So this starts etcd, an API server with its controllers and scheduler, containerd and
-a kubelet, makes the helpers of a testbed, and prints the files that describe it, one a line:
+The sandbox simulates a node; this cluster shows the behaviour of the real servers in a tunnel. It starts etcd, an API
+server with its controllers and scheduler, containerd and a kubelet, creates the helper pods of a testbed, and prints
+the files that describe it, one per line:
 
     make unit TESTBED=FILE PYTEST_ARGS=tests/integration        python benchmarks/tunnel.py --testbed FILE
 
-SIGUSR1 has the API server killed and started again.
+SIGUSR1 restarts the API server.
 
-It needs root on a Debian 12 of its own, on amd64: a virtual machine, since it mounts file systems and makes a network.
-All else it brings: packages of Debian, and Kubernetes from Debian's source package, which takes some ten minutes to
-build and is kept in FOLDER (``build/cluster``). That is Kubernetes 1.20, which knows protocols B and C, but not A. So the second
-file leads through a front, which answers protocol A by the handlers of a newer API server (`front.go`).
+It needs root on a dedicated Debian 12 on amd64, such as a virtual machine, since it mounts file systems and creates a
+network. It installs everything else: Debian's packages, and Kubernetes from Debian's source package, which takes about
+ten minutes to build and is kept in FOLDER (``build/cluster``). This is Kubernetes 1.20, which supports the protocols
+``channels`` and ``spdy``, but not ``spdy_websocket``. So the second file leads through a front, which serves
+``spdy_websocket`` with the handlers of a newer API server (`front.go`).
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def main() -> None:
-    """Bring what is missing, run the cluster, and leave nothing of it."""
+    """Install what is missing, run the cluster, and remove it."""
     if sys.platform != "linux" or platform.machine() != "x86_64" or debian.release() != "bookworm":
-        sys.exit("A cluster of one node is made on Debian 12, on amd64.")
+        sys.exit("The cluster needs Debian 12 on amd64.")
     if os.geteuid() != 0:
-        sys.exit("A cluster of one node is made as root: it mounts file systems and makes a network.")
+        sys.exit("The cluster needs root: it mounts file systems and creates a network.")
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else _ROOT / "build/cluster").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -56,9 +57,9 @@ def main() -> None:
 
 
 def run(folder: Path) -> None:
-    """Run a cluster in a folder that nobody else uses."""
+    """Run a cluster in a folder that this process has locked."""
     print(
-        "what is missing is installed and built; the first time this takes a quarter of an hour",
+        "installing and building what is missing; the first time takes a quarter of an hour",
         file=sys.stderr,
     )
     programs.install()

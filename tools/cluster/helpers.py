@@ -1,4 +1,4 @@
-"""The helpers of a testbed on the cluster (see ``tests/testbed.py``), and the files that describe it."""
+"""The helper pods of a testbed on the cluster (see ``tests/testbed.py``), and the files that describe it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ exec postgres -D data -c listen_addresses='*' -c ssl=on -c max_connections=200 -
 
 
 def write_images(folder: Path, helper: Path, postgres: Path, socat: Mapping[str, Path]) -> list[Path]:
-    """Write the images of the helpers and of relays, and the one that keeps a pod's namespaces open; return their archives."""
+    """Write the images of the helpers, the relays and the pause container, and return their archives."""
     pause, helpers, database, relays = (
         folder / f"{name}.tar" for name in ("pause", "helpers", "postgres", "relay")
     )
@@ -47,7 +47,7 @@ def write_images(folder: Path, helper: Path, postgres: Path, socat: Mapping[str,
 
 
 def make_helpers(node: Node, api: client.CoreV1Api, identities: Identities) -> list[Path]:
-    """Make the person's namespace with the helpers in it; return the files that describe the testbed, by each address."""
+    """Create the user's namespace with the helpers; return the files that describe the testbed, one per address."""
     api.create_namespace({"metadata": {"name": NAMESPACE}})
     client.RbacAuthorizationV1Api(api.api_client).create_namespaced_role_binding(
         NAMESPACE,

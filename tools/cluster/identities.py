@@ -1,4 +1,4 @@
-"""Who is who in the cluster: one authority, the certificates that it signed, and their kubeconfigs."""
+"""The identities of the cluster: a certificate authority, its certificates, and their kubeconfigs."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from pathlib import Path
 import trustme
 
 ADDRESS = "10.99.0.1"
-"""The node's; a kubelet takes none of the loopback's."""
+"""The address of the node; a kubelet refuses loopback addresses."""
 API = "https://127.0.0.1:6443"
 FRONT = "https://127.0.0.1:6450"
-"""Of the same API, behind what newer servers do about tunnels."""
+"""The address of the front, which serves the same API with the tunnel protocols of newer servers."""
 PERSON = "alice"
 NAMESPACE = "user-alice"
 
 
 @dataclass(frozen=True)
 class Identities:
-    """Paths of PEM files (certificates end in ``.crt``, their keys in ``.key``), of kubeconfigs, and of the tokens.
+    """The paths of certificates (``.crt``) and keys (``.key``) in PEM, of kubeconfigs, and of the token file.
 
     Parameters
     ----------
     folder
-        Where they are.
+        The folder of all files.
     """
 
     folder: Path
 
     @property
     def authority(self) -> Path:
-        """The certificate that all others are signed with."""
+        """The certificate of the authority."""
         return self.folder / "ca.crt"
 
     @property
     def tokens(self) -> Path:
-        """Who logs in by a token."""
+        """The API server's token file."""
         return self.folder / "tokens.csv"
 
     @property
     def service_accounts(self) -> Path:
-        """The key that tokens of service accounts are signed with."""
+        """The key that signs the tokens of service accounts."""
         return self.folder / "service-accounts.key"
 
     @property
@@ -55,12 +55,12 @@ class Identities:
 
     @property
     def person(self) -> Path:
-        """The kubeconfig of somebody who owns one namespace."""
+        """The kubeconfig of a user who owns one namespace."""
         return self.folder / "person.kubeconfig"
 
     @property
     def person_at_front(self) -> Path:
-        """The same person's kubeconfig, for the front."""
+        """The same user's kubeconfig for the front."""
         return self.folder / "person-at-front.kubeconfig"
 
     def pair(self, name: str) -> tuple[Path, Path]:
@@ -69,7 +69,7 @@ class Identities:
 
 
 def make_identities(folder: Path) -> Identities:
-    """Make an authority and all that it signs."""
+    """Create a certificate authority, and the files of all identities."""
     found = Identities(folder)
     folder.mkdir(mode=0o700)
     authority = trustme.CA(organization_name="cluster")

@@ -1,4 +1,4 @@
-"""Images of one layer, in the form in which ``docker save`` writes them and containerd imports them."""
+"""Single-layer images in the format of ``docker save``, which containerd imports."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def write_image(archive: Path, name: str, files: Mapping[str, Path], config: Map
     Parameters
     ----------
     archive
-        Where to.
+        The path of the archive.
     name
-        The name and tag that it is imported under.
+        The name and tag of the image.
     files
-        What is in it: files and folders, by their paths there.
+        The files and folders to add, by their paths in the image.
     config
-        How it is run (``Entrypoint``, ``Env``, ``User``).
+        The image configuration (``Entrypoint``, ``Env``, ``User``).
     """
     layer = archive.with_suffix(".layer")
     with tarfile.open(layer, "w") as tar:

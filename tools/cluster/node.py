@@ -1,4 +1,4 @@
-"""The processes of a cluster of one node, and what they leave behind on the machine."""
+"""The processes of a single-node cluster, and the removal of their traces on the machine."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _LONGEST = 120.0
 
 
 class Node:
-    """A cluster that runs, in a folder of its own.
+    """A running cluster.
 
     Parameters
     ----------
     folder
-        What it keeps, with the logs of its processes.
+        The folder of its state and of its processes' logs.
     programs
-        Where the four programs of Kubernetes are.
+        The folder of the four programs of Kubernetes.
     front
-        The program that stands in front of the API server.
+        The proxy in front of the API server.
     identities
-        Who is who in it.
+        Its identities.
     """
 
     def __init__(self, folder: Path, programs: Path, front: Path, identities: Identities) -> None:
@@ -44,13 +44,16 @@ class Node:
         self._programs = programs
         self._front = front
         self._identities = identities
+        # In the order of their start.
         self._processes: list[subprocess.Popen[bytes]] = []
         self._socket = folder / "containerd.sock"
+        # The network namespaces that existed before.
         self._networks = _networks()
+        # None until the API server answers.
         self._api: client.CoreV1Api | None = None
 
     def start(self, images: list[Path]) -> client.CoreV1Api:
-        """Start everything, and return the API as its administrator when the node is ready."""
+        """Start all processes, and return a client with the administrator's identity once the node is ready."""
         _command("ip", "address", "replace", f"{ADDRESS}/32", "dev", "lo")
         _command("mount", "--make-rshared", "/")
         self._start_control_plane()
@@ -64,7 +67,7 @@ class Node:
         return api
 
     def restart_api_server(self) -> None:
-        """Kill the API server, and start it again a second later."""
+        """Kill the API server, and restart it a second later."""
         command = [str(each) for each in self._api_server.args]  # type: ignore[union-attr]
         self._api_server.kill()
         self._processes.remove(self._api_server)
@@ -85,23 +88,23 @@ class Node:
         return started
 
     def wait_until(self, what: str, happened: Callable[[], bool]) -> None:
-        """Return when something has happened.
+        """Wait until a condition holds.
 
         Raises
         ------
         TimeoutError
-            If it does not.
+            If it does not hold in time.
         """
         end = time.monotonic() + _LONGEST
-        why: object = "nothing is told"
+        why: object = "no error"
         while time.monotonic() < end:
             try:
                 if happened():
                     return
-            except Exception as error:  # noqa: BLE001 - whatever it is, it may pass
+            except Exception as error:  # noqa: BLE001 - any error may be temporary
                 why = error
             time.sleep(0.25)
-        raise TimeoutError(f"{what} is not there after {_LONGEST:g} s ({why})")
+        raise TimeoutError(f"{what} is not ready after {_LONGEST:g} s ({why})")
 
     def _start_control_plane(self) -> None:
         peers = "http://127.0.0.1:2380"
@@ -172,7 +175,7 @@ class Node:
             '[plugins."io.containerd.grpc.v1.cri"]\n'
             f'sandbox_image = "{PAUSE}"\n'
             "disable_apparmor = true\n"
-            # In a virtual machine of somebody's, root may not be let to make a process less likely to be killed.
+            # In some virtual machines, root may not lower a process's OOM score.
             "restrict_oom_score_adj = true\n"
             '[plugins."io.containerd.grpc.v1.cri".cni]\n'
             f'bin_dir = "{_PLUGINS}"\n'
@@ -221,7 +224,7 @@ class Node:
         )
 
     def stop(self) -> None:
-        """End everything, the pods too, and undo what was done to the machine."""
+        """Stop all processes and pods, and undo the changes to the machine."""
         if self._api is not None:
             self._delete_pods(self._api)
         for process in reversed(self._processes):
@@ -230,7 +233,7 @@ class Node:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(2)
             process.kill()
-        # containerd leaves the parents of its containers.
+        # containerd does not stop the shims of its containers.
         for pid in [*_shims(f"{self._socket}"), *_in_pods()]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -245,13 +248,13 @@ class Node:
         _command("ip", "address", "delete", f"{ADDRESS}/32", "dev", "lo", check=False)
 
     def _delete_pods(self, api: client.CoreV1Api) -> None:
-        """Let the kubelet take down the pods, and with them their networks."""
+        """Delete the pods, so that the kubelet stops them and removes their networks."""
         try:
             for pod in api.list_pod_for_all_namespaces().items:
                 api.delete_namespaced_pod(pod.metadata.name, pod.metadata.namespace)
             self.wait_until("the end of the pods", lambda: not api.list_pod_for_all_namespaces().items)
-        except Exception as error:  # noqa: BLE001 - the rest is to be undone all the same
-            print(f"pods are left: {error}", file=sys.stderr)
+        except Exception as error:  # noqa: BLE001 - the other changes must be undone all the same
+            print(f"some pods are left: {error}", file=sys.stderr)
 
 
 def _command(*command: str, check: bool = True) -> None:
@@ -264,7 +267,7 @@ def is_ready(found: client.V1Node | client.V1Pod) -> bool:
 
 
 def _shims(socket: str) -> Iterator[int]:
-    """Give the processes that containerd has put between itself and its containers."""
+    """Yield the process IDs of containerd's shims."""
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
@@ -273,14 +276,14 @@ def _shims(socket: str) -> Iterator[int]:
 
 
 def _in_pods() -> Iterator[int]:
-    """Give the processes of the pods of this machine."""
+    """Yield the process IDs in pods of this machine."""
     for file in Path("/sys/fs/cgroup").glob("memory/kubepods/**/cgroup.procs"):
         with contextlib.suppress(OSError):
             yield from map(int, file.read_text().split())
 
 
 def _networks() -> set[str]:
-    """Return the names of the network namespaces: containerd makes one for each pod."""
+    """Return the names of the network namespaces, of which containerd creates one per pod."""
     return {file.name for file in Path("/run/netns").glob("cni-*")}
 
 

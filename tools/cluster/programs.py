@@ -1,7 +1,7 @@
-"""The programs that a cluster is made of: from Debian's packages, and Kubernetes itself from Debian's sources.
+"""The programs of a cluster: Debian's packages, and Kubernetes built from Debian's source package.
 
-Those are of one release of Kubernetes. What newer API servers do about tunnels is in libraries that Debian has too, in its
-unstable suite, which are built apart from this machine's own packages.
+These sources are of a single release of Kubernetes. The tunnel protocols of newer API servers are in libraries of
+Debian's unstable suite, which are built separately from this machine's packages.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _run(*command: str | Path, **options: object) -> None:
 
 
 def install() -> None:
-    """Install what Debian has as packages, where something is missing."""
+    """Install the missing Debian packages."""
     query = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Package} ${Status}\n"], capture_output=True, text=True, check=True
     )
@@ -56,14 +56,14 @@ def install() -> None:
 
 
 def files_of(program: str) -> dict[str, Path]:
-    """Return the files that an installed program needs to run, by their paths in an image."""
+    """Return the files that an installed program needs, by their paths in an image."""
     path = str(shutil.which(program))
     needed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
     return {each.lstrip("/"): Path(each).resolve() for each in [path, *re.findall(r"/\S+", needed)]}
 
 
 def build_kubernetes(folder: Path) -> Path:
-    """Build the four programs from the source package, unless they are there; return where they are."""
+    """Build the four programs from the source package, unless they exist; return their folder."""
     built = folder / "bin"
     if all((built / name).exists() for name in KUBERNETES):
         return built
@@ -96,7 +96,7 @@ def build_kubernetes(folder: Path) -> Path:
 
 
 def _unpack_source(folder: Path, source: Path) -> None:
-    """Fetch the source package with apt; the lists that this takes are kept apart from the machine's own."""
+    """Fetch the source package with apt, with package lists separate from the machine's own."""
     lists = folder / "apt"
     apt = private_apt(lists, "deb-src", release())
     _run(*apt, "source", "--download-only", "kubernetes", cwd=lists, stdout=sys.stderr)
@@ -111,7 +111,7 @@ def _unpack_source(folder: Path, source: Path) -> None:
 
 
 def build_helper(folder: Path) -> Path:
-    """Build the program of the helpers; return its path."""
+    """Build the helpers' program, and return its path."""
     helper = folder / "helper"
     environment = {**os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off", "HOME": str(folder)}
     _run("go", "build", "-o", helper, _HERE / "helper.go", env=environment)
@@ -119,7 +119,7 @@ def build_helper(folder: Path) -> Path:
 
 
 def build_front(folder: Path) -> Path:
-    """Build the program that stands in front of the API server, unless it is there; return its path."""
+    """Build the proxy in front of the API server, unless it exists; return its path."""
     built = folder / "front"
     if not built.exists():
         root = folder / "libraries"
@@ -141,14 +141,14 @@ def build_front(folder: Path) -> Path:
 
 
 def _make_system(root: Path, suite: str, *packages: str) -> None:
-    """Make the root folder of a small Debian with these packages, anew."""
+    """Create the root folder of a small Debian with these packages."""
     shutil.rmtree(root, ignore_errors=True)
     include = f"--include={','.join(packages)}"
     _run("debootstrap", "--variant=minbase", include, suite, root, mirror(), stdout=sys.stderr)
 
 
 def make_postgres(folder: Path) -> Path:
-    """Make the root folder of a system with PostgreSQL, unless it is there; return its path."""
+    """Create the root folder of a system with PostgreSQL, unless it exists; return its path."""
     root = folder / "postgres"
     if not (root / "complete").exists():
         _make_system(root, release(), "postgresql")
