@@ -1,11 +1,11 @@
-"""How long a click in the side panel takes while a long cell runs: from the click until its answer is in the page.
+"""Measure the latency of clicks in the side panel while a long cell runs, until the reply is drawn.
 
     make benchmark-clicks
 
-A real JupyterLab and a sandbox. A cell computes without a pause, and holds Python's lock as a user's loop does. In the
-side panel a forward is opened and stopped in turns, with a second between the clicks, as a person's would have. Each
-click's time ends with the paint of its answer, by the clock of the page: the forward is active or gone, and no button is
-pending any more. The goal is at most 1000 ms for each. A click that is not answered ends it, with what the panel says.
+It uses a real JupyterLab and a sandbox. A cell computes without a pause, and holds the GIL like a user's loop. In the
+side panel, clicks open and stop a forward alternately, one second apart. The time of a click ends when the page paints
+its reply: the forward is active or gone, and no button is pending. The goal is at most 1000 ms for each click. A click
+without a reply ends the benchmark, with the text of the panel.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.testbed import open_sandbox
 
 GOAL = 1000.0
 ROUNDS = 10
-"""Each is two clicks: open, and stop."""
+"""A round is two clicks: open, and stop."""
 BUSY = """
 import pathlib, time
 while not pathlib.Path("seen").exists():
@@ -34,9 +34,9 @@ while not pathlib.Path("seen").exists():
         for i in range(10_000):
             i * i
 """
-"""A loop in Python, as a user's: it looks five times a second whether it is to end."""
+"""A user's loop in Python; it checks five times a second whether to end."""
 PAUSE = 1000
-"""Milliseconds between two clicks."""
+"""The pause between two clicks, in milliseconds."""
 OPEN = '[aria-label="Forward port 8000 http of mon-api-abcdef-12345"]'
 STOP = '[aria-label^="Stop the forward to user-alice/pod/mon-api-abcdef-12345"]'
 CLICK = """
@@ -56,7 +56,7 @@ CLICK = """
 
 
 def clicks(page: Page) -> list[float]:
-    """Open and stop a forward in turns, and return the milliseconds of each click."""
+    """Open and stop a forward alternately, and return the milliseconds of each click."""
     times = []
     for _ in range(ROUNDS):
         for order in ((OPEN, STOP), (STOP, OPEN)):

@@ -1,4 +1,4 @@
-"""The way to the PostgreSQL of the sandbox that no tunnel is on: its Unix socket."""
+"""Direct access to the PostgreSQL of the sandbox, without a tunnel: its Unix socket."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _NAME = ".s.PGSQL."
 
 
 def direct_socket(processes: Iterable[psutil.Process], login: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the login at the socket of the one of the processes that lets it in; None if none does.
+    """Return the login at the first socket that accepts it; None if none does.
 
     Parameters
     ----------
     processes
-        Those of the sandbox.
+        The processes of the sandbox.
     login
         ``user``, ``password`` and ``dbname``.
     """

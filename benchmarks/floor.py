@@ -1,15 +1,16 @@
-"""The least that a tunnel costs in Python on this machine, beside what kubectl and `portforward` cost.
+"""Measure the minimum cost of a tunnel in Python on this machine, compared with kubectl and `portforward`.
 
     python benchmarks/floor.py [--testbed FILE.json] [--rounds 5] [--mib 256]
 
-A goal such as "0.6 of kubectl's processor time" can only be reached where less than that is spent by what no
-client can leave out. So this does only that, with blocking calls and nothing else:
+A goal such as "0.6 of kubectl's CPU time" is reachable only if the unavoidable work of a client takes less. So this
+benchmark does only the unavoidable work, with blocking calls:
 
-- download: receive from the socket, decrypt, send what came to a socket of another process. No event loop, no frame is parsed.
-- echo: read a byte from a client, encrypt and send it; receive the answer, decrypt it and send it to the client. No event loop.
-- connect: send the request that opens a pair and says one byte, which was made before, and wait for the answer. No listener, no client.
+- download: receive from the socket, decrypt, and send to a socket of another process; no event loop, no parsing.
+- echo: read a byte from a client, encrypt and send it; receive the answer, decrypt and send it back; no event loop.
+- connect: send a prepared request that opens a stream pair with one byte, and wait for the answer; no listener.
 
-kubectl, `portforward` and the helper of this project do their whole work in the same rounds; the medians are printed, and their shares of kubectl's.
+kubectl, `portforward` and the helper of this project do their full work in the same rounds. The output has the medians,
+and their ratios to kubectl's.
 """
 
 from __future__ import annotations
@@ -42,13 +43,13 @@ WHOLE = ("ours", "kubectl", "portforward")
 
 
 class Bare:
-    """An open tunnel, driven by hand."""
+    """An open tunnel without an event loop."""
 
     def __init__(self, stream: TlsStream) -> None:
         self.socket = stream.socket
         self.socket.setblocking(True)
-        # What the engine's stream is made of: the same TLS, without its loop.
-        self._tls = stream._tls  # noqa: SLF001 - its state cannot be had otherwise
+        # The TLS objects of the engine's stream, without its event loop.
+        self._tls = stream._tls  # noqa: SLF001 - there is no other access to its state
         self._incoming, self._outgoing = stream._incoming, stream._outgoing  # noqa: SLF001
         self._encrypted = memoryview(bytearray(CHUNK))
         self._chunk = memoryview(bytearray(CHUNK + 16 * 1024))
@@ -58,7 +59,7 @@ class Bare:
         self.socket.sendall(self._outgoing.read())
 
     def receive(self) -> memoryview:
-        """Return what one read of the socket brings, decrypted."""
+        """Return the decrypted bytes of one read of the socket."""
         count = self.socket.recv_into(self._encrypted)
         if not count:
             raise ConnectionError("the server closed the tunnel")
@@ -94,7 +95,7 @@ def open_tunnel(bed: Bed, pod: str) -> Bare:
 
 
 def take(listener: socket.socket) -> None:
-    """Read and forget what comes, as the load of a benchmark does."""
+    """Read and discard all bytes, like the load of a benchmark."""
     buffer = bytearray(load.CHUNK)
     link, _ = listener.accept()
     while link.recv_into(buffer):
@@ -102,7 +103,7 @@ def take(listener: socket.socket) -> None:
 
 
 def download(bed: Bed, size: int) -> float:
-    """Return the CPU seconds a GiB of receiving, decrypting and sending."""
+    """Return the CPU seconds per GiB of receiving, decrypting and sending."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         sink = multiprocessing.Process(target=take, args=(listener,), daemon=True)
         sink.start()
@@ -140,13 +141,13 @@ def echo(bed: Bed) -> list[float]:
 
 
 def join_received(protocol: SpdyTunnel, data: memoryview) -> bytes:
-    """Return what the pod says in what has come."""
+    """Return the pod's bytes in the received data."""
     events = protocol.receive(data)
     return b"".join(part for event in events if isinstance(event, Received) for part in event.parts)
 
 
 def connect(bed: Bed) -> list[float]:
-    """Return the seconds from a request to its answer, of several in turn, on two tunnels in turn."""
+    """Return the seconds from each request to its answer, alternately on two tunnels."""
     tunnels = [(open_tunnel(bed, bed.testbed.echo.pod), SpdyTunnel()) for _ in range(2)]
     spent = []
     for number in range(CONNECTIONS):
@@ -164,13 +165,13 @@ def connect(bed: Bed) -> list[float]:
 
 
 def whole(bed: Bed, name: str, size: int) -> Numbers:
-    """Return the figures of a whole forwarder."""
+    """Return the figures of a complete forwarder."""
     scale = size / GIB
     return measure_download(bed, name, scale) | measure_echo(bed, name, 1) | measure_connect(bed, name, scale)
 
 
 def alone(bed: Bed, size: int) -> Numbers:
-    """Return the figures of what cannot be left out."""
+    """Return the figures of the unavoidable work."""
     return {
         "download CPU s/GiB": download(bed, size),
         "echo p50 us": percentile(echo(bed), 0.5) * 1e6,

@@ -1,4 +1,4 @@
-"""What the tunnel is to reach, and whether it has: each goal judges one row of the medians."""
+"""The goals of the tunnel; each goal judges one row of the medians."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ OURS, KUBECTL = "ours", "kubectl"
 
 @dataclass(frozen=True)
 class Goal:
-    """What one row is to reach; every limit that is given must hold.
+    """A goal for one row; all given limits must hold.
 
     Parameters
     ----------
     row
         The row of the medians.
     high
-        Whether more is better.
+        Whether a higher figure is better.
     kubectl
-        The limit, in multiples of kubectl's figure.
+        A limit as a multiple of kubectl's figure.
     best
-        Whether the best of the other subjects is a limit.
+        Whether the best figure of the other subjects is a limit.
     limit
-        A limit by itself.
+        An absolute limit.
     node
-        Whether it binds on a real node only, since the sandbox's own server decides it.
+        Whether it applies only on a real node, since the sandbox's own server dominates the figure.
     """
 
     row: str
@@ -50,7 +50,7 @@ class Goal:
         return ", ".join(said) + (" (on a node)" if self.node else "")
 
     def met(self, medians: Medians) -> bool | None:
-        """Return whether our median reaches it; None where something to judge by is missing."""
+        """Return whether our median meets the goal; None if a figure is missing."""
         ours = medians.get(OURS, {}).get(self.row)
         if ours is None:
             return None
@@ -75,7 +75,7 @@ def _never_refused(row: str) -> tuple[Goal, Goal]:
 
 
 def _while_busy(work: str) -> tuple[Goal, ...]:
-    """Return what is asked of a busy kernel: of idle, and of when another program does the same."""
+    """Return the goals for a busy kernel, relative to an idle one and to another busy program."""
     return tuple(
         goal
         for reference in ("idle", "elsewhere")
@@ -109,7 +109,7 @@ GOALS = {
         Goal("stalled neighbour, loss %", limit=5),
         Goal("idle CPU %", limit=0.5),
         Goal("added to the kernel MiB", limit=15),
-        # One tunnel, as many as a quiet pool holds, and the watch on the target.
+        # The one tunnel of an idle pool, and the watch on the target.
         Goal("idle connections to the server", limit=2),
         Goal("ready ms", kubectl=1),
         *_while_busy("computes"),
@@ -122,6 +122,6 @@ GOALS = {
 
 
 def verdicts(medians: Medians) -> dict[str, bool]:
-    """Return for each goal that can be judged whether it is met."""
+    """Return whether each goal is met; goals without figures are left out."""
     judged = {row: goal.met(medians) for row, goal in GOALS.items()}
     return {row: met for row, met in judged.items() if met is not None}

@@ -1,4 +1,4 @@
-"""Hold one forward of a Python library and obey the benchmark: one JSON object a line on the standard streams.
+"""Hold one forward of a Python library, and run the benchmark's commands: one JSON object per line on standard streams.
 
     python host.py ours|kr8s|portforward|bystander
 
@@ -22,12 +22,12 @@ import psutil
 
 
 def answer(**values: object) -> None:
-    """Write one answer."""
+    """Write one reply."""
     print(json.dumps(values), flush=True)
 
 
 def read() -> dict[str, Any]:
-    """Return the next command; the end of the input ends the program."""
+    """Return the next command; exit at the end of the input."""
     line = sys.stdin.readline()
     if not line:
         sys.exit(0)
@@ -48,7 +48,7 @@ def memory() -> int:
 
 
 def spin(over: threading.Event) -> None:
-    """Hold the interpreter lock as a cell that computes does."""
+    """Hold the interpreter lock like a computing cell."""
     total = 0
     while not over.is_set():
         for number in range(100_000):
@@ -56,7 +56,7 @@ def spin(over: threading.Event) -> None:
 
 
 class Fetching:
-    """A database connection, through a forward of ours where no `host` is said; made once, since that is not what is measured."""
+    """A database connection, through a forward of ours if no `host` is given; opened once, outside the measurement."""
 
     def __init__(self, command: dict[str, Any]) -> None:
         import psycopg
@@ -82,7 +82,7 @@ class Fetching:
 
 
 def obey() -> None:
-    """Obey commands until the input ends."""
+    """Run commands until the input ends."""
     over = threading.Event()
     worker: threading.Thread | None = None
     fetching: Fetching | None = None

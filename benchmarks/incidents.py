@@ -1,12 +1,12 @@
-"""Restarts of the API server under open forwards, and fresh relays: how many fail.
+"""Count failures after restarts of the API server under open forwards, and of forwards through new relays.
 
     python benchmarks/incidents.py restarts [--times 10] [--forwards 9] [--testbed FILE.json] [--json]
     python benchmarks/incidents.py relays [--times 100] [--testbed FILE.json] [--json]
 
-`restarts` opens forwards to the echo pod and to the database in turn, and has the API server killed and started again by
-the process that the testbed names. After each restart every forward has to be active on its port and to carry a
-session. `relays` opens forwards through relays, one after the other: pods that are ready before their socat listens.
-The exit code says whether nothing was lost.
+`restarts` opens forwards to the echo pod and to the database alternately, and makes the process that the testbed names
+restart the API server. After each restart, every forward must be active on its port and carry a session.
+`relays` opens forwards through relays one after the other; their pods are ready before socat listens.
+The exit code is 0 if nothing was lost.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Told = dict[str, object]
 
 
 def survive_restarts(testbed: Testbed, times: int, number: int) -> Told:
-    """Restart the API server under forwards; tell how many were lost, and for how long."""
+    """Restart the API server under forwards; return the number of lost ones and the outages."""
     if testbed.restarter is None:
         sys.exit("The testbed names no process that restarts its API server.")
     postgres = testbed.postgres
@@ -53,7 +53,7 @@ def survive_restarts(testbed: Testbed, times: int, number: int) -> Told:
     forwards = []
     for index in range(number):
         target, port = database if index % 3 == 2 else echo
-        # With a port of its own each is another forward.
+        # Separate local ports, so that each is another forward.
         forwards.append(manager.forward(cluster, target, [PortText(port, free_port())]))
     ports = [forward.local_port for forward in forwards]
     outages: list[float] = []
@@ -99,7 +99,7 @@ def _is_back(forward: Forward, reconnects: int, until: float) -> bool:
 
 
 def open_relays(testbed: Testbed, times: int) -> Told:
-    """Open forwards through fresh relays in turn; tell how many failed."""
+    """Open forwards through new relays one after the other; return the number of failures."""
     helpers = (testbed.source, testbed.sink, testbed.echo)
     with config.new_client_from_config(str(testbed.kubeconfig), context=testbed.context) as api:
         pods = client.CoreV1Api(api)
@@ -110,7 +110,7 @@ def open_relays(testbed: Testbed, times: int) -> Told:
     spent: list[float] = []
     failures: list[str] = []
     for number in range(times):
-        # In turn, since a relay to where the last one led waits until that is gone.
+        # Alternate destinations, since a new relay to the same one waits until the last relay is gone.
         destination, helper = (each[number % len(helpers)] for each in (destinations, helpers))
         began = time.monotonic()
         try:

@@ -1,11 +1,11 @@
-"""How smooth it is to type into a cell of 1,000 lines of SQL, in JupyterLab and Notebook 7, light and dark.
+"""Measure the latency of typing into a cell of 1,000 lines of SQL, in JupyterLab and Notebook 7, light and dark.
 
     make benchmark-keys
 
-Real applications in a real Chromium. The same keys are typed into a cell of `%%query_db` and into the same lines as
-Python, which the extension leaves alone, in turns: what the editor itself costs shows there. A frame lasts at least as long
-as the longest task of the page's main thread. Tasks are measured in processor time, which a busy machine
-does not stretch, and the goal is below 50 ms for each. The longest frame, of the best round, is the machine's too: judge it on a quiet one.
+It uses the real applications in a real Chromium. The same keys are typed alternately into a cell of `%%query_db` and
+into the same lines as Python, which the extension ignores; those show the cost of the editor itself. A frame lasts at
+least as long as the longest task of the page's main thread. Tasks are measured in CPU time, which does not depend on
+other load; the goal is below 50 ms for each. The longest frame of the best round does depend on it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.browser.lab import chromium, jupyterlab, open_notebook, write_noteboo
 
 LINES, ROUNDS = 1000, 3
 PAUSE = 60
-"""Milliseconds between two keys: a fast typist's."""
+"""The pause between two keys in milliseconds, as for a fast typist."""
 STATEMENT = """SELECT c.nom, avg(s.salaire)::numeric AS moyenne -- it's a comment
 FROM communes c JOIN salaires s USING (code)
 WHERE c.departement = :departement AND c.note <> $$it's$$
@@ -39,7 +39,7 @@ PLACES = {"the end": LINES, "the middle": LINES // 2, "a comment at the top": 1}
 KEYS = {
     "the end": " AND nom = :nom ",
     "the middle": " AND nom = :nom ",
-    # All that follows is read again as a comment, until it is closed.
+    # All following lines become a comment, until it is closed.
     "a comment at the top": "/* all of it */ ",
 }
 EDIT = """
@@ -67,7 +67,7 @@ STOP = "() => { const frames = window.frameTimes; window.frameTimes = null; retu
 
 
 def type_keys(page: Page, session: CDPSession, cell: int, place: str) -> tuple[float, float, float]:
-    """Type at a place of a cell; return the longest task, the processor time for a key, and the longest frame, in milliseconds."""
+    """Type at a place of a cell; return the longest task, the CPU time per key, and the longest frame, in milliseconds."""
     page.evaluate(EDIT, [cell, PLACES[place]])
     page.wait_for_timeout(500)
     browser = page.context.browser
@@ -82,7 +82,7 @@ def type_keys(page: Page, session: CDPSession, cell: int, place: str) -> tuple[f
 
 
 def longest_task(events: list[dict[str, Any]]) -> float:
-    """Return the milliseconds of processor time of the page's longest task in a trace."""
+    """Return the CPU time of the page's longest task in a trace, in milliseconds."""
     threads = {
         (each["pid"], each["tid"])
         for each in events
@@ -93,7 +93,7 @@ def longest_task(events: list[dict[str, Any]]) -> float:
 
 
 def measure(page: Page, title: str) -> bool:
-    """Type everywhere, print a line for each place, and return whether a task of SQL was above the goal."""
+    """Type at all places, print a line for each, and return whether a task of SQL missed the goal."""
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
     failed = False

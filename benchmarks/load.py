@@ -1,4 +1,4 @@
-"""The load that is put on a forward: plain blocking sockets, so that a forwarder's cost stands out."""
+"""The load on a forward: plain blocking sockets, which make the forwarder's cost visible."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Transfer:
-    """How many bytes went through, and in how many seconds."""
+    """The number of transferred bytes, and the seconds that they took."""
 
     size: int
     seconds: float
 
     @property
     def rate(self) -> float:
-        """MiB a second."""
+        """The rate in MiB per second."""
         return self.size / 2**20 / self.seconds
 
 
 def connect(port: int, timeout: float = 60.0) -> socket.socket:
-    """Open a connection to the forward, without delay of small packets."""
+    """Open a connection to the forward with TCP_NODELAY."""
     link = socket.create_connection(("127.0.0.1", port), timeout)
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return link
 
 
 def download(port: int, size: int) -> Transfer:
-    """Ask the source for `size` bytes and read them to the end."""
+    """Request `size` bytes from the source, and read them to the end."""
     buffer = bytearray(CHUNK)
     started = time.perf_counter()
     with connect(port) as link:
@@ -47,7 +47,7 @@ def download(port: int, size: int) -> Transfer:
 
 
 def download_many(port: int, size: int, connections: int) -> Transfer:
-    """Share a download among connections."""
+    """Split a download among connections."""
     started = time.perf_counter()
     with concurrent.futures.ThreadPoolExecutor(connections) as pool:
         parts = list(pool.map(lambda _: download(port, size // connections), range(connections)))
@@ -55,7 +55,7 @@ def download_many(port: int, size: int, connections: int) -> Transfer:
 
 
 def download_some(port: int, size: int, connections: int, patience: float) -> Transfer:
-    """Download `size` bytes over each connection, or what comes in `patience` seconds."""
+    """Download `size` bytes over each connection, or as many as arrive in `patience` seconds."""
     started = time.perf_counter()
 
     def some(_: int) -> int:
@@ -78,18 +78,18 @@ def download_some(port: int, size: int, connections: int, patience: float) -> Tr
 
 @contextlib.contextmanager
 def stall_reader(port: int, size: int) -> Iterator[None]:
-    """Ask the source for `size` bytes, and read none of them inside of the block."""
+    """Request `size` bytes from the source, and read none of them during the block."""
     with connect(port) as link:
         link.sendall(f"{size}\n".encode())
-        time.sleep(0.5)  # until every buffer on the way is full
+        time.sleep(0.5)  # until all buffers on the route are full
         yield
 
 
 def upload(port: int, size: int) -> Transfer:
-    """Send the sink `size` bytes.
+    """Send `size` bytes to the sink.
 
-    The clock stops when the last byte is in the local socket: no server tells when a half-closed upload has
-    arrived, so what still sits in buffers (a few MiB) counts as sent, for every subject alike.
+    The clock stops when the last byte is in the local socket, since no server reports the arrival of a half-closed
+    upload. A few MiB in buffers count as sent, for all subjects alike.
     """
     block = bytes(CHUNK)
     started = time.perf_counter()
@@ -124,14 +124,14 @@ def one(port: int, timeout: float = 60.0) -> float:
 
 
 def in_turn(port: int, times: int) -> list[float]:
-    """Return the seconds of each of several short connections, one after the other."""
+    """Return the seconds of each of several short consecutive connections."""
     return [one(port) for _ in range(times)]
 
 
 def at_once(port: int, connections: int, patience: float = 10.0) -> tuple[int, float]:
-    """Hold all connections open at the same time and echo a byte on each.
+    """Hold all connections open at the same time, and echo a byte on each.
 
-    Returns how many were served before `patience` seconds had passed, and the seconds.
+    Return the number of connections that were served within `patience` seconds, and the seconds.
     """
     started = time.perf_counter()
     links: list[socket.socket] = []

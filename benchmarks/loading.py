@@ -1,8 +1,8 @@
-"""What ``%load_ext sspcloud_magics`` costs over IPython itself: median of some fresh processes, and what takes it.
+"""Measure the time of ``%load_ext sspcloud_magics`` in addition to IPython's start, in new processes.
 
     python benchmarks/loading.py [--rounds 15]
 
-The last lines are of ``-X importtime``: the modules that loading brought, dearest first.
+The last lines come from ``-X importtime``: the imported modules, the slowest first.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LINE = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \| (\s*)(\S+)")
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15, help="how many fresh processes (15)")
+    parser.add_argument("--rounds", type=int, default=15, help="the number of new processes (15)")
     given = parser.parse_args()
     times = []
     for _ in range(given.rounds):
@@ -47,7 +47,7 @@ def main() -> None:
     )
     brought = traced.stderr.partition("loading\n")[2]
     found = sorted(((int(own), name) for own, _, _, name in LINE.findall(brought)), reverse=True)
-    print(f"{len(found)} modules; the dearest by themselves, in ms (with the tracing):")
+    print(f"{len(found)} modules; the slowest on their own, in ms (with tracing):")
     for own, name in found[:10]:
         print(f"  {own / 1000:6.1f}  {name}")
 

@@ -1,9 +1,9 @@
-"""How smooth the panel is with 500 pods and 50 forwards: the longest frame while it scrolls, is filtered and is told news.
+"""Measure the frames of the panel with 500 pods and 50 forwards, while it scrolls, filters and receives snapshots.
 
     make benchmark-panel
 
-The view alone in a real Chromium, told what a kernel would tell it, at its pace and in its portions. A frame is the time
-between two paints; on a quiet machine they come every 16.7 ms. The goal is below 50 ms for each.
+It uses only the view in a real Chromium, which receives snapshots at the rate and in the size of a kernel's. A frame is
+the time between two paints, 16.7 ms on an idle machine. The goal is below 50 ms for each frame.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PODS, FORWARDS = 500, 50
 GOAL = 50.0
 ROUNDS = 3
 COUNT, EVERY = 90, 6
-"""Frames of a round; the filter is typed into, and news come, in each sixth."""
+"""The frames of a round, and the interval of changes of the filter or of snapshots."""
 
 FRAMES = """
 (steps) => new Promise(done => {
@@ -71,7 +71,7 @@ window.news = step => {
 
 
 def world() -> dict[str, Any]:
-    """Return the facts of a full namespace."""
+    """Return the snapshots of a full namespace."""
     now = time.time()
     facts: dict[str, Any] = LOOKS | {"who": WHO | {"ends": None}, "sandbox": {"running": False, "server": ""}}
     for number in range(PODS):
@@ -94,13 +94,13 @@ def world() -> dict[str, Any]:
 
 
 def work(session: CDPSession) -> float:
-    """Return the milliseconds that the page has spent so far in scripts, styles and layout; painting is not in it."""
+    """Return the milliseconds that the page has spent so far in scripts, styles and layout, without painting."""
     told = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
     return 1000 * float(told["ScriptDuration"] + told["LayoutDuration"] + told["RecalcStyleDuration"])
 
 
 def frames(page: Page, what: str, count: int = COUNT) -> list[float]:
-    """Return the lengths of `count` frames in which something is done, in milliseconds."""
+    """Return the lengths of `count` frames during an activity, in milliseconds."""
     return list(page.evaluate(FRAMES, {"what": what, "count": count}))
 
 

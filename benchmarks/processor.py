@@ -1,4 +1,4 @@
-"""The CPU seconds of processes, from outside: to the nanosecond where the system tells, else as psutil has them."""
+"""The CPU time of other processes: in nanoseconds if the system reports them, else from psutil."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NANOSECONDS = 1e-9
 
 
 def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
-    """Return what the processes have used; one that has ended counts nothing."""
+    """Return the CPU seconds of the processes; a process that has ended counts as 0."""
     total = 0.0
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -21,7 +21,7 @@ def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
 
 
 def _precise(pid: int) -> float:
-    """Return what the scheduler has counted for the live threads of a process; 0 where it does not tell."""
+    """Return the scheduler's figure for the live threads of a process; 0 if the system has none."""
     total = 0
     for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
         with contextlib.suppress(OSError):

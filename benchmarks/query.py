@@ -1,12 +1,12 @@
-"""Queries into DataFrames, compared: ours, pandas.read_sql through kubectl and without, ADBC, ConnectorX, JupySQL, psycopg.
+"""Compare queries into DataFrames: ours, pandas.read_sql with and without kubectl, ADBC, ConnectorX, JupySQL, psycopg.
 
     python benchmarks/query.py [--testbed FILE.json [--direct HOST:PORT]] [--rows 1000000] [--rounds 5] [--json]
 
-One run makes a table of 12 columns, then measures all subjects in turn, round after round, each in a process
-of its own: wall time, CPU time, and the most memory that the process ever held, to which that of the forwarder is added where one
-is between (kubectl, or our helper). What is printed are the medians of the rounds, and each goal with its verdict. Without a testbed it runs on
-a sandbox of its own, and *direct* is the Unix socket of the PostgreSQL in it; in a cluster say it with ``--direct``. ADBC, ConnectorX and JupySQL are
-measured where they are installed (`make benchmark-query` brings them).
+One run creates a table of 12 columns, then measures all subjects in turn, each in its own process: wall time, CPU time,
+and peak memory, including that of the forwarder if there is one (kubectl, or our helper). The output has the medians of
+the rounds, and each goal with its verdict. Without a testbed it runs on its own sandbox, and *direct* is the Unix socket
+of the sandbox's PostgreSQL; in a cluster, give it with ``--direct``. ADBC, ConnectorX and JupySQL are measured if they
+are installed (`make benchmark-query` installs them).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ SUBJECTS = {
 
 
 def attempt(worker: str, spec: Spec) -> Numbers:
-    """Run a worker; one that fails has no numbers, and says why on the error stream."""
+    """Run a worker; one that fails has no numbers, and prints its error to the error stream."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "queries.workers", worker],
         input=json.dumps(spec) + "\n",
@@ -67,7 +67,7 @@ def attempt(worker: str, spec: Spec) -> Numbers:
         cwd=Path(__file__).resolve().parent,
     )
     if done.returncode:
-        said = done.stderr.strip().splitlines() or ["no word"]
+        said = done.stderr.strip().splitlines() or ["no output"]
         print(f"  {worker}: {said[-1]}", file=sys.stderr, flush=True)
         return {}
     answers = [line for line in done.stdout.splitlines() if line.startswith("{")]  # libraries print, too
@@ -77,7 +77,7 @@ def attempt(worker: str, spec: Spec) -> Numbers:
 
 @contextlib.contextmanager
 def ways(options: argparse.Namespace) -> Iterator[dict[str, tuple[Spec, subjects.Running | None]]]:
-    """Yield the login by each way, and the forwarder that is between, with the table in place."""
+    """Create the table, and yield the login and the forwarder of each route."""
     import psycopg
 
     from tests.testbed import open_testbed
@@ -98,7 +98,7 @@ def ways(options: argparse.Namespace) -> Iterator[dict[str, tuple[Spec, subjects
         else:
             direct = direct_socket(psutil.Process().children(recursive=True), login)
         if direct is None:
-            raise SystemExit("no direct way to PostgreSQL was found: say it with --direct HOST:PORT")
+            raise SystemExit("no direct route to PostgreSQL was found: give it with --direct HOST:PORT")
         pod = postgres.service.removesuffix("-rw") + "-1" if options.pod is None else options.pod
         found: dict[str, tuple[Spec, subjects.Running | None]] = {"direct": (direct, None)}
         for way, name in (("kubectl", "kubectl"), ("tunnel", "ours")):
@@ -117,8 +117,8 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--testbed", type=Path, help="a file that describes a cluster; else the sandbox")
-    parser.add_argument("--direct", metavar="HOST:PORT", help="where PostgreSQL is reached without a tunnel")
-    parser.add_argument("--pod", help="the pod of the database, if its service's name does not tell")
+    parser.add_argument("--direct", metavar="HOST:PORT", help="the address of PostgreSQL without a tunnel")
+    parser.add_argument("--pod", help="the pod of the database, if its service's name does not imply it")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=SUBJECTS, default=list(SUBJECTS))
@@ -153,7 +153,7 @@ def measure(name: str, logins: dict[str, tuple[Spec, subjects.Running | None]]) 
 
 
 def table(medians: goals.Medians) -> str:
-    """Return the medians a line each, and the goals."""
+    """Return the medians, one line each, and the goals."""
     width = max(map(len, medians), default=0)
     lines = [
         f"{name:<{width}}  " + "   ".join(f"{row} {value:,.2f}" for row, value in rows.items())

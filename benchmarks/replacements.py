@@ -1,11 +1,11 @@
-"""pgbench through one forward while the database's pod is replaced twice: what fails, and for how long.
+"""Run pgbench through one forward while the database's pod is replaced twice, and measure failures and outages.
 
     python benchmarks/replacements.py [--seconds 60] [--clients 20] [--json]
 
-On a sandbox of its own. A connection ends with its pod, and pgbench gives up a client whose connection ends; when all of
-them are gone it is started again for the time that is left, against the same port. What must hold: no client
-fails but those whose pod was deleted (at most all of them, each time), every new start is served, unless the pod
-stays away for longer than connections wait (10 s), and the forward is the same one, on its port, active at the end.
+It runs on its own sandbox. A connection ends with its pod, and pgbench aborts a client whose connection ends. When all
+clients have ended, pgbench is restarted for the remaining time, on the same port. The requirements: only clients whose
+pod was deleted fail; every restart is served, unless the pod is away for longer than connections wait (10 s); and the
+forward is still active on its port at the end.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ WAIT = 10.0
 
 @dataclass
 class Result:
-    """What came of it."""
+    """The figures of a run."""
 
     seconds: float = 0.0
     transactions: int = 0
@@ -61,7 +61,7 @@ class Bench:
     Parameters
     ----------
     testbed, port
-        The database, and where it is reached.
+        The database, and the local port that leads to it.
     """
 
     def __init__(self, testbed: Testbed, port: int) -> None:
@@ -78,7 +78,7 @@ class Bench:
         }
 
     def prepare(self) -> None:
-        """Make pgbench's tables."""
+        """Create pgbench's tables."""
         done = subprocess.run(
             [self._program, "--initialize", "--quiet"],
             env=self._env,
@@ -87,10 +87,10 @@ class Bench:
             text=True,
         )
         if done.returncode:
-            sys.exit(f"pgbench cannot make its tables: {done.stderr}")
+            sys.exit(f"pgbench cannot create its tables: {done.stderr}")
 
     def run(self, clients: int, seconds: int, result: Result) -> None:
-        """Run once; a run ends early when no client is left."""
+        """Run pgbench once; it ends early when no client is left."""
         done = subprocess.run(
             [self._program, f"--client={clients}", "--jobs=2", f"--time={seconds}", "--no-vacuum"],
             env=self._env,
@@ -108,7 +108,7 @@ class Bench:
 def replace_pods(
     testbed: Testbed, forward: Forward, moments: list[float], began: float, result: Result
 ) -> None:
-    """Delete the pod that the forward leads to at each of the moments, and note how long it leads nowhere."""
+    """Delete the pod behind the forward at each of the moments, and record the outages."""
     api = client.CoreV1Api(config.new_client_from_config(str(testbed.kubeconfig), context=testbed.context))
     try:
         for moment in moments:
@@ -143,7 +143,7 @@ def _is_ready_again(api: client.CoreV1Api, namespace: str, old: str) -> bool:
 
 
 def problems(result: Result, clients: int) -> list[str]:
-    """Return everything that must not be."""
+    """Return all violated requirements."""
     found = []
     if len(result.outages) < REPLACEMENTS:
         found.append("a pod that was deleted was not taken over within a minute")
@@ -151,14 +151,12 @@ def problems(result: Result, clients: int) -> list[str]:
         found.append(
             f"{result.clients_lost} clients failed, where {REPLACEMENTS * clients} had lost their pod"
         )
-    # A pod that stays away for longer than connections are kept waiting costs a start.
+    # If the pod is away for longer than connections wait, one restart may fail.
     refused = result.starts_refused if max(result.outages, default=0.0) < WAIT else 0
     if refused or result.starts - result.starts_refused > REPLACEMENTS + 1:
-        found.append(
-            f"pgbench was started {result.starts} times, {result.starts_refused} of them for nothing"
-        )
+        found.append(f"pgbench was started {result.starts} times, and failed {result.starts_refused} times")
     if not (result.same_port and result.active_at_the_end):
-        found.append("the forward is not what it was")
+        found.append("the forward has changed its port or is not active")
     return found
 
 

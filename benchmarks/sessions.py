@@ -1,12 +1,11 @@
-"""Database sessions in turn through one forward: how many it carries, and what is left behind.
+"""Run consecutive database sessions through one forward, and count failures and leaked resources.
 
     python benchmarks/sessions.py [--sessions 1000] [--testbed FILE.json] [--json] [--no-kubectl]
 
-Each session is psycopg's: connect, TLS, log in, one query, close. When a session over TLS closes, Postgres resets
-the socket, and that is what a forward must outlive. Threads, descriptors, sockets and children are counted before
-the forward is made, while it stands before and after the sessions, and when all is closed again. Beside it,
-``kubectl port-forward`` gets as many sessions as it lives for. The exit code is 1 if one of ours failed or
-was counted as failed, or something is left.
+Each session is psycopg's: connect, TLS, login, one query, close. When a session over TLS closes, PostgreSQL resets the
+socket, which a forward must survive. Threads, descriptors, sockets and child processes are counted before the forward,
+before and after the sessions, and after closing everything. For comparison, ``kubectl port-forward`` gets sessions
+until it ends. The exit code is 1 if one of our sessions failed or was counted as failed, or if something leaked.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ Counts = dict[str, int]
 
 
 def session(testbed: Testbed, port: int) -> float:
-    """Run one session over TLS and return the seconds that it took."""
+    """Run one session over TLS, and return its duration in seconds."""
     started = time.perf_counter()
     postgres = testbed.postgres
     with psycopg.connect(
@@ -50,7 +49,7 @@ def session(testbed: Testbed, port: int) -> float:
 
 
 def counts(process: psutil.Process, *, own: set[int]) -> Counts:
-    """Count what a process holds; `own` are children that were there before."""
+    """Count the resources of a process; `own` are children that existed before."""
     sockets = [link for link in process.net_connections() if link.status != psutil.CONN_TIME_WAIT]
     return {
         "threads": process.num_threads(),
@@ -61,7 +60,7 @@ def counts(process: psutil.Process, *, own: set[int]) -> Counts:
 
 
 def wait_settled(process: psutil.Process, wanted: Counts, *, own: set[int]) -> Counts:
-    """Return the counts once they are as wanted, else as they are after ten seconds."""
+    """Return the counts once they are as wanted, at most after ten seconds."""
     end = time.monotonic() + 10
     while (found := counts(process, own=own)) != wanted and time.monotonic() < end:
         time.sleep(0.05)
@@ -80,7 +79,7 @@ def through_ours(testbed: Testbed, number: int) -> dict[str, object]:
     failed = 0
     forward = ssp.forward(f"svc/{testbed.postgres.service}", f":{testbed.postgres.port}")
     (helper,) = [child for child in me.children() if child.pid not in own]
-    for _ in range(10):  # the first bring what psycopg loads lazily, and the pool to its size
+    for _ in range(10):  # the first sessions trigger psycopg's lazy imports, and fill the pool
         session(testbed, forward.local_port)
     standing = wait_settled(helper, counts(helper, own=set()), own=set())
     started = time.perf_counter()
@@ -114,7 +113,7 @@ def through_ours(testbed: Testbed, number: int) -> dict[str, object]:
 
 
 def through_kubectl(testbed: Testbed, number: int) -> dict[str, object]:
-    """Run sessions through kubectl's forward until it is gone."""
+    """Run sessions through kubectl's forward until it ends."""
     place = subjects.Place(testbed.kubeconfig, testbed.context, testbed.namespace)
     target = f"svc/{testbed.postgres.service}"
     served = 0

@@ -1,13 +1,12 @@
-"""Traffic through one forward for some minutes, with random faults: what is lost, and what leaks.
+"""Send traffic through one forward for some minutes with random faults, and detect losses and leaks.
 
     python benchmarks/soak.py [--minutes 10] [--seed 1] [--testbed FILE.json] [--json]
 
-Between the helper and the API server stands the tests' fault proxy. Workers send blocks of random length and
-compare what comes back, byte for byte. A connection may end with an error while a fault is on; a wrong
-byte, an early clean end, or a forward that does not come back is a loss. Memory, file descriptors, threads and
-tasks of the helper, and threads of this process, are read at regular moments. At the end, with the workers gone,
-the helper has to come back to what it held at the beginning, and its memory must not have grown in the second half.
-The exit code says whether all of that was so.
+The tests' fault proxy stands between the helper and the API server. Workers send blocks of random length, and compare
+the echo byte for byte. A connection may end with an error during a fault. A wrong byte, an early clean end, or a forward
+that does not recover is a loss. Memory, file descriptors, threads and tasks of the helper, and threads of this process,
+are recorded regularly. At the end, without workers, the helper must have returned to its initial resources, and its
+memory must not have grown in the second half. The exit code is 0 if all of this holds.
 """
 
 from __future__ import annotations
@@ -50,10 +49,10 @@ KINDS = {
     "refuse": Faults(refuse=True),
     "handshake": Faults(cut_handshake=1000),
 }
-# Longer than pings take to notice it.
+# In seconds; longer than pings need to detect it.
 BLACK_HOLE = 35.0
 MOST_RSS_MIB_A_MINUTE = 0.5
-# Tells how many tasks there are, on the helper's own loop.
+# Writes the number of tasks on the helper's own event loop into a file.
 COUNT_TASKS = """
 import asyncio
 def tell(loop, path):
@@ -70,7 +69,7 @@ asyncio.set_event_loop = watch
 
 @dataclass
 class Result:
-    """What came of it."""
+    """The figures of a run."""
 
     seconds: float = 0.0
     bytes: int = 0
@@ -93,7 +92,7 @@ class Result:
 
 
 def through_proxy(testbed: Testbed, port: int, folder: Path) -> Path:
-    """Write a kubeconfig whose server is the proxy; the certificate is checked against the true name."""
+    """Write a kubeconfig whose server is the proxy; the certificate is verified against the original name."""
     config = yaml.safe_load(testbed.kubeconfig.read_text())
     for cluster in config["clusters"]:
         true = urlsplit(cluster["cluster"]["server"])
@@ -107,7 +106,7 @@ def through_proxy(testbed: Testbed, port: int, folder: Path) -> Path:
 
 
 class Workers:
-    """Threads that talk to the echo through the forward until they are told to stop."""
+    """Threads that use the echo through the forward until `stop`."""
 
     def __init__(self, port: int, result: Result, count: int, seed: int) -> None:
         self._port = port
@@ -155,7 +154,7 @@ class Workers:
             while got < len(block):
                 part = link.recv(1 << 16)
                 if not part:
-                    # A reset is told once: where the sender has had it, the receiver sees an end.
+                    # A reset is reported once: if the sender received it, the receiver sees an end.
                     sender.join()
                     with self._lock:
                         self._result.early_ends += not broken.is_set()
@@ -181,7 +180,7 @@ def _send(link: socket.socket, block: bytes, broken: threading.Event) -> None:
 
 
 def observe(helper: psutil.Process, tasks: Path, result: Result) -> None:
-    """Read what must not grow."""
+    """Record the resources that must not grow."""
     result.read_at.append(round(time.monotonic(), 1))
     result.helper_tasks.append(int(tasks.read_text() or 0))
     result.helper_rss_mib.append(round(helper.memory_info().rss / 2**20, 1))
@@ -193,7 +192,7 @@ def observe(helper: psutil.Process, tasks: Path, result: Result) -> None:
 def trouble(
     proxy: FaultProxy, forward: Forward, result: Result, seconds: float, chance: random.Random
 ) -> Iterator[None]:
-    """Switch faults on and off until the time is over; yield between them."""
+    """Switch faults on and off for `seconds`; yield between them."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         name = chance.choice(list(KINDS))
@@ -213,7 +212,7 @@ def trouble(
 
 
 def slope(times: list[float], values: list[float]) -> float:
-    """Return the least-squares slope of the second half, in units a minute."""
+    """Return the least-squares slope of the second half, in units per minute."""
     half = len(values) // 2
     if len(values) - half < 2:
         return 0.0
@@ -247,7 +246,7 @@ def main() -> None:
                     for child in psutil.Process().children()
                     if any("sspcloud_magics.tunnel" in part for part in child.cmdline())
                 )
-                time.sleep(3)  # until what is opened ahead is open, and counted
+                time.sleep(3)  # until the pool's spare tunnels are open, and counted
                 observe(helper, tasks, result)
                 workers = Workers(forward.local_port, result, options.workers, options.seed)
                 started = time.monotonic()
@@ -278,7 +277,7 @@ def main() -> None:
 
 
 def count_tasks(tasks: Path) -> list[str]:
-    """Return the helper's command line, with its tasks counted into a file."""
+    """Return the helper's command line, with code that writes the number of tasks into a file."""
     command = default_command()
     code = command.index("-c") + 1
     command[code] = f"exec({COUNT_TASKS.format(path=str(tasks))!r}); {command[code]}"
@@ -286,7 +285,7 @@ def count_tasks(tasks: Path) -> list[str]:
 
 
 def quieten(helper: psutil.Process, tasks: Path, result: Result) -> None:
-    """Wait, with nobody at work, until the helper holds what it held at first, or for a good while."""
+    """Wait without traffic until the helper has returned to its initial resources, at most two minutes."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         observe(helper, tasks, result)
@@ -296,7 +295,7 @@ def quieten(helper: psutil.Process, tasks: Path, result: Result) -> None:
 
 
 def leaks(result: Result) -> list[str]:
-    """Return what the helper, or this process, holds more of than at first."""
+    """Return the resources of the helper or this process that have grown."""
     kinds = ("helper_fds", "helper_threads", "helper_tasks", "kernel_threads")
     return [
         f"{kind}: {values[0]} at first, {values[-1]} at the end"
@@ -306,7 +305,7 @@ def leaks(result: Result) -> list[str]:
 
 
 def losses(result: Result) -> list[str]:
-    """Return everything that must not be."""
+    """Return all losses and leaks."""
     found = leaks(result)
     if result.wrong_bytes or result.early_ends:
         found.append(f"{result.wrong_bytes} blocks came back wrong, {result.early_ends} ended early")
@@ -318,11 +317,11 @@ def losses(result: Result) -> list[str]:
 
 
 def settle(workers: Workers, result: Result) -> None:
-    """Wait, with the faults gone, until blocks come through again."""
+    """Wait without faults until blocks arrive again."""
     moment = time.monotonic()
     while workers.last_success < moment:
         if time.monotonic() - moment > 60:
-            sys.exit(f"the forward did not come back: {result}")
+            sys.exit(f"the forward did not recover: {result}")
         time.sleep(0.1)
 
 

@@ -1,9 +1,8 @@
-"""The forwarders that are compared, each as a process of its own that holds one forward.
+"""The compared forwarders, each as a separate process with one forward.
 
-A subject is started for one pod and one port, says its local port once it listens, and is measured from
-outside: its processes' CPU time and memory come from psutil, and the load from the benchmark's process.
-The Python libraries run in a small host program, so that none of them shares an interpreter with the
-load.
+A subject is started for one pod and one port, and reports its local port once it listens. It is measured from outside:
+CPU time and memory of its processes come from psutil, and the load from the benchmark's process.
+The Python libraries run in a small host program, so that none of them shares an interpreter with the load.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Place:
-    """Where a forward shall lead, and as whom."""
+    """The cluster and the namespace of a forward, and the identity to use."""
 
     kubeconfig: Path
     context: str | None
@@ -38,20 +37,20 @@ class Place:
 
 @dataclass
 class Running:
-    """One forwarder at work.
+    """A running forwarder.
 
     Parameters
     ----------
     port
         The local port.
     ready
-        Seconds from the call (or the start of the program) until it was ready.
+        The seconds from the call (or the start of the program) until it was ready.
     process
         The program.
     workers
-        The processes that carry the bytes: what CPU time and memory are read from.
+        The processes that carry the bytes, whose CPU time and memory are measured.
     added
-        By how many bytes a kernel grows that imports the library and opens the forward; None where there is no kernel.
+        The memory that importing the library and opening the forward add to a kernel, in bytes; None without a kernel.
     """
 
     port: int
@@ -61,7 +60,7 @@ class Running:
     added: int | None = None
 
     def cpu(self) -> float:
-        """Return the CPU seconds that the workers have used."""
+        """Return the CPU seconds of the workers."""
         return cpu_seconds(self.workers)
 
     def rss(self) -> float:
@@ -69,7 +68,7 @@ class Running:
         return sum(worker.memory_info().rss for worker in self.workers) / 2**20
 
     def tell(self, command: dict[str, object]) -> dict[str, object]:
-        """Send a host program a command and return its answer."""
+        """Send a command to a host program, and return its reply."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(json.dumps(command) + "\n")
@@ -79,17 +78,17 @@ class Running:
 
 
 def kubectl() -> str:
-    """Return the path of kubectl: the environment's, else the system's."""
+    """Return the path of kubectl, in the environment or in the system."""
     own = Path(sys.executable).parent / "kubectl"
     found = str(own) if own.exists() else shutil.which("kubectl")
     if found is None:
-        sys.exit("kubectl is missing: make brings it into .venv")
+        sys.exit("kubectl is missing: make installs it into .venv")
     return found
 
 
 @contextlib.contextmanager
 def run_kubectl(place: Place, pod: str, port: int) -> Iterator[Running]:
-    """Run ``kubectl port-forward`` to a pod, or to what `pod` names with its kind."""
+    """Run ``kubectl port-forward`` to a pod, or to a target of another kind as KIND/NAME."""
     command = [kubectl(), "--kubeconfig", str(place.kubeconfig), "--namespace", place.namespace]
     if place.context:
         command += ["--context", place.context]
@@ -114,7 +113,7 @@ def run_kubectl(place: Place, pod: str, port: int) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def bystander(library: str = "bystander", **env: str) -> Iterator[Running]:
-    """Run the host program, which forwards nothing before it is told to."""
+    """Run the host program, which forwards nothing before a command."""
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", str(HERE / "host.py"), library],
         stdin=subprocess.PIPE,
@@ -165,7 +164,7 @@ SUBJECTS = ("ours", "kubectl", "kr8s", "portforward")
 
 
 def run(name: str, place: Place, pod: str, port: int) -> contextlib.AbstractContextManager[Running]:
-    """Start the subject of that name."""
+    """Start the subject of this name."""
     if name == "kubectl":
         return run_kubectl(place, pod, port)
     return run_hosted(name, place, pod, port)

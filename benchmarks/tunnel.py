@@ -1,13 +1,15 @@
-"""The tunnel beside kubectl, kr8s and `portforward`, in one run, interleaved.
+"""Compare the tunnel with kubectl, kr8s and `portforward` in one interleaved run.
 
     python benchmarks/tunnel.py [--testbed FILE.json] [--json] [--rounds 5] [--only MEASURE …] [--scale 1.0]
 
-Each round measures every subject once, and three times what lasts seconds only, so that a noisy machine is noisy for
-all of them, in an order in which nobody always follows the same neighbour; what is printed are the medians, and beside
-ours what is to be reached and whether it is. Without a testbed it runs on the sandbox, whose own server then costs most
-of the time: throughput there says little, the client's CPU seconds per GiB, latency and behaviour say a lot. Rows named ``…, sandbox's share`` say how much of the time the
-sandbox computed itself, its pods included (it has more than one core, so it may be more than 1). `--scale 0.1`
-moves a tenth of the bytes. Ctrl-C ends it early, with the medians of what was measured.
+Each round measures every subject once, and short measures three times, so that noise affects all of them alike. The
+order changes such that no subject always follows the same one. The output has the medians, and next to ours the goals
+with their verdicts.
+
+Without a testbed it runs on the sandbox, whose own server then takes most of the time: throughput says little there,
+but CPU seconds per GiB of the client, latency and behaviour say a lot. Rows named ``…, sandbox's share`` are the share
+of the time in which the sandbox and its pods computed; with several cores it may exceed 1.
+`--scale 0.1` moves a tenth of the bytes. Ctrl-C ends it early, with the medians so far.
 """
 
 from __future__ import annotations
@@ -45,13 +47,13 @@ MEASURES: dict[str, Callable[[Bed, str, float], Numbers]] = {
 }
 
 TURNS = dict.fromkeys(("start", "echo", "connect", "at-once", "download"), 3)
-"""How often a round takes what lasts seconds only: five moments of a machine that is shared say little."""
+"""The repetitions of short measures in a round: five samples on a shared machine say little."""
 
 
 def order_of_round(names: list[str], number: int) -> list[str]:
-    """Return the names in the order of a round: in as many rounds as there are names, each follows each other once.
+    """Return the names in the order of a round, such that each name follows each other one equally often.
 
-    That is a balanced Latin square; for an odd number of names it is nearly balanced.
+    The rounds form a balanced Latin square; with an odd number of names it is nearly balanced.
     """
     count = len(names)
     steps = ((step + 1) // 2 * (1 if step % 2 else -1) for step in range(count))
@@ -59,7 +61,7 @@ def order_of_round(names: list[str], number: int) -> list[str]:
 
 
 def attempt(measure: Callable[[Bed, str, float], Numbers], bed: Bed, name: str, scale: float) -> Numbers:
-    """Measure once; a subject that fails has no numbers, and says why on the error stream."""
+    """Measure once; a subject that fails has no numbers, and its error goes to the error stream."""
     try:
         return measure(bed, name, scale)
     except (OSError, RuntimeError, KeyError, ValueError) as error:
@@ -75,7 +77,7 @@ def show_value(value: float | None) -> str:
 
 
 def table(medians: dict[str, Numbers]) -> str:
-    """Return the medians as a table with one row a measure, and what is to be reached."""
+    """Return the medians as a table with one row per measure, and the goals."""
     rows = list(dict.fromkeys(row for numbers in medians.values() for row in numbers))
     width = max(map(len, rows), default=0)
     judged = goals.verdicts(medians)
@@ -91,7 +93,7 @@ def table(medians: dict[str, Numbers]) -> str:
 
 
 def as_json(medians: dict[str, Numbers]) -> str:
-    """Return the medians as one object; what never came about is null."""
+    """Return the medians as one object, with null for infinity."""
     plain: dict[str, object] = {
         name: {row: None if math.isinf(value) else value for row, value in numbers.items()}
         for name, numbers in medians.items()
@@ -123,7 +125,7 @@ def main() -> None:
                             for row, value in attempt(MEASURES[measure], bed, name, options.scale).items():
                                 collected[name].setdefault(row, []).append(value)
         except KeyboardInterrupt:
-            print("interrupted: the medians of what was measured", file=sys.stderr)
+            print("interrupted: the medians so far", file=sys.stderr)
     medians = {
         name: {row: statistics.median(values) for row, values in rows.items()}
         for name, rows in collected.items()

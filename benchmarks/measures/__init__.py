@@ -1,5 +1,5 @@
-"""What the benchmark of the tunnel measures, one room for each kind of question.
+"""The measures of the tunnel's benchmark, one module for each kind.
 
-A measure is a function of the bed, a subject's name and the scale; it returns rows and their values. A value
-of infinity says *never*: tried, and it did not come about.
+A measure is a function of the bed, a subject's name and the scale; it returns rows and their values. The value infinity
+means *never*: the attempt did not succeed.
 """

@@ -1,4 +1,4 @@
-"""Where the benchmark runs, and what it reads there beside the subjects."""
+"""The cluster on which the benchmark runs, and the cost of its processes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Bed:
 
     @property
     def place(self) -> subjects.Place:
-        """Where a forward shall lead, and as whom."""
+        """The cluster and the namespace of a forward, and the identity to use."""
         found = self.testbed
         return subjects.Place(found.kubeconfig, found.context, found.namespace)
 
@@ -57,7 +57,7 @@ class Bed:
 
     @contextmanager
     def cost(self, running: subjects.Running) -> Iterator[Cost]:
-        """Read what the subject and the sandbox spend inside of the block."""
+        """Measure the cost of the subject and of the sandbox during the block."""
         before, here, started = running.cpu(), cpu_seconds(self.sandbox), time.perf_counter()
         found = Cost()
         yield found
@@ -68,7 +68,7 @@ class Bed:
 
 @dataclass
 class Cost:
-    """What a piece of work took.
+    """The cost of a piece of work.
 
     Parameters
     ----------
@@ -83,11 +83,11 @@ class Cost:
     seconds: float = 0.0
 
     def shares(self, name: str) -> Numbers:
-        """Return which share of the time the sandbox computed itself."""
+        """Return the share of the time in which the sandbox computed."""
         return {} if self.sandbox is None else {f"{name}, sandbox's share": self.sandbox / self.seconds}
 
     def per_gib(self, name: str, size: int) -> Numbers:
-        """Return the CPU seconds a GiB, the subject's and the sandbox's."""
+        """Return the CPU seconds per GiB of the subject and of the sandbox."""
         numbers = {f"{name} CPU s/GiB": self.client / (size / GIB)}
         if self.sandbox is not None:
             numbers[f"{name}, sandbox CPU s/GiB"] = self.sandbox / (size / GIB)
@@ -95,14 +95,14 @@ class Cost:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Return the value below which that share of the values lies."""
+    """Return the value below which this share of the values lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 @contextmanager
 def the_bed(file: Path | None) -> Iterator[Bed]:
-    """Yield the cluster that the file describes, else a sandbox of our own with the helper pods in it."""
+    """Yield the cluster that the file describes, or a new sandbox with the helper pods."""
     if file is not None:
         yield Bed(read_testbed(file))
         return

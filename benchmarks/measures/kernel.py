@@ -1,14 +1,14 @@
-"""While the program that asked for the forward is busy: with a loop in pure Python, and with rows from a database.
+"""Measures while the program that opened the forward is busy: with a loop in pure Python, or with rows of a database.
 
-Such a program takes processor time from everybody on the machine, too, and a machine of two cores has none to spare. So
-it gets the last core for itself, idle or not, with the database that works for it; the tunnel, the load and the sandbox have the others.
+A busy program also takes CPU time from all others, and a machine of two cores has none to spare. So it gets the last
+core to itself, idle or not, with its database; the tunnel, the load and the sandbox have the other cores.
 
-On the sandbox it fetches from the database's own socket: through the one API server, which has one core here, it would take from
-the download what it gets. On another cluster it fetches through a forward of ours.
+On the sandbox it fetches from the database's own socket: through the API server, which has one core here, it would take
+bandwidth from the download. On another cluster it fetches through a forward of ours.
 
-The same work is also done by a program that has no part in the forward ("elsewhere"): what is lost then is the machine's or the
-server's, and what is lost beyond it is the interpreter lock's. kubectl is in no kernel, so whatever the kernel does is done
-elsewhere: its row says what is left of a forwarder that no lock can touch.
+The same work also runs in a program that has no part in the forward ("elsewhere"). That loss is due to the machine or
+the server, and any further loss is due to the GIL. kubectl is not in a kernel, so its work always runs elsewhere: its row
+shows a forwarder that no GIL affects.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ECHOES = 1000
 
 
 def measure_busy_kernel(bed: Bed, name: str, scale: float) -> Numbers:
-    """Download and echo while the kernel computes, while it fetches, and while somebody else does."""
+    """Download and echo while the kernel computes, while it fetches, and while another program does the same."""
     works = {"computes": {"work": "spin"}, "fetches": {"work": "fetch", **_database(bed)}}
     hosted = name != "kubectl"
     numbers: Numbers = {}
@@ -61,7 +61,7 @@ def measure_busy_kernel(bed: Bed, name: str, scale: float) -> Numbers:
 def _the_last_core_for_kernels(
     bed: Bed, running: subjects.Running, other: subjects.Running, hosted: bool
 ) -> Iterator[None]:
-    """Part the cores between the programs that are busy, with their database, and all that carries bytes."""
+    """Split the cores between the busy programs with their database, and the processes that carry bytes."""
     cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
     if len(cores) < 2:
         yield
@@ -82,7 +82,7 @@ def _the_last_core_for_kernels(
 
 
 def _of_the_sandbox(bed: Bed) -> list[psutil.Process]:
-    """Return its processes as they are now: databases start others."""
+    """Return the current processes of the sandbox, since databases start new ones."""
     return family(bed.sandbox[0].pid) if bed.sandbox else []
 
 
@@ -93,7 +93,7 @@ def _is_of_a_database(process: psutil.Process) -> bool:
 
 
 def _put(processes: Iterable[psutil.Process], cores: list[int]) -> None:
-    """Let all threads of the processes run on these cores only; those that they start do as well."""
+    """Pin all threads of the processes to these cores; new threads inherit them."""
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             for thread in process.threads():
@@ -108,9 +108,9 @@ def _measure_beside(
     works: dict[str, dict[str, Any]],
     measure: Callable[[], float],
 ) -> Numbers:
-    """Measure while each work is done in the kernel, as a share of when none is, and of when others do it.
+    """Measure during each kind of work in the kernel, relative to an idle kernel and to the work in another program.
 
-    There and back, so that a machine that becomes slower is no difference between them.
+    The order is reversed for the second half, so that a machine that slows down affects all alike.
     """
     measure()
     doers = {"idle": None, "here": kernel or other}
@@ -131,7 +131,7 @@ def _measure_beside(
 
 @contextmanager
 def busy(running: subjects.Running, work: dict[str, Any]) -> Iterator[None]:
-    """Keep a host program busy inside of the block."""
+    """Keep a host program busy during the block."""
     running.tell({"do": "start", **work})
     try:
         yield
@@ -140,7 +140,7 @@ def busy(running: subjects.Running, work: dict[str, Any]) -> Iterator[None]:
 
 
 def _database(bed: Bed) -> dict[str, Any]:
-    """Return how a host program reaches the database of the testbed: through a forward of ours, where no shorter way is known."""
+    """Return the login of a host program to the testbed's database: directly if possible, else through a forward of ours."""
     found = bed.testbed
     login = {
         "user": found.postgres.user,

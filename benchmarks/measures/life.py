@@ -1,4 +1,4 @@
-"""Starting, waiting for work, and violent ends."""
+"""Start, idle time, and kills."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def measure_start(bed: Bed, name: str, _scale: float) -> Numbers:
 
 
 def measure_idle(bed: Bed, name: str, _scale: float) -> Numbers:
-    """Look at what it costs when it has served and nobody wants anything."""
+    """Measure the cost of an idle forward after its first connection."""
     with subjects.run(name, bed.place, bed.testbed.echo.pod, bed.testbed.echo.port) as running:
         load.one(running.port)
         time.sleep(1.0)
@@ -52,7 +52,7 @@ def _connections(running: subjects.Running, port: int) -> int:
 
 
 def measure_killed(bed: Bed, name: str, _scale: float) -> Numbers:
-    """Kill what carries the bytes, then the kernel; only ours has two processes."""
+    """Kill the helper, then the kernel; only ours has two processes."""
     if name != "ours":
         return {}
     with subjects.run(name, bed.place, bed.testbed.echo.pod, bed.testbed.echo.port) as running:
@@ -75,7 +75,7 @@ def measure_killed(bed: Bed, name: str, _scale: float) -> Numbers:
 
 
 def _time_until(done: Callable[[], bool], started: float | None = None) -> float:
-    """Return after how many seconds it was so."""
+    """Return the seconds until a condition holds."""
     started = time.perf_counter() if started is None else started
     while time.perf_counter() < started + _PATIENCE:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -1,8 +1,7 @@
-"""The pod is replaced, and the clock runs from when the new one is ready until somebody is served again.
+"""The time from the readiness of a replaced pod until the forward serves a connection again.
 
-A prober connects and echoes without pause from the deletion on. The clock starts when a watch says that the new
-pod is ready, and stops at the first echo. A connection that is refused counts: the local port shall never
-refuse.
+A prober connects and echoes without pause after the deletion. The clock starts when a watch reports the new pod as
+ready, and stops at the first echo. Refused connections are counted: the local port must never refuse.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from measures.bed import NEVER, Bed, Numbers
 from tests.integration.pods import Pods
 
 _PATIENCE = 5.0
-"""Seconds after Ready until it counts as never."""
+"""The seconds after readiness that count as never."""
 
 
 class Prober:
-    """Connects again and again, on a thread, until it is served."""
+    """Connects repeatedly, on a thread, until it is served."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -49,7 +48,7 @@ class Prober:
             self._over.wait(0.005)
 
     def wait(self, seconds: float) -> None:
-        """Return when it has been served, or after some seconds."""
+        """Wait until it is served, for at most `seconds`."""
         self._thread.join(seconds)
         self._over.set()
         self._thread.join()

@@ -1,1 +1,1 @@
-"""What is measured of queries, and what is to be reached."""
+"""The measures and the goals of queries."""

@@ -1,4 +1,4 @@
-"""What queries are to reach, and whether they do: each goal compares two figures of one run."""
+"""The goals of queries; each goal compares two figures of one run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Figure: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True)
 class Goal:
-    """At most so many times another figure, or so much more than it.
+    """A limit relative to another figure: a multiple of it, or a difference.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Goal:
     more: float = 0.0
 
     def figures(self, medians: Medians) -> tuple[float, float] | None:
-        """Return ours and the limit; None where something to judge by is missing."""
+        """Return our figure and the limit; None if a figure is missing."""
         ours = medians.get(self.ours[0], {}).get(self.ours[1])
         theirs = medians.get(self.theirs[0], {}).get(self.theirs[1])
         return None if ours is None or theirs is None else (ours, self.times * theirs + self.more)
@@ -92,7 +92,7 @@ GOALS = (
 
 
 def verdicts(medians: Medians) -> list[tuple[str, float, float, bool]]:
-    """Return the words, our figure, its limit and whether it is met, of each goal that can be judged."""
+    """Return the text, our figure, the limit and the verdict of each goal that has figures."""
     judged = []
     for goal in GOALS:
         figures = goal.figures(medians)

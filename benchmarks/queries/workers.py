@@ -1,7 +1,7 @@
-"""The process that is measured: it connects by one library, runs one query, and prints its numbers.
+"""The measured process: it connects with one library, runs one query, and prints its figures.
 
-Each worker imports what it needs, connects, and returns a call; only that call is timed. Its memory is the most that the
-whole process ever held, its libraries included, as the operating system tells.
+Each worker imports its library, connects, and returns a function; only the call of that function is timed. Its memory
+is the peak of the whole process with its libraries, as the operating system reports it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Run = Callable[[], object]
 
 
 def conninfo(spec: Spec) -> dict[str, Any]:
-    """Return what psycopg connects with."""
+    """Return psycopg's connection parameters."""
     names = ("host", "port", "user", "password", "dbname")
     return {**{name: spec[name] for name in names}, "sslmode": "disable", "autocommit": True}
 
@@ -76,7 +76,7 @@ def plain_psycopg(spec: Spec) -> Run:
 
 
 def open_connection(spec: Spec) -> Any:
-    """Return a connection of ours."""
+    """Return a connection of this package."""
     from sspcloud_magics.databases.discovery import Database
     from sspcloud_magics.databases.postgres.libpq import Login
     from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
@@ -118,7 +118,7 @@ def ours_decimal(spec: Spec) -> Run:
 
 
 def to_parquet(spec: Spec) -> Run:
-    """Write `times` the table into a file, and watch the memory meanwhile."""
+    """Write the table `times` times into a file, and sample the memory."""
     from sspcloud_magics.databases.postgres.transfer.export import export
 
     connection = open_connection(spec)
@@ -161,7 +161,7 @@ def _sample_memory(every: float = 0.05) -> Iterator[list[float]]:
 
 
 def one_row(spec: Spec) -> Run:
-    """Ask for one row again and again, by each library in turn; first runs are texts that the server never saw."""
+    """Query one row repeatedly, with each library in turn; a first run has a text that the server has not seen."""
     import psycopg
     from IPython.core.interactiveshell import InteractiveShell
 
