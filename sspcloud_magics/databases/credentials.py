@@ -74,7 +74,7 @@ def locate(
     """
     where, bare = discovery.split_name(name, namespace or cluster.namespace)
     if where != cluster.namespace:
-        shared = _share(cluster, where, bare)
+        shared = _find_share(cluster, where, bare)
         if shared is not None:
             return shared
     try:
@@ -87,7 +87,7 @@ def locate(
     return discovery.find(listed, bare, where), None
 
 
-def for_database(
+def find_credentials(
     cluster: Cluster,
     name: str,
     *,
@@ -121,7 +121,7 @@ def for_database(
     found, known = locate(cluster, name, namespace)
     discovery.require_usable(found)
     if url is not None:
-        used = from_url(url)
+        used = parse_url(url)
     elif user is not None:
         used = ask_credentials(user, found, ask_password)
     else:
@@ -131,23 +131,23 @@ def for_database(
     return found, used
 
 
-def _share(cluster: Cluster, namespace: str, name: str) -> tuple[Database, DatabaseCredentials] | None:
-    for me in _names_of_mine(cluster):
+def _find_share(cluster: Cluster, namespace: str, name: str) -> tuple[Database, DatabaseCredentials] | None:
+    for me in _list_my_names(cluster):
         try:
             secret = object_reads.secret(cluster, share_keys.share_name(name, me), namespace)
         except Forbidden:
             continue
-        found = _of_share(secret, name) if secret else None
+        found = _parse_share(secret, name) if secret else None
         if found is not None:
             return found
     # It may be shared with a group of yours: the API server lists the Secrets that you may read.
-    for _, database, used in _shares_with_me(cluster, namespace):
+    for _, database, used in _list_my_shares(cluster, namespace):
         if database.name == name:
             return database, used
     return None
 
 
-def of_share(cluster: Cluster, database: Database) -> DatabaseCredentials:
+def read_share(cluster: Cluster, database: Database) -> DatabaseCredentials:
     """Return the current credentials of a database that was shared with you.
 
     Raises
@@ -157,18 +157,18 @@ def of_share(cluster: Cluster, database: Database) -> DatabaseCredentials:
     ClusterError
         If the API server cannot be reached.
     """
-    found = _share(cluster, database.namespace, database.name)
+    found = _find_share(cluster, database.namespace, database.name)
     if found is not None:
         return found[1]
     expiry = f" (expiry {database.until.astimezone():%Y-%m-%d %H:%M})" if database.until else ""
     raise CredentialsNotFound(
         f"{database.path} is not shared with you any more.",
         why=f"The share{expiry} has expired, or its owner revoked it.",
-        hint=f"ask its owner to run: %share_db {database.name} --with {next(_names_of_mine(cluster))}",
+        hint=f"ask its owner to run: %share_db {database.name} --with {next(_list_my_names(cluster))}",
     )
 
 
-def _of_share(secret: object_reads.SecretObject, name: str) -> tuple[Database, DatabaseCredentials] | None:
+def _parse_share(secret: object_reads.SecretObject, name: str) -> tuple[Database, DatabaseCredentials] | None:
     host, port = _text(secret, share_keys.HOST), _text(secret, share_keys.PORT)
     user, password = _text(secret, share_keys.USER), secret.value(share_keys.PASSWORD)
     if not (host and user and password):
@@ -182,7 +182,7 @@ def _of_share(secret: object_reads.SecretObject, name: str) -> tuple[Database, D
         database=_text(secret, share_keys.DBNAME),
         source="shared with you",
         access=secret.annotations.get(share_keys.ACCESS, share_keys.READ_ONLY),
-        until=_moment(secret.annotations.get(share_keys.UNTIL, "")),
+        until=_parse_time(secret.annotations.get(share_keys.UNTIL, "")),
     )
     return database, DatabaseCredentials(
         user=user,
@@ -193,7 +193,7 @@ def _of_share(secret: object_reads.SecretObject, name: str) -> tuple[Database, D
     )
 
 
-def _moment(text: str) -> datetime | None:
+def _parse_time(text: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -209,26 +209,24 @@ def list_received(cluster: Cluster, namespaces: Iterable[str]) -> list[Database]
     found: list[tuple[str, Database, DatabaseCredentials]] = []
     for namespace in namespaces:
         with suppress(Forbidden, ServerError):  # the namespace is gone, or you may not even ask about it
-            found += _shares_with_me(cluster, namespace)
+            found += _list_my_shares(cluster, namespace)
     found.sort(key=lambda one: one[0], reverse=True)
-    return [
-        replace(database, state=discovery.state_by_endpoints(cluster, database)) for _, database, _ in found
-    ]
+    return [replace(database, state=discovery.read_state(cluster, database)) for _, database, _ in found]
 
 
-def _shares_with_me(cluster: Cluster, namespace: str) -> Iterator[tuple[str, Database, DatabaseCredentials]]:
+def _list_my_shares(cluster: Cluster, namespace: str) -> Iterator[tuple[str, Database, DatabaseCredentials]]:
     for name in permissions.secrets_by_name(cluster, namespace):
         try:
             secret = object_reads.secret(cluster, name, namespace)
         except Forbidden:
             continue
         shared = secret and secret.labels.get(share_keys.DATABASE)
-        found = _of_share(secret, shared) if secret and shared else None
+        found = _parse_share(secret, shared) if secret and shared else None
         if secret and found:
             yield secret.created, *found
 
 
-def _names_of_mine(cluster: Cluster) -> Iterator[str]:
+def _list_my_names(cluster: Cluster) -> Iterator[str]:
     """Yield the names under which a colleague may share with you, the most likely first."""
     mine = share_keys.colleague_name(cluster.namespace)
     yield mine
@@ -267,7 +265,7 @@ def read_credentials(cluster: Cluster, database: Database) -> DatabaseCredential
         why = refused.what if refused else "Its chart's Secrets do not exist."
         hints = [refused.hint, *hints] if refused and refused.hint else hints
     else:
-        me = next(_names_of_mine(cluster))
+        me = next(_list_my_names(cluster))
         why = f"It is not shared with {me}, or the share has ended: the Secret {share_keys.share_name(database.name, me)} cannot be read."
         hints = [
             f"ask its owner to run: %share_db {database.name} --with {me}",
@@ -332,7 +330,7 @@ def _password(value: str) -> Secret:
 
 
 @without_frames
-def from_url(url: Secret) -> DatabaseCredentials:
+def parse_url(url: Secret) -> DatabaseCredentials:
     """Return the credentials in a libpq URL (or ``key=value`` string).
 
     Raises

@@ -146,7 +146,7 @@ def databases(cluster: Cluster, namespace: str | None = None) -> list[Database]:
     if evidence.services is None and evidence.secrets is None and not evidence.clusters:
         raise refused[0]
     with report_malformed(cluster):
-        return databases_in(evidence)
+        return find_databases(evidence)
 
 
 def _list_if_allowed(
@@ -161,10 +161,10 @@ def _list_if_allowed(
     return None
 
 
-def databases_in(evidence: Evidence) -> list[Database]:
+def find_databases(evidence: Evidence) -> list[Database]:
     """Return the databases for which there is evidence, each once."""
     found: dict[tuple[str, str], Database] = {}
-    for database in (*_from_secrets(evidence), *_from_clusters(evidence), *_from_services(evidence)):
+    for database in (*_find_in_secrets(evidence), *_find_in_clusters(evidence), *_find_in_services(evidence)):
         key = database.namespace, database.service
         known = found.get(key)
         if known is None:
@@ -177,7 +177,7 @@ def databases_in(evidence: Evidence) -> list[Database]:
     return sorted(complete, key=lambda database: (database.namespace, database.name))
 
 
-def _from_secrets(evidence: Evidence) -> Iterable[Database]:
+def _find_in_secrets(evidence: Evidence) -> Iterable[Database]:
     for secret in evidence.secrets or ():
         kind = secret.annotations.get(_DISCOVERY)
         if not kind:
@@ -215,7 +215,7 @@ def _value(secret: SecretObject, key: str) -> str | None:
     return value.reveal() or None if value is not None else None
 
 
-def _from_clusters(evidence: Evidence) -> Iterable[Database]:
+def _find_in_clusters(evidence: Evidence) -> Iterable[Database]:
     for item in evidence.clusters or ():
         metadata = item["metadata"]
         bootstrap = (item.get("spec") or {}).get("bootstrap") or {}
@@ -230,7 +230,7 @@ def _from_clusters(evidence: Evidence) -> Iterable[Database]:
         )
 
 
-def _from_services(evidence: Evidence) -> Iterable[Database]:
+def _find_in_services(evidence: Evidence) -> Iterable[Database]:
     for service in sorted(evidence.services or (), key=_is_headless):
         release = service.labels.get(CNPG)
         if release is not None:
@@ -380,7 +380,7 @@ def assume_database(cluster: Cluster, name: str, namespace: str) -> Database:
     )
 
 
-def state_by_endpoints(cluster: Cluster, database: Database) -> str:
+def read_state(cluster: Cluster, database: Database) -> str:
     """Return ``running`` or ``not running``; ``unknown`` if you may not read the endpoints."""
     try:
         endpoints = object_reads.get_object(cluster, ENDPOINTS, database.service, database.namespace)

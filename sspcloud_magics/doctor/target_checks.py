@@ -252,7 +252,7 @@ def database(patient: DoctorContext) -> Iterator[Finding]:
     if found.kind != "postgres":
         yield not_needed("Database", f"Only PostgreSQL is looked into, and this is {found.kind}.")
         return
-    _, login = credentials.for_database(patient.get_cluster(), found.path)
+    _, login = credentials.find_credentials(patient.get_cluster(), found.path)
     patient.credentials = login
     patient.personal |= {login.user}
     journey = RouteRequest(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sspcloud_magics.databases.column_names import refuse_duplicates
-from sspcloud_magics.databases.credentials import for_database, list_received
+from sspcloud_magics.databases.credentials import find_credentials, list_received
 from sspcloud_magics.databases.postgres import catalogue, query
 from sspcloud_magics.databases.postgres.transfer import arrow, bulk_load, copy, export
 from sspcloud_magics.databases.postgres.transfer.chunks import chunks as in_chunks
@@ -111,7 +111,7 @@ def connect_db(
         session.manager(),
     )
     try:
-        found, credentials = for_database(
+        found, credentials = find_credentials(
             cluster, name, namespace=namespace, user=user, url=url, ask_password=ask_password
         )
     except (DatabaseNotFound, CredentialsNotFound) as error:

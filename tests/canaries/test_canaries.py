@@ -143,8 +143,8 @@ def a_pasted_script(stage: Stage, text: str) -> None:
 PASTED: list[dict[str, Any]] = []
 FROM_URL = (
     "from sspcloud_magics.magics.querying import _read_url\n"
-    "from sspcloud_magics.databases.credentials import from_url\n"
-    "from_url(_read_url('DATABASE_URL'))"
+    "from sspcloud_magics.databases.credentials import parse_url\n"
+    "parse_url(_read_url('DATABASE_URL'))"
 )
 TYPED = (
     "from sspcloud_magics.databases.credentials import ask_credentials\n"

@@ -13,8 +13,8 @@ from sspcloud_magics.databases.discovery import (
     Database,
     Evidence,
     database_table,
-    databases_in,
     find,
+    find_databases,
     require_usable,
     split_name,
 )
@@ -83,7 +83,7 @@ CLUSTER = {
 
 
 def only(evidence) -> Database:
-    [database] = databases_in(evidence)
+    [database] = find_databases(evidence)
     return database
 
 
@@ -162,12 +162,12 @@ def test_other_kinds_are_found_too():
 
 def test_service_on_postgres_port_is_a_database():
     assert only(Evidence(services=[service("mine")])).source == "the port of PostgreSQL"
-    assert databases_in(Evidence(services=[service("web", ports=(80,))])) == []
+    assert find_databases(Evidence(services=[service("web", ports=(80,))])) == []
 
 
 def test_a_secret_that_says_no_service_is_passed_over():
     broken = discovery_secret("discoverable-x", "postgres", {"postgres-port": "5432"})
-    assert databases_in(Evidence(secrets=[broken])) == []
+    assert find_databases(Evidence(secrets=[broken])) == []
 
 
 def test_name_is_found_whole_by_service_or_prefix():
@@ -201,7 +201,7 @@ def test_what_cannot_be_queried_is_said():
 
 
 def test_the_table_is_a_dataframe_that_says_the_state():
-    listed = databases_in(Evidence(services=cnpg_services(), pods=[], secrets=[SECRET]))
+    listed = find_databases(Evidence(services=cnpg_services(), pods=[], secrets=[SECRET]))
     frame = database_table(listed)
     assert frame.loc[0, ["name", "state", "port"]].tolist() == [F, "hibernated", 5432]
     assert "hibernated" in repr(frame)

@@ -281,8 +281,10 @@ def test_the_float_of_a_numeric_is_the_nearest_one(numbers):
         bytes(transformer.get_dumper(Decimal(number), PyFormat.BINARY).dump(Decimal(number)))
         for number in numbers
     ]
-    kept = column_types.column("n", 1700, numeric="float", time_zone="UTC", adapters=transformer.adapters)
-    read = binary_decoders.decoder(1700, "float")
+    kept = column_types.make_column(
+        "n", 1700, numeric="float", time_zone="UTC", adapters=transformer.adapters
+    )
+    read = binary_decoders.get_decoder(1700, "float")
     gathered = [read.gather(chunk, kept) for chunk in (values, [*values, None], [])]
     floats = [float(number) for number in numbers]
     np.testing.assert_array_equal(read.decode(gathered, kept), np.array([*floats, *floats, np.nan]))
@@ -372,7 +374,7 @@ def test_wide_rows_come_in_smaller_chunks(connection, monkeypatch):
     monkeypatch.setattr(result_reader, "CHUNK_BYTES", 1000)
     monkeypatch.setattr(result_reader, "BATCH", 1)
     [statement] = statements("select 'é'::char(100) t from generate_series(1, 50)")
-    seen = list(result_reader.batches(connection.psycopg, statement, (), on_estimate=lambda _: None))
+    seen = list(result_reader.read_batches(connection.psycopg, statement, (), on_estimate=lambda _: None))
     assert len(seen) > 4
     assert seen[-1].rows == 50
 
@@ -418,7 +420,7 @@ def test_other_client_encoding_gives_the_same_texts(connection):
 def test_rows_stream_and_leaving_early_cancels(connection):
     session = connection.psycopg
     [statement] = statements("select a from generate_series(1, 10000) a, generate_series(1, 10000) b")
-    first = result_reader.batches(session, statement, ())
+    first = result_reader.read_batches(session, statement, ())
     assert next(first).rows >= result_reader.CHUNK
     first.close()
     assert session.execute("select 1").fetchone() == (1,)

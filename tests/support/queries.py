@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from sspcloud_magics.cluster.cluster import Cluster
-from sspcloud_magics.databases.credentials import for_database
+from sspcloud_magics.databases.credentials import find_credentials
 from sspcloud_magics.databases.postgres.query import QueryResult, attach_notes, run
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection, open_connection
 from sspcloud_magics.databases.query_options import QueryOptions
@@ -17,8 +17,8 @@ from sspcloud_magics.forwards.manager import ForwardManager
 def connect(
     cluster: Cluster, manager: ForwardManager, name: str, *, database: str | None = None, **how: Any
 ) -> DatabaseConnection:
-    """Connect through a forward; `how` as `for_database` takes it."""
-    found, used = for_database(cluster, name, **how)
+    """Connect through a forward; `how` as `find_credentials` takes it."""
+    found, used = find_credentials(cluster, name, **how)
     return open_connection(cluster, manager, found, used, dbname=database)
 
 

@@ -192,8 +192,8 @@ def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.Dat
     nothing = "No table or view that you may read" + (f" matches '{pattern}'." if pattern else ".")
     with _explain_locks(connection):
         found = _frame(connection, _TABLES, pattern=like)
-    if found.empty and pattern and (known := name_cache.names_for_hint(connection)):
-        near = name_hints.near_relation(pattern, known)
+    if found.empty and pattern and (known := name_cache.get_names_for_hint(connection)):
+        near = name_hints.find_near_relation(pattern, known)
         nothing += f" Did you mean {near}?" if near else ""
     return make_table(found, replace(_VIEW, nothing=nothing))
 

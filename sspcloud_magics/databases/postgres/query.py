@@ -160,7 +160,7 @@ def run(
                     connection.with_settings(statement),
                     _limit_time(session, options.timeout),
                 ):
-                    for fetched in result_reader.batches(
+                    for fetched in result_reader.read_batches(
                         session, statement, values, how, on_estimate=on_estimate
                     ):
                         if options.progress is not None:
@@ -170,7 +170,7 @@ def run(
                 done.append(StatementResult(fetched.tag, fetched.rows))
                 _follow(connection, statement, fetched.tag)
                 if fetched.columns is not None:
-                    frame = dataframe.frame(fetched.columns, fetched.rows)
+                    frame = dataframe.make_frame(fetched.columns, fetched.rows)
                     types = tuple(column.oid for column in fetched.columns)
                     notes += _notes_on(fetched)
                     if not fetched.rows and (meant := find_slip_hint(statement.text, variables=params or ())):
@@ -254,7 +254,7 @@ def parts(
     fetched = Fetched()
     if options.on_columns is None:  # rows are used before the last one arrives, so describe the query first
         options = replace(options, on_columns=lambda _: None)
-    running = result_reader.batches(session, parsed[0], bound[0], options)
+    running = result_reader.read_batches(session, parsed[0], bound[0], options)
     with (
         _word_errors(connection, session, parsed[0], 0, 1),
         connection.with_settings(parsed[0]),
@@ -276,7 +276,7 @@ def parts(
 
 
 def _part(columns: Sequence[ResultColumn], rows: int, heard: Sequence[str]) -> Part:
-    frame = dataframe.frame(columns, rows)
+    frame = dataframe.make_frame(columns, rows)
     return Part(frame, tuple(column.oid for column in columns), (*_notes_on_values(columns), *heard))
 
 

@@ -42,7 +42,7 @@ def list_unknown(connection: psycopg.Connection[Any], types: Iterable[int]) -> l
     ]
 
 
-def learn(connection: psycopg.Connection[Any], types: Iterable[int]) -> None:
+def register_arrays(connection: psycopg.Connection[Any], types: Iterable[int]) -> None:
     """Register loaders in the session, so that arrays among these types load as lists.
 
     Parameters

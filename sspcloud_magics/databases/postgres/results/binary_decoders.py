@@ -68,7 +68,7 @@ class Decoder:
     decode: Decode
 
 
-def decoder(oid: int, numeric: Numeric, *, json_text: bool = False) -> Decoder | None:
+def get_decoder(oid: int, numeric: Numeric, *, json_text: bool = False) -> Decoder | None:
     """Return the decoder for a type; None if the type needs the text format.
 
     Parameters

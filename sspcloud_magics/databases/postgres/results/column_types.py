@@ -189,7 +189,7 @@ def get_load_type(oid: int, numeric: Numeric) -> int:
     return _TEXT if oid in _AS_TEXT else oid
 
 
-def column(
+def make_column(
     name: str,
     oid: int,
     *,

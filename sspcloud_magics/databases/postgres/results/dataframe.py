@@ -17,7 +17,7 @@ import pandas as pd
 from sspcloud_magics.databases.postgres.results.column_types import ResultColumn
 
 
-def frame(columns: Sequence[ResultColumn], rows: int) -> pd.DataFrame:
+def make_frame(columns: Sequence[ResultColumn], rows: int) -> pd.DataFrame:
     """Return the columns as a DataFrame, and leave them empty."""
     blocks: list[tuple[Any, list[int]]] = []
     alike: dict[np.dtype[Any], list[int]] = {}

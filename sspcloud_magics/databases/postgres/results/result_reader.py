@@ -98,7 +98,7 @@ class Fetched:
     cut_by_server: bool = False
 
 
-def batches(
+def read_batches(
     connection: psycopg.Connection[Any],
     statement: Statement,
     values: Sequence[Any],
@@ -213,7 +213,7 @@ def _describe(
         transformer.formats or (),
         estimated=estimated,
     )
-    array_types.learn(connection, found.types)
+    array_types.register_arrays(connection, found.types)
     if on_columns is not None:
         on_columns(found.names)
     return found
@@ -233,7 +233,7 @@ class _Reading:
     connection
         The session.
     options
-        As for `batches`.
+        As for `read_batches`.
     """
 
     def __init__(self, connection: psycopg.Connection[Any], options: QueryOptions) -> None:
@@ -309,7 +309,7 @@ class _Reading:
             raise psycopg.errors.error_from_result(result, encoding=encoding)
 
     def _decoders(self, types: Sequence[int]) -> list[binary_decoders.Decoder | None]:
-        return [binary_decoders.decoder(oid, self._numeric, json_text=self._json_text) for oid in types]
+        return [binary_decoders.get_decoder(oid, self._numeric, json_text=self._json_text) for oid in types]
 
     def _columns(self, result: pq.abc.PGresult) -> tuple[ResultColumn, ...]:
         info, places = self._connection.info, range(result.nfields)
@@ -322,7 +322,7 @@ class _Reading:
         time_zone = info.parameter_status("TimeZone") or "UTC"
         adapters = self.transformer.adapters
         made = tuple(
-            column_types.column(
+            column_types.make_column(
                 name,
                 oid,
                 numeric=self._numeric,
@@ -400,7 +400,7 @@ class _Reading:
         unknown = array_types.list_unknown(self._connection, came)
         if not unknown:
             return
-        array_types.learn(self._connection, unknown)
+        array_types.register_arrays(self._connection, unknown)
         loading = Transformer(self._connection)
         for column in self._made or ():
             if column.oid in unknown and self._connection.adapters.get_loader(column.oid, pq.Format.TEXT):

@@ -617,7 +617,7 @@ class DatabaseConnection:
     def _find_pooler(self, session: Session) -> None:
         """Detect a pooler that keeps no session."""
         timeout = self._login.timeout
-        self.is_pooled = pooler.is_between(session, timeout)
+        self.is_pooled = pooler.has_pooler(session, timeout)
         if self.is_pooled:
             # If the pooler has no room for a second session, settings travel: this is correct in every mode.
             with suppress(psycopg.Error):
@@ -809,7 +809,7 @@ def _share_again(cluster: Cluster, database: Database, login: Login) -> Login:
         If the share has ended.
     """
     try:
-        used = credentials.of_share(cluster, database)
+        used = credentials.read_share(cluster, database)
     except CredentialsNotFound:
         raise
     except ClusterError:

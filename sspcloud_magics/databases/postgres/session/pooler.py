@@ -29,7 +29,7 @@ _WAIT_SECONDS = 2.0
 """The wait for the second session's answer, in seconds; after it, the pooler counts as exhausted."""
 
 
-def is_between(session: psycopg.Connection[Any], timeout: float) -> bool:
+def has_pooler(session: psycopg.Connection[Any], timeout: float) -> bool:
     """Whether a pooler stands between a new session and the server; each answer may take `timeout` seconds."""
     answer = _process(session, timeout)
     return answer.isdigit() and int(answer) != session.pgconn.backend_pid

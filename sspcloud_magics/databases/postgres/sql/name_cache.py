@@ -51,7 +51,7 @@ def keep(connection: DatabaseConnection, names: SchemaNames | None, changes: int
     _READ[connection] = CachedNames(names, changes, time.monotonic())
 
 
-def names_for_hint(connection: DatabaseConnection) -> SchemaNames | None:
+def get_names_for_hint(connection: DatabaseConnection) -> SchemaNames | None:
     """Return the names for a hint after a failed statement, in the turn of that statement.
 
     Inside a transaction only the cache is used, since the transaction may have failed.

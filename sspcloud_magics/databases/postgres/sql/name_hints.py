@@ -39,7 +39,7 @@ class UnknownName:
     quoted: Sequence[str]
 
 
-def near_name(unknown: UnknownName, names: SchemaNames) -> str:
+def find_near_name(unknown: UnknownName, names: SchemaNames) -> str:
     """Return the name that was probably meant, quoted as needed; empty if none is similar."""
     path = _path_at(unknown.text, unknown.offset)
     found = _LOOKS[unknown.sqlstate](unknown, path, names)
@@ -47,7 +47,7 @@ def near_name(unknown: UnknownName, names: SchemaNames) -> str:
     return "" if found == typed else found  # the same name exists, but not where it was looked up
 
 
-def near_relation(name: str, names: SchemaNames) -> str:
+def find_near_relation(name: str, names: SchemaNames) -> str:
     """Return the table or view most similar to ``NAME`` or ``SCHEMA.NAME``; empty if none is similar."""
     return _table(UnknownName("", "", None, [name]), [], names)
 

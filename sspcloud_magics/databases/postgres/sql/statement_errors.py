@@ -50,13 +50,13 @@ def _near_name(error: psycopg.Error, statement: Statement, connection: DatabaseC
     sqlstate = diagnosis.sqlstate or ""
     if sqlstate not in name_hints.KINDS or diagnosis.internal_query:
         return ""
-    known = name_cache.names_for_hint(connection)
+    known = name_cache.get_names_for_hint(connection)
     if not known:
         return ""
     position = diagnosis.statement_position
     offset = None if position is None else statement.offset_as_written(int(position) - 1)
     typed = pg_errors.QUOTED_NAME.findall(diagnosis.message_primary or "")
-    return name_hints.near_name(name_hints.UnknownName(sqlstate, statement.text, offset, typed), known)
+    return name_hints.find_near_name(name_hints.UnknownName(sqlstate, statement.text, offset, typed), known)
 
 
 def _how_to_write(connection: DatabaseConnection) -> str:

@@ -41,7 +41,7 @@ def import_optional(package: str, extra: str, what: str) -> Any:
         ) from None
 
 
-def plain(frame: pd.DataFrame, types: Sequence[int]) -> list[pd.Series[Any]]:
+def to_plain_columns(frame: pd.DataFrame, types: Sequence[int]) -> list[pd.Series[Any]]:
     """Return the columns of a frame, with objects other than bytes and times converted to strings.
 
     Parameters
@@ -78,7 +78,7 @@ def arrow_table(frame: pd.DataFrame, types: Sequence[int]) -> Any:
     """
     pa = import_optional("pyarrow", "arrow", "An Arrow table")
     arrays = []
-    for column, oid in zip(plain(frame, types), types, strict=True):
+    for column, oid in zip(to_plain_columns(frame, types), types, strict=True):
         if column.dtype == object:
             arrays.append(pa.array(column.tolist(), pa.binary() if oid == _BYTES else pa.time64("us")))
         elif column.dtype == "string":

@@ -16,7 +16,11 @@ from sspcloud_magics.databases.postgres.session import pg_errors
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.sql import statement_errors
 from sspcloud_magics.databases.postgres.sql_lexer import statements
-from sspcloud_magics.databases.postgres.transfer.column_values import column_values, type_name, values_for
+from sspcloud_magics.databases.postgres.transfer.column_values import (
+    convert_column,
+    convert_values,
+    get_type_name,
+)
 from sspcloud_magics.databases.query_options import Progress
 from sspcloud_magics.errors import QueryFailed, UsageProblem
 from sspcloud_magics.printable import shorten
@@ -65,7 +69,7 @@ def load_table(
                     cursor.execute(columns)
                     texts = _texts_for(cursor, frame)
                 else:
-                    made = [column_values(frame.iloc[:, index], each) for index, each in enumerate(names)]
+                    made = [convert_column(frame.iloc[:, index], each) for index, each in enumerate(names)]
                     texts = [each.texts for each in made]
                     if mode == "replace":
                         cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
@@ -156,6 +160,6 @@ def _texts_for(cursor: psycopg.Cursor[Any], frame: pd.DataFrame) -> list[Iterato
     """Return the values of a frame's columns, as text for the columns that the cursor selected."""
     codes = [column.type_code for column in cursor.description or ()]
     return [
-        values_for(frame.iloc[:, index], str(frame.columns[index]), type_name(code, cursor))
+        convert_values(frame.iloc[:, index], str(frame.columns[index]), get_type_name(code, cursor))
         for index, code in enumerate(codes)
     ]

@@ -74,7 +74,7 @@ class ColumnValues:
     texts: Iterator[str | None]
 
 
-def column_values(column: pd.Series[Any], name: str) -> ColumnValues:
+def convert_column(column: pd.Series[Any], name: str) -> ColumnValues:
     """Convert a column for a new table.
 
     Raises
@@ -87,7 +87,7 @@ def column_values(column: pd.Series[Any], name: str) -> ColumnValues:
     return ColumnValues(kind, _texts(plain, name, _document if kind == "jsonb" else _text))
 
 
-def values_for(column: pd.Series[Any], name: str, type_name: str) -> Iterator[str | None]:
+def convert_values(column: pd.Series[Any], name: str, type_name: str) -> Iterator[str | None]:
     """Convert the values of a column for a column of an existing table.
 
     Parameters
@@ -102,7 +102,7 @@ def values_for(column: pd.Series[Any], name: str, type_name: str) -> Iterator[st
     return _texts(_plain_column(column, name), name, write)
 
 
-def type_name(oid: int, cursor: psycopg.Cursor[Any]) -> str:
+def get_type_name(oid: int, cursor: psycopg.Cursor[Any]) -> str:
     """Return the name of a type; for an array, that of its elements with ``[]``.
 
     Parameters
@@ -133,7 +133,7 @@ def _plain_column(column: pd.Series[Any], name: str) -> pd.Series[Any]:
     """Convert a column with special storage: categories to their values, sparse to dense, Arrow's instants to NumPy."""
     dtype = column.dtype
     if isinstance(dtype, pd.ArrowDtype):
-        column = _without_arrows_clock(column, name, dtype.pyarrow_dtype)
+        column = _convert_arrow_times(column, name, dtype.pyarrow_dtype)
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         in_utc = column.dt.tz_convert("UTC")
         # In other zones, pandas supports only Python's years.
@@ -148,7 +148,7 @@ def _plain_column(column: pd.Series[Any], name: str) -> pd.Series[Any]:
     return column
 
 
-def _without_arrows_clock(column: pd.Series[Any], name: str, kind: Any) -> pd.Series[Any]:
+def _convert_arrow_times(column: pd.Series[Any], name: str, kind: Any) -> pd.Series[Any]:
     """Convert Arrow's instants and durations to NumPy; as Python objects they would be limited to Python's years."""
     import pyarrow as pa  # noqa: PLC0415 - such a column requires it
 

@@ -49,11 +49,11 @@ def copy_to(
     """
     file = user_path(file)
 
-    def receive(copy: psycopg.Copy, told: Callable[[int], None]) -> None:
+    def receive(copy: psycopg.Copy, report: Callable[[int], None]) -> None:
         with partial.open("wb") as opened:
             while block := copy.read():
                 opened.write(block)
-                told(len(block))
+                report(len(block))
 
     with replace_atomically(file, overwrite=overwrite) as partial:
         done = _copy(connection, sql, receive, progress)
@@ -73,10 +73,10 @@ def copy_from(
     except OSError as error:
         raise UsageProblem(f"{file} cannot be read.", why=error.strerror or str(error)) from None
 
-    def send(copy: psycopg.Copy, told: Callable[[int], None]) -> None:
+    def send(copy: psycopg.Copy, report: Callable[[int], None]) -> None:
         while block := opened.read(BLOCK):
             copy.write(block)
-            told(len(block))
+            report(len(block))
 
     with opened:
         return _copy(connection, sql, send, progress)

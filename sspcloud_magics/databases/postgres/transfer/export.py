@@ -87,7 +87,7 @@ class _Csv:
         self._head = True
 
     def write(self, frame: pd.DataFrame, types: Sequence[int]) -> None:
-        columns = dict(enumerate(arrow.plain(frame, types)))
+        columns = dict(enumerate(arrow.to_plain_columns(frame, types)))
         names = [str(name) for name in frame.columns]
         pd.DataFrame(columns).to_csv(self._open, index=False, header=names if self._head else False)
         self._head = False
