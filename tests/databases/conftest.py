@@ -39,7 +39,7 @@ THROUGH_POOLER = {
 }
 """Files whose tests run a second time through PgBouncer in transaction mode.
 
-What needs a session there has to be refused in words: such a test is an expected failure, and counted as one.
+A statement that needs a session must be refused with a message: such a test is an expected failure, and counted as one.
 """
 
 

@@ -100,7 +100,7 @@ def test_each_value_is_the_one_that_psycopg_gives(typed, kind, dtype, values):
     assert str(frame["value"].dtype) == dtype
     assert len(frame) == len(theirs)
     for ours, expected in zip(frame["value"], theirs, strict=True):
-        # As text, psycopg gives the double that is nearest to the text of a real.
+        # In the text format, psycopg returns the double that is nearest to the text of a real.
         assert same(ours, float(np.float32(expected)) if kind == "real" and expected else expected)
 
 

@@ -312,7 +312,7 @@ def test_frames_come_back_as_they_were(connection, table, data, rows):
         drawn[name] = data.draw(st.lists(values, min_size=rows, max_size=rows))
     frame = pd.DataFrame({name: series(drawn[name], dtype) for name, dtype in chosen})
     load_table(connection, frame, table, "replace")
-    # The text of a real has as few digits as tell it from other reals, so a double of it is another.
+    # The text of a real has the fewest digits that distinguish it from other reals, so its double differs.
     columns = ", ".join(f'"{name}"' + "::float8" * (dtype == "float32") for name, dtype in chosen)
     back = connection.psycopg.execute(f"SELECT {columns} FROM {table}").fetchall()
     assert back == list(zip(*(map(in_utc, drawn[name]) for name, _ in chosen), strict=True))

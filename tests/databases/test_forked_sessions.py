@@ -26,7 +26,7 @@ from tests.support.queries import query
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork"),
-    # Python says so from 3.12 on; users fork all the same.
+    # Python warns about it since 3.12, but users fork all the same.
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
 ]
 
@@ -62,7 +62,7 @@ def test_pool_of_forked_workers_gets_its_own_rows(connected):
     sessions = {(backend, worker) for *_, backend, worker in answers}
     assert parents not in {backend for backend, _ in sessions}
     assert len(sessions) == len({worker for _, worker in sessions})
-    # The parent is where it was.
+    # The parent's session has not changed.
     assert connected.in_transaction
     assert _number_seen(7)[:3] == (7, 1, parents)
     query(connected, "commit")

@@ -68,7 +68,7 @@ def test_near_name_is_the_one_hint(survey: DatabaseConnection) -> None:
         with pytest.raises(QueryFailed) as refused:
             query(survey, text, {"code": "35"})
         (told,) = refused.value.hint.splitlines()
-        # The server sees more of a statement than we do: its own hint about a column goes first.
+        # The server knows more about a statement: its own hint about a column has priority.
         assert told == f"did you mean {meant}?" or (told.startswith("Perhaps you meant") and meant in told), (
             text
         )

@@ -19,7 +19,7 @@ def pods(testbed: Testbed) -> Iterator[Pods]:
 
 @pytest.fixture(scope="session")
 def minor(testbed: Testbed) -> int:
-    """Which Kubernetes 1.x the testbed is."""
+    """The minor version of the testbed's Kubernetes."""
     with config.new_client_from_config(str(testbed.kubeconfig), context=testbed.context) as api:
         found = re.match(r"\d+", client.VersionApi(api).get_code().minor)
     assert found

@@ -1,4 +1,4 @@
-"""Pods of the tests' own, like the testbed's helpers: those of the testbed are nobody's to delete."""
+"""Pods for the tests, like the testbed's helpers, which tests must not delete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WAIT = 60
 
 
 class Pods:
-    """Makes pods and services in the testbed's namespace, and removes them."""
+    """Pods and services in the testbed's namespace, which are removed at the end."""
 
     def __init__(self, testbed: Testbed) -> None:
         self._namespace = testbed.namespace
@@ -25,7 +25,7 @@ class Pods:
         self._services: set[str] = set()
 
     def like(self, helper: Helper, name: str = "", *, app: str = "") -> str:
-        """Make a pod with the containers of `helper`, wait until it is ready, and return its name."""
+        """Create a pod with the containers of `helper`, wait until it is ready, and return its name."""
         name = name or f"tests-{secrets.token_hex(3)}"
         model = self._client.sanitize_for_serialization(
             self._api.read_namespaced_pod(helper.pod, self._namespace)
@@ -51,25 +51,25 @@ class Pods:
         return name
 
     def delete(self, name: str) -> None:
-        """Delete a pod at once, and return when it is gone."""
+        """Delete a pod without a grace period, and wait until it is gone."""
         self._api.delete_namespaced_pod(name, self._namespace, grace_period_seconds=0)
         self._made.discard(name)
         if name in {pod.metadata.name for pod in self._api.list_namespaced_pod(self._namespace).items}:
             self._wait(name, lambda kind, _pod: kind == "DELETED")
 
     def service(self, name: str, target: int | str, *, port: int = 80) -> None:
-        """Make a service in front of the port `target` of the pods whose label ``app`` is `name`."""
+        """Create a service for the port `target` of the pods with the label ``app=NAME``."""
         spec = {"selector": {"app": name}, "ports": [{"name": "main", "port": port, "targetPort": target}]}
         self._api.create_namespaced_service(self._namespace, {"metadata": {"name": name}, "spec": spec})
         self._services.add(name)
 
     def close(self) -> None:
-        """Remove everything that was made."""
+        """Delete all pods and services."""
         with contextlib.closing(self._client):
             for name in self._made:
                 self._api.delete_namespaced_pod(name, self._namespace, grace_period_seconds=0)
             for name in self._services:
-                # Older servers answer with a Status, which the client does not take for a service.
+                # Older servers answer with a Status, which the client cannot parse as a service.
                 self._api.delete_namespaced_service(
                     name, self._namespace, _preload_content=False
                 ).release_conn()

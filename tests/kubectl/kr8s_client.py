@@ -50,7 +50,7 @@ def forwards(api: Any) -> None:
     for kind in (Pod, Service):
         target = kind.get("echo", namespace=NAMESPACE, api=api)
         with (
-            # Its own choice of a port (`auto`) is made before it is bound, and is taken now and then.
+            # With `auto` it chooses a port before it binds it, and another process may take the port in between.
             target.portforward(remote_port=9000, local_port=free_port()) as port,
             socket.create_connection(("127.0.0.1", port), 10) as connection,
         ):

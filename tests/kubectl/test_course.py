@@ -39,7 +39,7 @@ def password(kubectl: Kubectl) -> str:
 @pytest.fixture
 def proxy(kubectl: Kubectl, apply: Apply) -> str:
     (pod,) = manifest("pg-proxy.yaml")
-    # As the course has it, the pod is ready before socat listens; a probe by command waits for that here.
+    # In the course, the pod is ready before socat listens; here an exec probe waits for that.
     pod["spec"]["containers"][0]["readinessProbe"] = {"exec": {"command": ["true"]}}
     apply("bob", pod)
     assert kubectl("bob", "wait", "--for=condition=Ready", "pod/pg-proxy", "--timeout=60s").code == 0

@@ -1,4 +1,4 @@
-"""What the cluster layer says of a real cluster, with kubectl as the judge of the words."""
+"""The cluster layer on a real cluster, compared with kubectl's output."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_what_is_not_there_is_told(testbed: Testbed, cluster: Cluster) -> None:
 
 
 def test_a_namespace_that_is_not_there(cluster: Cluster) -> None:
-    # Without rights beyond one's own namespace the server does not even say that it is not there.
+    # Without permissions outside your namespace, the server does not even say that it does not exist.
     with pytest.raises((TargetNotFound, Forbidden), match="no-such-namespace"):
         resolve(cluster, "no-such-namespace/svc/x")
 

@@ -1,4 +1,4 @@
-"""Queries through a tunnel, on any cluster: amounts, interruption, many sessions."""
+"""Queries through a tunnel, on any cluster: large results, interruption, many sessions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.queries import connect, query
 
 MILLION = 1_000_000
 
-# A table that the server makes of arithmetic alone: every type that a statistician meets, and NULL.
+# A table that the server computes: every type that a statistician uses, and NULL.
 TABLE = f"""
     select i::int as number, (i::bigint * 2654435761) % 4294967296 as hashed,
     case when i % 7 <> 0 then i % 1000 end as small, (i % 10007) / 8.0::float8 as eighth, (i / 100.0)::numeric(12, 2) as amount,
@@ -48,7 +48,7 @@ def cluster(testbed):
 
 @pytest.fixture
 def open_to(testbed, cluster, manager):
-    """Connect to the testbed's database; `password` is the right one unless said otherwise."""
+    """Connect to the testbed's database, by default with the correct password."""
     opened = []
     postgres = testbed.postgres
 

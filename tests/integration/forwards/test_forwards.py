@@ -1,4 +1,4 @@
-"""Forwards over the real helper, to real pods, on whatever cluster the testbed is."""
+"""Forwards by the real helper process to real pods, on the cluster of the testbed."""
 
 import contextlib
 import json
@@ -188,7 +188,7 @@ sys.stdin.read()
 
 @contextlib.contextmanager
 def kernel(testbed, *, worker=False, notebook=""):
-    """Play another kernel with a forward to the echo pod; gives its process, and what it says."""
+    """Run another kernel with a forward to the echo pod; yield its process and its output."""
     arguments = [
         str(testbed.kubeconfig),
         testbed.context,

@@ -1,4 +1,4 @@
-"""Forwards to what controllers make, in kubectl's words, on whatever cluster the testbed is."""
+"""Forwards to workloads of controllers, named as in kubectl, on the cluster of the testbed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GROUPS = {
 
 
 class Workloads:
-    """Makes workloads whose pods are like the testbed's echo."""
+    """Workloads whose pods are like the testbed's echo."""
 
     def __init__(self, testbed: Testbed, api: client.ApiClient) -> None:
         self._testbed = testbed
@@ -38,7 +38,7 @@ class Workloads:
         self._model = client.CoreV1Api(api).read_namespaced_pod(testbed.echo.pod, testbed.namespace)
 
     def make(self, kind: str, port: int = 8000, **container: Any) -> str:
-        """Make a workload whose port ``http`` is this one, and return its name."""
+        """Create a workload with this port ``http``, and return its name."""
         name = f"tests-{kind.lower()}-{secrets.token_hex(3)}"
         manifest = {
             "apiVersion": f"{GROUPS[kind]}/v1",
@@ -55,7 +55,7 @@ class Workloads:
         return name
 
     def move_port(self, deployment: str, port: int) -> None:
-        """Have a Deployment roll out pods whose port ``http`` is another one."""
+        """Make a Deployment roll out pods with another port ``http``."""
         container = "/spec/template/spec/containers/0"
         changes = [
             {"op": "replace", "path": f"{container}/args/1", "value": str(port)},

@@ -12,7 +12,7 @@ from sspcloud_magics.tunnel.timings import Timings
 from tests.testbed import Helper, Testbed
 from tests.tunnel.helper_process import FIRST, HelperProcess
 
-# So that a server which waits for the end need not be waited for as one that thinks.
+# A short timeout, so that a test does not wait as long for a server that waits for the end as for a slow one.
 SHORT_FIRST_REPLY = Timings(first_reply_timeout=Timings.reply_timeout)
 
 
@@ -22,7 +22,7 @@ def access(testbed: Testbed) -> Access:
     return found
 
 
-# One protocol shows what is of the cluster; `tests/tunnel` has each case in each.
+# One protocol shows the behaviour of the cluster; `tests/tunnel` runs each case in each protocol.
 IN_TURN = ["spdy", *(pytest.param(name, marks=pytest.mark.wide) for name in FIRST if name != "spdy")]
 
 
@@ -37,7 +37,7 @@ def helper(request: pytest.FixtureRequest, access: Access, minor: int) -> Iterat
 
 @pytest.fixture
 def forward(helper: HelperProcess, testbed: Testbed) -> Iterator[Callable[..., int]]:
-    """Forward to a helper of the testbed; returns the local port."""
+    """Forward to a helper of the testbed, and return the local port."""
     started = []
 
     def start(to: Helper) -> int:

@@ -1,4 +1,4 @@
-"""What any forwarder must survive, on any cluster, under each protocol.
+"""Cases that any forwarder must survive, on any cluster, under each protocol.
 
 The cases come from the suites of Kubernetes and from what users report; those that need a server which misbehaves on
 demand are in tests/tunnel.
@@ -39,7 +39,7 @@ def connect(port: int) -> socket.socket:
 
 
 def receive_all(client: socket.socket) -> int:
-    """Read to the end; return how many bytes there were, all of them zero."""
+    """Read to the end, and return the number of bytes, which are all zero."""
     size, buffer = 0, bytearray(MIB)
     while got := client.recv_into(buffer):
         assert not any(buffer[:64]), "the source sends zeros"
@@ -169,7 +169,7 @@ def test_a_stalled_reader_costs_no_memory(helper, forward, testbed):
     with closing(connect(port)) as client:
         client.sendall(b"%d\n" % (1 << 40))
         assert client.recv(1) == b"\0"
-        # While a neighbour moves 64 MiB, the stalled one would have gathered about as much.
+        # While another connection moves 64 MiB, the stalled one would have buffered about as much.
         with connect(port) as other:
             other.sendall(b"%d\n" % (64 * MIB))
             assert receive_all(other) == 64 * MIB
@@ -179,7 +179,7 @@ def test_a_stalled_reader_costs_no_memory(helper, forward, testbed):
 @pytest.mark.timeout(300)
 def test_one_database_session_after_another_over_tls(postgres_port, testbed, helper):
     # Each ends with a reset by the server. A tunnel that survives one must survive hundreds (`make benchmark` has thousands).
-    # In a WebSocket it is the same SPDY; protocol B opens one for each: fewer show as much.
+    # `spdy_websocket` carries the same SPDY, and `channels` opens a WebSocket for each: fewer connections show as much.
     for _ in range(250 if helper.protocol == "spdy" else 50):
         with database(testbed, postgres_port) as connection:
             assert connection.execute("select 1").fetchone() == (1,)
@@ -235,7 +235,7 @@ def test_bytes_arrive_as_they_were_sent_both_ways(forward, testbed):
 
 
 def assert_echoes(port: int, size: int) -> None:
-    """Send random bytes while reading them back; the sums must agree."""
+    """Send random bytes while reading them back; the checksums must agree."""
     source = random.Random(size)
     sent, received = hashlib.sha256(), hashlib.sha256()
     with connect(port) as client:
@@ -281,7 +281,7 @@ def test_a_gibibyte_arrives_as_it_was_sent_both_ways(access, testbed, faults, he
 
 
 def assert_echoes_through(access, testbed, protocol: str, faults: Faults, size: int) -> None:
-    """Send random bytes to the echo and back through a network with faults; the sums must agree."""
+    """Send random bytes to the echo and back through a network with faults; the checksums must agree."""
     server = urlsplit(access.server)
     assert server.hostname is not None
     with FaultProxy(server.hostname, server.port or 443) as proxy:
@@ -296,7 +296,7 @@ def assert_echoes_through(access, testbed, protocol: str, faults: Faults, size: 
 
 
 def _count_settled(process: psutil.Process) -> tuple[int, int]:
-    """Return how many threads and descriptors a process has once its last connections have closed."""
+    """Return the numbers of threads and descriptors of a process after its last connections have closed."""
     wait_until(lambda: not process.net_connections())
     return process.num_threads(), process.num_fds()
 
