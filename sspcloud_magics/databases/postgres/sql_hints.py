@@ -76,13 +76,13 @@ def find_slip_hint(text: str, sqlstate: str = "", message: str = "", variables: 
     'in quotes it is a string: write :dep without them'
     """
     slip = Slip(text, sqlstate, message, variables)
-    for look in _LOOKS if sqlstate else (_hint_quoted_parameter,):
-        if found := look(slip):
+    for check in _CHECKS if sqlstate else (_hint_quoted_parameter,):
+        if found := check(slip):
             return found
     return ""
 
 
-def _psql_command(slip: Slip) -> str:
+def _hint_psql_command(slip: Slip) -> str:
     found = _PSQL_COMMAND.match(slip.text)
     if slip.sqlstate != SYNTAX or found is None:
         return ""
@@ -91,13 +91,13 @@ def _psql_command(slip: Slip) -> str:
     return "commands of psql are not SQL: use %tables, %describe_table NAME or %databases"
 
 
-def _python_string(slip: Slip) -> str:
+def _hint_python_string(slip: Slip) -> str:
     if slip.sqlstate == SYNTAX and _PYTHON_STRING.match(slip.text):
         return "write the SQL itself, without f and quotes; :name is the value of a variable"
     return ""
 
 
-def _odd_space(slip: Slip) -> str:
+def _hint_odd_space(slip: Slip) -> str:
     outside = (slip.text[each.start : each.end] for each in tokens(slip.text) if each.kind != Kind.QUOTED)
     found = next((match[0] for part in outside if (match := _ODD_SPACES.search(part))), None)
     if found is None:
@@ -106,7 +106,7 @@ def _odd_space(slip: Slip) -> str:
     return f"line {line} has a no-break space, which PostgreSQL treats as a letter: type the space again"
 
 
-def _python_parameter(slip: Slip) -> str:
+def _hint_python_parameter(slip: Slip) -> str:
     found = _PYTHON_PARAMETER.search(slip.text)
     if found and slip.sqlstate == SYNTAX and f'"{found[0][0]}"' in slip.message:
         return f"write :{found[1] or found[2] or 'name'} for the value of a variable"
@@ -120,21 +120,21 @@ def _hint_numbered_parameter(slip: Slip) -> str:
     return ""
 
 
-def _list_after_in(slip: Slip) -> str:
+def _hint_list_after_in(slip: Slip) -> str:
     for before, word in pairwise(slip.words):
         if before.lower() == "in" and word.startswith(":") and slip.sqlstate == SYNTAX:
             return f"write = ANY({word}), which accepts a list"
     return ""
 
 
-def _name_as_parameter(slip: Slip) -> str:
+def _hint_name_as_parameter(slip: Slip) -> str:
     for before, word in pairwise(slip.words):
         if before.lower() in _TABLES_FOLLOW and word.startswith(":") and slip.sqlstate == SYNTAX:
             return "a parameter is a value and cannot be a table name: write the name into the statement"
     return ""
 
 
-def _apostrophe(slip: Slip) -> str:
+def _hint_apostrophe(slip: Slip) -> str:
     """Find a string that an apostrophe ends early: a letter follows it immediately."""
     if slip.sqlstate != SYNTAX:
         return ""
@@ -148,7 +148,7 @@ def _apostrophe(slip: Slip) -> str:
     return ""
 
 
-def _double_quotes(slip: Slip) -> str:
+def _hint_double_quotes(slip: Slip) -> str:
     found = re.search(r'"([^"]*)"', slip.message)
     if slip.sqlstate != UNDEFINED_COLUMN or not found or found[0] not in slip.text:
         return ""
@@ -158,14 +158,14 @@ def _double_quotes(slip: Slip) -> str:
     return f"double quotes enclose a column name: write a string in single quotes: '{text}'"
 
 
-def _text_with_number(slip: Slip) -> str:
+def _hint_text_with_number(slip: Slip) -> str:
     found = _TEXT_WITH_NUMBER.search(slip.message)
     if slip.sqlstate == UNDEFINED_FUNCTION and found and any(word[0].isdigit() for word in slip.words):
         return f"one side is of type text: write the number in single quotes, such as {found[1] or found[2]} '35'"
     return ""
 
 
-def _parameter_without_type(slip: Slip) -> str:
+def _hint_untyped_parameter(slip: Slip) -> str:
     names = list(dict.fromkeys(word for word in slip.words if re.match(r":[^\W\d]", word)))
     found = re.search(r"\$(\d+)", slip.message)
     # The number may refer to a parameter of a function.
@@ -193,17 +193,17 @@ def _is_compared(before: str, after: str) -> bool:
     )
 
 
-_LOOKS: tuple[Callable[[Slip], str], ...] = (
-    _psql_command,
-    _python_string,
-    _python_parameter,
+_CHECKS: tuple[Callable[[Slip], str], ...] = (
+    _hint_psql_command,
+    _hint_python_string,
+    _hint_python_parameter,
     _hint_numbered_parameter,
-    _list_after_in,
-    _name_as_parameter,
-    _apostrophe,
-    _double_quotes,
-    _text_with_number,
-    _parameter_without_type,
-    _odd_space,
+    _hint_list_after_in,
+    _hint_name_as_parameter,
+    _hint_apostrophe,
+    _hint_double_quotes,
+    _hint_text_with_number,
+    _hint_untyped_parameter,
+    _hint_odd_space,
     _hint_quoted_parameter,
 )

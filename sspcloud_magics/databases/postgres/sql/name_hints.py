@@ -42,14 +42,14 @@ class UnknownName:
 def find_near_name(unknown: UnknownName, names: SchemaNames) -> str:
     """Return the name that was probably meant, quoted as needed; empty if none is similar."""
     path = _path_at(unknown.text, unknown.offset)
-    found = _LOOKS[unknown.sqlstate](unknown, path, names)
+    found = _FINDERS[unknown.sqlstate](unknown, path, names)
     typed = ".".join(map(names.quote, path)) if path else names.quote(next(iter(unknown.quoted), ""))
     return "" if found == typed else found  # the same name exists, but not where it was looked up
 
 
 def find_near_relation(name: str, names: SchemaNames) -> str:
     """Return the table or view most similar to ``NAME`` or ``SCHEMA.NAME``; empty if none is similar."""
-    return _table(UnknownName("", "", None, [name]), [], names)
+    return _find_table(UnknownName("", "", None, [name]), [], names)
 
 
 def _path_at(text: str, offset: int | None) -> list[str]:
@@ -73,7 +73,7 @@ def _is_dot(part: Lexeme) -> bool:
     return part.kind == "symbol" and part.text == "."
 
 
-def _table(unknown: UnknownName, path: Sequence[str], names: SchemaNames) -> str:
+def _find_table(unknown: UnknownName, path: Sequence[str], names: SchemaNames) -> str:
     """Return the most similar relation, first in the schemas of the search path, then in all schemas."""
     typed = next(iter(unknown.quoted), "")
     if len(path) > 1 and typed == path[0]:  # c.name, but the statement has no c
@@ -94,7 +94,7 @@ def _table(unknown: UnknownName, path: Sequence[str], names: SchemaNames) -> str
     return ""
 
 
-def _column(unknown: UnknownName, path: Sequence[str], names: SchemaNames) -> str:
+def _find_column(unknown: UnknownName, path: Sequence[str], names: SchemaNames) -> str:
     """Return the most similar column of the tables in scope."""
     sources = _sources(unknown, names)
     if len(unknown.quoted) > 1:  # column "a" of relation "b" does not exist
@@ -105,26 +105,26 @@ def _column(unknown: UnknownName, path: Sequence[str], names: SchemaNames) -> st
     return f"{names.quote(of[-1])}.{names.quote(found)}" if found and of else names.quote(found)
 
 
-def _schema(unknown: UnknownName, _path: Sequence[str], names: SchemaNames) -> str:
+def _find_schema(unknown: UnknownName, _path: Sequence[str], names: SchemaNames) -> str:
     return names.quote(nearest(next(iter(unknown.quoted), ""), names.schemas))
 
 
-def _function(_unknown: UnknownName, path: Sequence[str], names: SchemaNames) -> str:
+def _find_function(_unknown: UnknownName, path: Sequence[str], names: SchemaNames) -> str:
     """Return the most similar function; empty if the function exists but has other arguments."""
     functions = {name for _, name in names.functions}
     return nearest(path[-1], sorted(functions)) if path and path[-1] not in functions else ""
 
 
-def _type(unknown: UnknownName, path: Sequence[str], names: SchemaNames) -> str:
+def _find_type(unknown: UnknownName, path: Sequence[str], names: SchemaNames) -> str:
     return nearest((path or unknown.quoted or [""])[-1], names.types)
 
 
-_LOOKS: dict[str, Callable[[UnknownName, Sequence[str], SchemaNames], str]] = {
-    "42P01": _table,
-    "42703": _column,
-    "3F000": _schema,
-    "42883": _function,
-    "42704": _type,
+_FINDERS: dict[str, Callable[[UnknownName, Sequence[str], SchemaNames], str]] = {
+    "42P01": _find_table,
+    "42703": _find_column,
+    "3F000": _find_schema,
+    "42883": _find_function,
+    "42704": _find_type,
 }
 
 
@@ -133,5 +133,5 @@ def _sources(unknown: UnknownName, names: SchemaNames) -> Sequence[tuple[str, Co
     return [(each.name, each.columns) for each in sources_at(unknown.text, offset, names)]
 
 
-KINDS = frozenset(_LOOKS)
+KINDS = frozenset(_FINDERS)
 """The SQLSTATEs of unknown names."""

@@ -69,21 +69,21 @@ _CLAUSES = frozenset(
     {"select", "from", "where", "group", "order", "having", "set", "values", "returning", "limit", "offset"}
     | {"on", "into", "update", "table", "join", "using", "with"}
 )
-_OF_STATEMENTS = (
+_STATEMENT_KEYWORDS = (
     "SELECT WITH INSERT UPDATE DELETE CREATE ALTER DROP TRUNCATE EXPLAIN ANALYZE BEGIN COMMIT ROLLBACK SET SHOW "
     "VALUES TABLE GRANT REVOKE COMMENT COPY MERGE REFRESH VACUUM RESET"
 )
-_AFTER_SOURCE = (
+_SOURCE_KEYWORDS = (
     "WHERE JOIN LEFT RIGHT FULL INNER CROSS NATURAL LATERAL ON USING AS GROUP ORDER HAVING LIMIT OFFSET UNION "
     "INTERSECT EXCEPT SET VALUES SELECT RETURNING TABLESAMPLE FETCH WINDOW DEFAULT"
 )
-_OF_EXPRESSIONS = (
+_EXPRESSION_KEYWORDS = (
     "AND OR NOT IN IS NULL LIKE ILIKE BETWEEN EXISTS CASE WHEN THEN ELSE END DISTINCT ALL ANY AS FROM WHERE "
     "GROUP BY ORDER HAVING LIMIT OFFSET ASC DESC NULLS FIRST LAST OVER PARTITION FILTER WITHIN ARRAY CAST "
     "COALESCE NULLIF GREATEST LEAST EXTRACT INTERVAL DATE TIMESTAMP TRUE FALSE UNION INTERSECT EXCEPT JOIN LEFT "
     "ON USING RETURNING SELECT SIMILAR CURRENT_DATE CURRENT_TIMESTAMP CURRENT_USER ROWS RANGE PRECEDING FOLLOWING UNBOUNDED"
 )
-_OF_DEFINITIONS = (
+_DEFINITION_KEYWORDS = (
     "TABLE VIEW SCHEMA INDEX IF EXISTS NOT TEMP TEMPORARY MATERIALIZED FUNCTION TYPE ROLE AS ON TO COLUMN ADD DROP ALTER "
     "RENAME PRIMARY KEY UNIQUE REFERENCES CASCADE DEFAULT NULL CONSTRAINT CHECK ANALYZE BUFFERS VERBOSE FORMAT INTO FROM"
 )
@@ -250,11 +250,11 @@ def _expect_in_parentheses(
 def _candidates(place: CursorContext, fragment: Fragment, names: SchemaNames) -> Iterator[Offer]:
     begun = fragment.begun
     if fragment.path:
-        return _behind_a_dot(place, fragment.path, names)
+        return _complete_path(place, fragment.path, names)
     return itertools.chain.from_iterable(each(place, names, begun) for each in _EXPECTED[place.expects])
 
 
-def _behind_a_dot(place: CursorContext, path: tuple[str, ...], names: SchemaNames) -> Iterator[Offer]:
+def _complete_path(place: CursorContext, path: tuple[str, ...], names: SchemaNames) -> Iterator[Offer]:
     named = next((source for source in place.sources if source.name == path[-1]), None)
     if len(path) == 1 and named is not None and named.columns:
         yield from _column_offers([named])
@@ -272,7 +272,7 @@ def _behind_a_dot(place: CursorContext, path: tuple[str, ...], names: SchemaName
 
 def _column_offers(sources: Iterable[Source]) -> Iterator[Offer]:
     for source in sources:
-        yield from (Offer(name, _short(kind)) for name, kind in source.columns if name != "?column?")
+        yield from (Offer(name, _shorten_type(kind)) for name, kind in source.columns if name != "?column?")
 
 
 _SHORT = {
@@ -286,7 +286,7 @@ _SHORT = {
 }
 
 
-def _short(kind: str) -> str:
+def _shorten_type(kind: str) -> str:
     """Return PostgreSQL's short name of a type, since the list of completions is narrow."""
     name, bracket, rest = kind.partition("(")
     return _SHORT.get(name, name) + bracket + rest if kind else "column"
@@ -354,12 +354,12 @@ _EXPECTED: dict[str, tuple[_Offering, ...]] = {
     "shared columns": (_list_shared_columns,),
     "types": (_types,),
     "relations": (_relations, _keywords("ONLY LATERAL SELECT IF NOT EXISTS")),
-    "source's end": (_keywords(_AFTER_SOURCE),),
-    "table's parts": (_columns, _keywords(_OF_DEFINITIONS), _keywords(_AFTER_SOURCE)),
-    "statement": (_keywords(_OF_STATEMENTS),),
+    "source's end": (_keywords(_SOURCE_KEYWORDS),),
+    "table's parts": (_columns, _keywords(_DEFINITION_KEYWORDS), _keywords(_SOURCE_KEYWORDS)),
+    "statement": (_keywords(_STATEMENT_KEYWORDS),),
     "query": (_keywords("SELECT WITH VALUES TABLE"), _relations),
-    "other": (_keywords(_OF_DEFINITIONS), _relations),
-    "expression": (_columns, _aliases, _functions, _keywords(_OF_EXPRESSIONS), _relations_before_from),
+    "other": (_keywords(_DEFINITION_KEYWORDS), _relations),
+    "expression": (_columns, _aliases, _functions, _keywords(_EXPRESSION_KEYWORDS), _relations_before_from),
 }
 """The offers for each kind of item that may follow, the most likely first."""
 

@@ -161,7 +161,7 @@ def replace_atomically(file: Path, *, overwrite: bool) -> Iterator[Path]:
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
-        why = _FULL.get(error.errno or 0, error.strerror or str(error))
+        why = _REASONS.get(error.errno or 0, error.strerror or str(error))
         raise FileNotWritten(
             f"{file} could not be written; the partial file was removed.",
             why=why,
@@ -169,7 +169,7 @@ def replace_atomically(file: Path, *, overwrite: bool) -> Iterator[Path]:
         ) from None
 
 
-_FULL = {
+_REASONS = {
     errno.ENOSPC: "The disk is full.",
     errno.EDQUOT: "Your disk quota is exceeded.",
     errno.EFBIG: "The file would exceed the maximum file size.",
