@@ -249,7 +249,13 @@ def read_credentials(cluster: Cluster, database: Database) -> DatabaseCredential
         If there is no such Secret, or you may read none.
     """
     refused: Forbidden | None = None
-    for name, user_key, password_key in _candidates(database):
+    # The Secrets to try, with the key of the user.
+    candidates = {
+        f"{database.name}-user": "username",
+        database.name: "username",
+        f"discoverable-{database.name}": f"{database.kind}-username",
+    }
+    for name, user_key in candidates.items():
         try:
             secret = object_reads.secret(cluster, name, database.namespace)
         except Forbidden as error:
@@ -257,7 +263,7 @@ def read_credentials(cluster: Cluster, database: Database) -> DatabaseCredential
             continue
         if secret is None:
             continue
-        user, password = _text(secret, user_key), secret.value(password_key)
+        user, password = _text(secret, user_key), secret.value("password")
         if user and password and user not in ("postgres", "root"):
             return DatabaseCredentials(user=user, password=password, source=f"the secret {name}")
     hints = [f"log in with a password: %connect_db {database.path} --user USER"]
@@ -279,16 +285,6 @@ def read_credentials(cluster: Cluster, database: Database) -> DatabaseCredential
             )
     raise CredentialsNotFound(
         f"No user and password can be read for {database.path}.", why=why, hint="\n".join(hints)
-    )
-
-
-def _candidates(database: Database) -> tuple[tuple[str, str, str], ...]:
-    """Return the Secrets to try: the name, and the keys of the user and of the password."""
-    name = database.name
-    return (
-        (f"{name}-user", "username", "password"),
-        (name, "username", "password"),
-        (f"discoverable-{name}", f"{database.kind}-username", "password"),
     )
 
 

@@ -117,7 +117,8 @@ def tokens(text: str) -> Iterator[Token]:
     brackets: list[str] = []
     before: Token | None = None  # the last token other than white space
     while position < len(text):
-        kind, end = _next(text, position, slice_may_follow=_in_subscript(brackets) and _operand(text, before))
+        is_subscript = brackets[-1:] == ["subscript"]
+        kind, end = _next(text, position, slice_may_follow=is_subscript and _operand(text, before))
         token = Token(kind, position, end)
         if kind is Kind.SYMBOL:
             _follow_brackets(brackets, text[position], subscript=_operand(text, before))
@@ -197,10 +198,6 @@ def _identifier_end(text: str, position: int) -> int:
             return position
         position += 1
     return len(text)
-
-
-def _in_subscript(brackets: list[str]) -> bool:
-    return bool(brackets) and brackets[-1] == "subscript"
 
 
 def _operand(text: str, token: Token | None) -> bool:

@@ -28,71 +28,69 @@ _GUESSES = re.compile(
 )
 
 # Messages of libpq about failed logins, which have no SQLSTATE. The first match applies.
-_LOGINS: tuple[tuple[re.Pattern[str], type[DatabaseError], str, str], ...] = (
+_LOGINS: tuple[tuple[str, type[DatabaseError], str, str], ...] = (
     (
-        re.compile(
-            r"(?:password|SASL) authentication failed|role \".*\" does not exist|is not permitted to log in"
-        ),
+        r"(?:password|SASL) authentication failed|role \".*\" does not exist|is not permitted to log in",
         LoginRefused,
         "{place} refuses the user {user}.",
         "check the user and the password; if a share has expired, ask the owner to share it again",
     ),
     (
-        re.compile(r"no pg_hba.conf entry|pg_hba.conf rejects|permission denied for database"),
+        r"no pg_hba.conf entry|pg_hba.conf rejects|permission denied for database",
         LoginRefused,
         "{place} does not allow the user {user} to connect.",
         "ask the owner which database the user may connect to",
     ),
     (
-        re.compile(r"database \".*\" does not exist"),
+        r"database \".*\" does not exist",
         LoginRefused,
         "{place} has no database {dbname}.",
         "name {known} with --database",
     ),
     (
-        re.compile(r"too many (?:clients|connections)|remaining connection slots"),
+        r"too many (?:clients|connections)|remaining connection slots",
         DatabaseUnavailable,
         "{place} has no connection left: its limit is reached.",
         "close unused connections, such as those of other notebooks, then try again",
     ),
     (
-        re.compile(r"unsupported startup parameter"),
+        r"unsupported startup parameter",
         DatabaseUnavailable,
         "{place} is behind a connection pooler that refuses settings at login, which are needed here.",
         "connect to the server's own service, not to the pooler",
     ),
     (
-        re.compile(r"is (?:starting up|shutting down|in recovery)|not (?:yet )?accepting connections"),
+        r"is (?:starting up|shutting down|in recovery)|not (?:yet )?accepting connections",
         DatabaseUnavailable,
         "{place} accepts no connections at the moment.",
         "try again in a few seconds",
     ),
     (
-        re.compile(r"server does not support SSL"),
+        r"server does not support SSL",
         DatabaseNotTrusted,
         "{place} offers no TLS, so it cannot prove its identity. Nothing was sent to it.",
         "ask the owner whether TLS was switched off",
     ),
     (
-        re.compile(r"SSL error: unexpected eof|SSL SYSCALL error"),
+        r"SSL error: unexpected eof|SSL SYSCALL error",
         DatabaseUnavailable,
         "The connection to {place} was closed before the login.",
         "check the tunnel with %forwards; for a colleague's database, ask whether it is still shared with you",
     ),
     (
-        re.compile(r"certificate|SSL error|does not match host name"),
+        r"certificate|SSL error|does not match host name",
         DatabaseNotTrusted,
         "The certificate of {place} cannot be trusted, so nothing was sent to it.",
         "if the database was reinstalled, connect again to read its new certificate authority",
     ),
     (
-        re.compile(r"authentication method requirement|auth method .* requirement failed"),
+        r"authentication method requirement|auth method .* requirement failed",
         DatabaseNotTrusted,
         "{place} proves its identity neither by a certificate nor by SCRAM.",
         "ask the owner for a share, which contains the certificate authority to verify it with",
     ),
     (
-        re.compile(r"timeout expired|connection timeout"),
+        r"timeout expired|connection timeout",
         DatabaseUnavailable,
         "{place} did not answer in time.",
         "try again; check the tunnel with %forwards",
@@ -128,7 +126,7 @@ def make_login_error(
         # Hiding only the password would reveal it, since the rest of the message is known.
         why = "The server's message contains the password, so it is not shown."
     for pattern, kind, what, hint in _LOGINS:
-        if pattern.search(message):
+        if re.search(pattern, message):
             return kind(
                 what.format(place=place, user=user, dbname=dbname),
                 why=why,

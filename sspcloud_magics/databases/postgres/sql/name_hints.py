@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sspcloud_magics.databases.postgres.sql.schema_names import SchemaNames
 from sspcloud_magics.databases.postgres.sql.sql_completion import sources_at
-from sspcloud_magics.databases.postgres.sql.sql_scope import Columns, Lexeme, lexemes
+from sspcloud_magics.databases.postgres.sql.sql_scope import Columns, is_symbol, lexemes
 from sspcloud_magics.spelling import nearest
 
 _SYSTEM = ("pg_catalog", "information_schema")
@@ -63,14 +63,10 @@ def _path_at(text: str, offset: int | None) -> list[str]:
             continue
         if expects_name and part.kind in ("word", "name"):
             path.append(part.text)
-        elif expects_name or not _is_dot(part):
+        elif expects_name or not is_symbol(part, "."):
             break
         expects_name = not expects_name
     return path
-
-
-def _is_dot(part: Lexeme) -> bool:
-    return part.kind == "symbol" and part.text == "."
 
 
 def _find_table(unknown: UnknownName, path: Sequence[str], names: SchemaNames) -> str:
