@@ -174,12 +174,7 @@ class TableDescription:
 def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.DataFrame:
     """Return the tables and views that you may read.
 
-    Parameters
-    ----------
-    connection
-        The connection.
-    pattern
-        Matches the name or ``schema.name``; ``*`` matches any characters and ``?`` matches one.
+    `pattern` matches the name or ``schema.name``; ``*`` matches any characters, and ``?`` matches one.
 
     Returns
     -------
@@ -316,14 +311,7 @@ class Columns:
 
 
 def columns(connection: DatabaseConnection, schema: str, name: str) -> Columns:
-    """Return the columns of a table without reading its rows.
-
-    Parameters
-    ----------
-    connection
-        The connection.
-    schema, name
-        The names in the catalogue, without quotes.
+    """Return the columns of a table without reading its rows; `schema` and `name` are without quotes.
 
     Raises
     ------

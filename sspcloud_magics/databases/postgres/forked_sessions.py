@@ -47,16 +47,9 @@ def is_parents(session: psycopg.Connection[Any]) -> bool:
 
 
 def leave_to_parent(session: psycopg.Connection[Any], place: str, *more: object) -> None:
-    """Detach this process from an inherited session.
+    """Detach this process from an inherited session with the database `place`.
 
-    Parameters
-    ----------
-    session
-        The session.
-    place
-        The name of its database.
-    more
-        Objects whose destructors would end the session's queries.
+    `more` are objects whose destructors would end the session's queries.
     """
     _parents.extend([session, *more])
     session.lock = cast("threading.Lock", _ParentsTurn(place))

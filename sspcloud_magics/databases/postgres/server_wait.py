@@ -18,16 +18,7 @@ _LOOK_SECONDS = 0.1  # the interval at which Python can raise an interruption
 
 
 def wait_for(connection: psycopg.Connection[Any], steps: PQGen[_T], timeout: float | None = None) -> _T:
-    """Run a generator of psycopg's protocol to its end, and return its result.
-
-    Parameters
-    ----------
-    connection
-        The connection that it works on.
-    steps
-        The generator.
-    timeout
-        The timeout in seconds; None for no timeout.
+    """Run a generator of psycopg's protocol to its end, and return its result; `timeout` is in seconds.
 
     Raises
     ------

@@ -44,7 +44,7 @@ class Slip:
     sqlstate, message
         The server's error; empty if there was none.
     variables
-        The names of the variables that could have been bound.
+        The names of the variables that could have been bound: ``'{dep}'`` may also be an array.
     """
 
     text: str
@@ -61,14 +61,7 @@ class Slip:
 def find_slip_hint(text: str, sqlstate: str = "", message: str = "", variables: Container[str] = ()) -> str:
     """Return a hint at the probable intention; empty if no known mistake matches.
 
-    Parameters
-    ----------
-    text
-        The statement as it was written.
-    sqlstate, message
-        The server's error; empty if the statement returned no rows.
-    variables
-        The names of the variables that could have been bound: ``'{dep}'`` may also be an array.
+    The parameters are those of `Slip`. Without an error, the statement returned no rows.
 
     Examples
     --------

@@ -43,15 +43,7 @@ def list_unknown(connection: psycopg.Connection[Any], types: Iterable[int]) -> l
 
 
 def register_arrays(connection: psycopg.Connection[Any], types: Iterable[int]) -> None:
-    """Register loaders in the session, so that arrays among these types load as lists.
-
-    Parameters
-    ----------
-    connection
-        The session, which must be idle.
-    types
-        The OIDs of the types.
-    """
+    """Register loaders in an idle session, so that arrays among these type OIDs load as lists."""
     asked = _asked.setdefault(connection, set())
     pending = set(list_unknown(connection, types))
     while pending:

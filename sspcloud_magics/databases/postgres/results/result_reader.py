@@ -226,15 +226,7 @@ _NOT_IN_PYTHON = (ValueError, OverflowError, RecursionError)
 
 
 class _Reading:
-    """The state of reading one statement's results into columns.
-
-    Parameters
-    ----------
-    connection
-        The session.
-    options
-        As for `read_batches`.
-    """
+    """The state of reading one statement's results into columns."""
 
     def __init__(self, connection: psycopg.Connection[Any], options: QueryOptions) -> None:
         # The query and its description, to remember if its columns have decoders for the binary format.

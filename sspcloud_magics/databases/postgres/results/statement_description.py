@@ -126,16 +126,9 @@ def describe(
     *,
     estimated: bool,
 ) -> Description:
-    """Describe the result of a query.
+    """Describe the result of a query, with the planner's estimate if `estimated`.
 
-    Parameters
-    ----------
-    connection, statement
-        The session, and the query.
-    values, types, formats
-        The parameters, as psycopg dumped them.
-    estimated
-        Whether to fetch the planner's estimate.
+    `values`, `types` and `formats` are the parameters, as psycopg dumped them.
 
     Raises
     ------

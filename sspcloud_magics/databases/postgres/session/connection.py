@@ -482,13 +482,7 @@ class DatabaseConnection:
         return True
 
     def follow(self, statement: Statement, tag: str) -> None:
-        """Track the effect of a statement on the session; call it in its turn.
-
-        Parameters
-        ----------
-        statement, tag
-            The statement, and the command tag of its result.
-        """
+        """Track the effect of a statement with this command tag on the session; call it in its turn."""
         self.settings.follow(statement, tag, in_transaction=self.in_transaction)
         if not self.in_transaction:
             self._blocks.clear()

@@ -179,10 +179,8 @@ def make_statement_error(
 
     Parameters
     ----------
-    error
-        psycopg's error.
-    statement
-        The statement.
+    error, statement
+        psycopg's error, and the statement.
     near
         The existing name that is most similar to the unknown one; empty if there is none.
     to_write

@@ -35,11 +35,6 @@ _SAVEPOINT = (
 def pin_search_path(session: psycopg.Connection[Any]) -> Iterator[None]:
     """Pin the search path for reads of the catalogue in a user's session, and restore it afterwards.
 
-    Parameters
-    ----------
-    session
-        The user's session, inside or outside a transaction.
-
     Raises
     ------
     QueryFailed

@@ -123,15 +123,7 @@ class Settings:
         return {name: f"RESET {name}" for name in gone} | changed
 
     def follow(self, statement: Statement, tag: str, *, in_transaction: bool) -> None:
-        """Track the effect of a statement on the settings.
-
-        Parameters
-        ----------
-        statement, tag
-            The statement, and the command tag of its result.
-        in_transaction
-            Whether a transaction block is open after it.
-        """
+        """Track the effect of a statement with this command tag; a transaction block may be open after it."""
         if tag == "DISCARD ALL":
             self._kept, self._in_transaction = {}, {}
         elif tag in ("SET", "RESET") and (name := _name_of(statement)) is not None:
@@ -153,12 +145,7 @@ class Settings:
     def begin(self, session: psycopg.Connection[Any], *, is_pooled: bool = False) -> list[str]:
         """Set up a new session, and return the names of the settings that the server refuses.
 
-        Parameters
-        ----------
-        session
-            The session.
-        is_pooled
-            Whether a pooler gives each transaction another server session.
+        With `is_pooled`, a pooler gives each transaction another server session.
         """
         self._in_transaction = {}
         if is_pooled:

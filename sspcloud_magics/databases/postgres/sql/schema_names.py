@@ -139,12 +139,7 @@ class SchemaNames:
 
 
 def read(session: psycopg.Connection[Any]) -> SchemaNames:
-    """Read the names of a database.
-
-    Parameters
-    ----------
-    session
-        A session that nothing else uses during the call.
+    """Read the names of a database, in a session that nothing else uses during the call.
 
     Raises
     ------

@@ -133,13 +133,7 @@ def offers(
 
 
 def sources_at(text: str, cursor: int, names: SchemaNames) -> tuple[Source, ...]:
-    """Return the tables whose columns are in scope at the cursor.
-
-    Parameters
-    ----------
-    text, cursor, names
-        As for `offers`.
-    """
+    """Return the tables whose columns are in scope at the cursor."""
     return _place(text, cursor, names).sources
 
 
