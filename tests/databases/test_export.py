@@ -307,7 +307,7 @@ def test_result_that_may_not_fit_is_warned_of_first(connection):
         "select i from generate_series(1, 1000) i",
         options=QueryOptions(warn=told.append, memory_share=0.0),
     )
-    assert "1,000 rows are expected" in told[0]
+    assert "1,000 rows expected" in told[0]
     assert "--limit" in told[0]
 
 
