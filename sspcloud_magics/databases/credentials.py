@@ -315,7 +315,9 @@ def ask_credentials(
         )
     password = ask_password(f"Password of {user} on {database.path}: ")
     if not password:
-        raise CredentialsNotFound("No password was typed.", hint=f"%connect_db {database.path} --user {user}")
+        raise CredentialsNotFound(
+            "No password was typed.", hint=f"connect again: %connect_db {database.path} --user {user}"
+        )
     return DatabaseCredentials(user=user, password=_password(password), source="typed")
 
 

@@ -223,7 +223,7 @@ def test_full_disk_is_told_and_leaves_no_part(login, tmp_path):
     said = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(said) == 3
     for what, why, then in said:
-        assert "the partial file was removed" in what
+        assert "no partial file is left" in what
         assert why == "The file would exceed the maximum file size."
         assert then == [1]
     assert not list(tmp_path.iterdir())
@@ -231,7 +231,7 @@ def test_full_disk_is_told_and_leaves_no_part(login, tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_said(tmp_path):
-    with pytest.raises(FileNotWritten, match="the partial file was removed") as raised:
+    with pytest.raises(FileNotWritten, match="no partial file is left") as raised:
         _fill(tmp_path / "rows.csv")
     assert raised.value.why == "The disk is full."
     assert not list(tmp_path.iterdir())

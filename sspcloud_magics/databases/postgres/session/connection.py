@@ -286,7 +286,8 @@ class DatabaseConnection:
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise NotConnected(
-                f"The connection to {self.database.path} is closed.", hint=f"%connect_db {self.database.path}"
+                f"The connection to {self.database.path} is closed.",
+                hint=f"connect again: %connect_db {self.database.path}",
             )
 
     def _free(self) -> None:

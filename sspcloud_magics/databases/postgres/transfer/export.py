@@ -163,7 +163,7 @@ def replace_atomically(file: Path, *, overwrite: bool) -> Iterator[Path]:
     except OSError as error:
         why = _REASONS.get(error.errno or 0, error.strerror or str(error))
         raise FileNotWritten(
-            f"{file} could not be written; the partial file was removed.",
+            f"{file} could not be written, and no partial file is left.",
             why=why,
             hint="write to another place, or fetch fewer rows or columns",
         ) from None
