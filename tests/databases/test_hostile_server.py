@@ -108,7 +108,7 @@ def test_password_that_is_said_back_is_hidden(authority: trustme.CA) -> None:
     ):
         connection_to(port, authority)
     assert "canary" not in str(refused.value)
-    assert "hold the password" in refused.value.why
+    assert "contains the password" in refused.value.why
 
 
 def test_notices_have_a_limit(asking: Callable[[Hostile], object]) -> None:

@@ -93,14 +93,14 @@ def test_rows_that_run_a_colleagues_code_are_not_read(connection, reader, collea
     assert described.owner == colleague
     assert described.columns["name"].tolist() == [{"trap": "a", "ruled": "x", "indexed": "x"}[name]]
     assert described.head.empty
-    assert "code of colleague with your rights" in repr(described)
+    assert "code of colleague with your privileges" in repr(described)
     assert list_calls(connection) == []
 
 
 def test_locked_table_is_told_with_its_holder(connection, reader, colleague, server):
     with psycopg.connect(**server.conninfo()) as holder:
         holder.execute("lock table shop.plain in access exclusive mode")
-        with pytest.raises(QueryFailed, match="locked by another session") as refused:
+        with pytest.raises(QueryFailed, match="Another session has locked") as refused:
             tables(reader)
         assert f"(process {holder.info.backend_pid}) holds shop.plain" in refused.value.why
     assert "plain" in set(tables(reader)["name"])

@@ -180,7 +180,7 @@ def run(
         return QueryResult(frame, tuple(done), (*notes, *heard), time.perf_counter() - began, types)
 
 
-_FAILED_IN_TRANSACTION = "the transaction has failed too: end it with %query_db --rollback"
+_FAILED_IN_TRANSACTION = "the transaction has failed too: end it with ROLLBACK (%query_db --rollback)"
 TRANSACTION_OPEN = "A transaction is open: commit it with %query_db --commit, or undo it with --rollback."
 
 _SHAPING = frozenset(
