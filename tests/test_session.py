@@ -182,7 +182,9 @@ def test_forward_opened_during_close_is_not_opened(testbed: Testbed, monkeypatch
 
 
 @pytest.mark.usefixtures("alice")
-@pytest.mark.parametrize(("module", "name"), [(querying, "find_credentials"), (session_module, "apply_defaults")])
+@pytest.mark.parametrize(
+    ("module", "name"), [(querying, "find_credentials"), (session_module, "apply_defaults")]
+)
 def test_database_opened_during_close_is_not_connected(
     module: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

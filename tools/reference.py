@@ -1,9 +1,9 @@
-"""The pages of the reference that are read from the code, so that they cannot differ from it.
+"""Generate the pages of the reference from the code.
 
     python tools/reference.py FOLDER
 
-`docs/conf.py` calls `write` at each build; what it writes is not committed. The magics' pages come from their own
-parsers, the settings from their traits, the errors from the tree of classes, the Python API from ``__all__``.
+`docs/conf.py` calls `write` at each build, and the pages are not committed. The magics come from their parsers, the
+settings from their traits, the errors from the class hierarchy, and the Python API from ``__all__``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ROOMS = {
     "SandboxMagics": "Practise",
     "PanelMagics": "Open the panel",
 }
-"""The chapters of the magics' page, by the class that holds the magics."""
+"""The chapters of the magics' page, by the class of the magics."""
 
 API = {
     "The cluster": ("login", "whoami", "use_namespace", "pods", "services", "doctor"),
@@ -66,10 +66,10 @@ def magics() -> str:
 def _magic(name: str, function: Any, *, for_cells: bool) -> str:
     parser: argparse.ArgumentParser = function.parser
     words = re.sub(r"\s+", " ", parser.format_usage().replace("::", "")).strip()
-    # An option stays with its value, so lines break between brackets only.
+    # Break lines only between brackets, so that an option stays with its value.
     parts = re.sub(r"\[[^][]*\]", lambda part: part[0].replace(" ", _TOGETHER), words)
     usage = textwrap.fill(parts, 78, subsequent_indent="    ", break_on_hyphens=False).replace(_TOGETHER, " ")
-    if for_cells and function.parser._actions:  # noqa: SLF001 - argparse has no other way to ask
+    if for_cells and function.parser._actions:  # noqa: SLF001 - argparse has no public way to list them
         usage = f"%{usage}\n…\n\n%{name} …"
     title = f"({name})=\n### `%{name}`\n"
     rows = "".join(map(_argument, _arguments(parser)))
@@ -108,7 +108,7 @@ def _cell(text: str) -> str:
 
 
 def markdown(docstring: str) -> str:
-    """Return a magic's docstring as Markdown: its literal blocks fenced, its literals in single backticks."""
+    """Convert a magic's docstring to Markdown, with fenced literal blocks and single backticks."""
     lines = inspect.cleandoc(docstring).splitlines()
     written: list[str] = []
     inside = False
@@ -133,7 +133,7 @@ def markdown(docstring: str) -> str:
 
 
 def kinds() -> list[type[errors.SspcloudError]]:
-    """Return all errors, in the order of the tree."""
+    """Return all errors in the order of the class hierarchy."""
     found: list[type[errors.SspcloudError]] = []
 
     def walk(kind: type[errors.SspcloudError]) -> None:
@@ -147,7 +147,7 @@ def kinds() -> list[type[errors.SspcloudError]]:
 
 
 def error_page() -> str:
-    """Return the page of all errors, each with an anchor of its name."""
+    """Return the page of all errors, with an anchor for each name."""
     parts = [
         (
             "# Errors\n\nA message begins with the name of its error: search this page for it. Then the message says what happened, "
@@ -180,7 +180,7 @@ def settings() -> str:
         f"| `SSPCloud.{name}` | {f'`{trait.default_value}`' if isinstance(trait.default_value, bool) else 'empty'} | {_cell(trait.help)} |\n"
         for name, trait in sorted(SSPCloud.class_traits(config=True).items())
     )
-    program = cli._parser()  # noqa: SLF001 - it is the program's own description
+    program = cli._parser()  # noqa: SLF001 - it has the program's description
     lines = "".join(
         f"| `sspcloud-sandbox {name}` | {_cell(str(words))} |\n"
         for name, words in cli._COMMANDS.items()  # noqa: SLF001
@@ -269,7 +269,7 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def write(folder: Path) -> None:
-    """Write all pages into a folder; a page that is the same is left alone."""
+    """Write all pages into a folder, except those that have not changed."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
         text, path = page(), folder / name
