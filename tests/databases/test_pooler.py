@@ -360,7 +360,7 @@ def test_settings_of_the_login_are_compared(server, pooler_in_between):
         closing(connect_through(server, pooler_in_between, options=superuser.OPTIONS)) as made,
     ):
         superuser.check_settings(made)
-    assert "not to the pooler" in raised.value.hint
+    assert "own service" in raised.value.hint
 
 
 def test_settings_of_the_login_hold_without_a_pooler(server):
