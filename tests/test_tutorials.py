@@ -55,7 +55,7 @@ def test_prose_is_of_one_language_and_code_of_both(notebooks):
 @pytest.mark.parametrize(
     ("spoilt", "says"),
     [
-        (SOURCE.replace("%% fr\n# Bonjour\n", ""), "both|French right behind"),
+        (SOURCE.replace("%% fr\n# Bonjour\n", ""), "both|followed by its French"),
         (SOURCE.replace("%% fr\n", "%% de\n"), "en, fr or code"),
         (SOURCE.replace("fr = 1-bonjour\n", ""), "name the notebooks"),
     ],
