@@ -151,7 +151,7 @@ def test_a_cell_begins_and_ends_a_transaction(alice: Notebook) -> None:
     alice.run("%query_db CREATE TABLE kept (n int)")
     try:
         begun = alice.run("%query_db --begin")
-        assert "--commit keeps" in str(begun)
+        assert "commit it with %query_db --commit" in str(begun)
         assert isinstance(alice.fail("%query_db --begin"), errors.UsageProblem)
         alice.run("%query_db INSERT INTO kept VALUES (1)")
         alice.run("%query_db SELECT 1 AS one")
