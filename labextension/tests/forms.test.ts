@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { read, wish } from "../src/view/forms";
+import { read, readShareRequest } from "../src/view/forms";
 
 function form(html: string, data: Record<string, string>): HTMLFormElement {
   const made = document.createElement("form");
@@ -21,26 +21,26 @@ test("a share is what is filled in; which of the two buttons was pressed says wh
     schemas: "all",
     lasts: "7d",
   };
-  expect(wish(made)).toEqual(asked);
+  expect(readShareRequest(made)).toEqual(asked);
   expect(read(made, "plan")).toEqual({
-    order: { do: "plan share", ...asked },
+    command: { do: "plan share", ...asked },
     key: "plan share user-alice/db",
   });
-  expect(read(made, "share")).toEqual({ order: { do: "share", ...asked }, key: "share user-alice/db" });
-  expect(read(made, "")?.order.do).toBe("plan share");
+  expect(read(made, "share")).toEqual({ command: { do: "share", ...asked }, key: "share user-alice/db" });
+  expect(read(made, "")?.command.do).toBe("plan share");
 });
 
 test.each([
   ["connect", "database", { do: "connect", database: "x/y" }],
   ["namespace", "namespace", { do: "namespace", namespace: "x/y" }],
-])("the form %s asks for its order, and for nothing where it is empty", (name, field, order) => {
-  expect(read(form(`<input name="${field}" value=" x/y ">`, { form: name }), "")?.order).toEqual(order);
+])("the form %s asks for its command, and for nothing where it is empty", (name, field, command) => {
+  expect(read(form(`<input name="${field}" value=" x/y ">`, { form: name }), "")?.command).toEqual(command);
   expect(read(form(`<input name="${field}" value="  ">`, { form: name }), "")).toBeNull();
 });
 
 test("a script is taken from its area", () => {
   const made = form('<textarea name="script">kubectl config</textarea>', { form: "script" });
-  expect(read(made, "")).toEqual({ order: { do: "log in", script: "kubectl config" }, key: "log in" });
+  expect(read(made, "")).toEqual({ command: { do: "log in", script: "kubectl config" }, key: "log in" });
 });
 
 test("a form that is not known asks for nothing", () => {
@@ -60,11 +60,11 @@ test.each([
   ["all", '<input name="schemas" value="  ">'],
   ["all", ""],
 ])("the schemas %j are what is ticked, or filled in", (schemas, html) => {
-  expect(wish(form(html, { form: "share" })).schemas).toEqual(schemas);
+  expect(readShareRequest(form(html, { form: "share" })).schemas).toEqual(schemas);
 });
 
 test("nothing is asked for where no schema is ticked", () => {
   const made = form('<input type="checkbox" name="schema" value="a">', { form: "share", database: "x" });
-  expect(wish(made).schemas).toEqual([]);
+  expect(readShareRequest(made).schemas).toEqual([]);
   expect(read(made, "plan")).toBeNull();
 });

@@ -35,7 +35,7 @@ describe("Store", () => {
     expect(store.all("pod").map(([name]) => name)).toEqual(["x-2", "x-10"]);
   });
 
-  test("an order is pending from the click until the kernel says it has ended", () => {
+  test("a command is pending from the click until the kernel says it has ended", () => {
     store.give("stop 1");
     expect(store.isPending("stop 1")).toBe(true);
     store.take({ part: { "order/stop 1": { id: "x", state: "pending" } } });
@@ -69,7 +69,7 @@ describe("Store", () => {
   });
 });
 
-test("an answer is put together when all of its pieces are there, and those of another order are not taken", () => {
+test("an answer is put together when all of its pieces are there, and those of another command are not taken", () => {
   const store = new Store();
   store.take({
     whole: { "order/plan": { id: "2", state: "done", pieces: 2 }, "answer/plan/0": ["2", '{"a":'] },
@@ -81,7 +81,7 @@ test("an answer is put together when all of its pieces are there, and those of a
   expect(store.answer("plan")).toEqual({ a: 8 });
 });
 
-test("the answer before stays while the order is given again, and until it is dismissed", () => {
+test("the answer before stays while the command is given again, and until it is dismissed", () => {
   const store = new Store();
   store.take({
     whole: { "order/plan": { id: "1", state: "done", pieces: 1 }, "answer/plan/0": ["1", "[1]"] },

@@ -99,7 +99,7 @@ def says(page: Page, title: str, text: str, step: str, name: str) -> Locator:
     expect(side).to_contain_text(text)
     if step:
         button = side.get_by_role("button", name=step, exact=True)
-        command = json.loads(str(button.get_attribute("data-step"))).get("command")
+        command = json.loads(str(button.get_attribute("data-action"))).get("command")
         possible = "name => !name || window.jupyterapp.commands.isEnabled(name)"
         assert page.evaluate(possible, command), f"{command} cannot be run"
     side.screenshot(path=_shots() / f"state-{name}.png")

@@ -25,7 +25,7 @@ def test_both_have_one_version() -> None:
 
 
 def test_error_or_its_family_has_a_french_name() -> None:
-    named = set(re.findall(r"^  (\w+):", (SOURCES / "src/view/words/errors.ts").read_text(), re.MULTILINE))
+    named = set(re.findall(r"^  (\w+):", (SOURCES / "src/view/i18n/errors.ts").read_text(), re.MULTILINE))
     kinds = [
         kind
         for _, kind in inspect.getmembers(errors, inspect.isclass)
@@ -39,7 +39,7 @@ def test_error_or_its_family_has_a_french_name() -> None:
 
 
 def test_the_view_gives_only_orders_that_there_are() -> None:
-    given = set(re.findall(r'\{ do: "([^"]+)"', (SOURCES / "src/view/orders.ts").read_text()))
+    given = set(re.findall(r'\{ do: "([^"]+)"', (SOURCES / "src/view/commands.ts").read_text()))
     assert given
     assert given <= set(ORDERS)
 

@@ -4,9 +4,9 @@ import type { JupyterFrontEnd } from "@jupyterlab/application";
 import type { ICommandPalette } from "@jupyterlab/apputils";
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { DisposableSet, type IDisposable } from "@lumino/disposable";
-import type { Follower } from "./follower";
+import type { KernelTracker } from "./kernelTracker";
 import { panelIcon } from "./icons";
-import { COMMANDS } from "./reasons";
+import { COMMANDS } from "./emptyStates";
 import { PANEL_ID } from "./sidepanel";
 import { addSqlCell, formatCell } from "./sql/actions";
 
@@ -15,7 +15,7 @@ const NO_ARGUMENTS = { args: { type: "object", properties: {} } } as const;
 /** Add the commands, and name them in the palette. */
 export function addCommands(
   { commands, shell }: JupyterFrontEnd,
-  follower: Follower,
+  tracker: KernelTracker,
   palette: ICommandPalette | null,
   trans: TranslationBundle,
 ): IDisposable {
@@ -34,8 +34,8 @@ export function addCommands(
       label: trans.__("Load the SSPCloud Extension into the Kernel"),
       caption: trans.__("Run %load_ext sspcloud_magics in the kernel in front"),
       describedBy: NO_ARGUMENTS,
-      isEnabled: () => follower.situation.link?.canLoad ?? false,
-      execute: () => follower.situation.link?.load(),
+      isEnabled: () => tracker.current.kernelComm?.canLoad ?? false,
+      execute: () => tracker.current.kernelComm?.load(),
     }),
   );
   added.add(
@@ -43,8 +43,8 @@ export function addCommands(
       label: trans.__("Insert a Cell with the SSPCloud Panel"),
       caption: trans.__("Add a cell that shows the panel in its output"),
       describedBy: NO_ARGUMENTS,
-      isEnabled: () => follower.documents.current !== null,
-      execute: () => follower.documents.current?.insert("%load_ext sspcloud_magics\n%sspcloud"),
+      isEnabled: () => tracker.documents.current !== null,
+      execute: () => tracker.documents.current?.insert("%load_ext sspcloud_magics\n%sspcloud"),
     }),
   );
   added.add(
@@ -52,10 +52,10 @@ export function addCommands(
       label: trans.__("New SQL Cell"),
       caption: trans.__("Add a cell below the active one that asks the connected database"),
       describedBy: NO_ARGUMENTS,
-      isEnabled: () => follower.documents.current !== null,
+      isEnabled: () => tracker.documents.current !== null,
       execute: () => {
-        const { state } = follower.situation;
-        return addSqlCell(follower.documents.current, state.kind === "live" ? state.summary.database : null);
+        const { state } = tracker.current;
+        return addSqlCell(tracker.documents.current, state.kind === "live" ? state.summary.database : null);
       },
     }),
   );
@@ -64,8 +64,8 @@ export function addCommands(
       label: trans.__("Format SQL"),
       caption: trans.__("Lay out the SQL of the active cell: a clause a line"),
       describedBy: NO_ARGUMENTS,
-      isEnabled: () => follower.documents.current !== null,
-      execute: () => formatCell(follower.documents.current?.cell ?? null, trans),
+      isEnabled: () => tracker.documents.current !== null,
+      execute: () => formatCell(tracker.documents.current?.cell ?? null, trans),
     }),
   );
   const category = "SSPCloud";
@@ -73,7 +73,7 @@ export function addCommands(
     const item = palette?.addItem({ command, category });
     if (item) added.add(item);
   }
-  follower.changed.connect(() => {
+  tracker.changed.connect(() => {
     if (!added.isDisposed) commands.notifyCommandChanged(COMMANDS.load);
   }, added);
   return added;

@@ -14,9 +14,9 @@ import { IStatusBar } from "@jupyterlab/statusbar";
 import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 import { addCommands } from "./commands";
 import { Documents } from "./documents";
-import { Follower } from "./follower";
-import { takeInsertions } from "./inserting";
-import { COMMANDS } from "./reasons";
+import { KernelTracker } from "./kernelTracker";
+import { handleInsertCell } from "./insertCellHandler";
+import { COMMANDS } from "./emptyStates";
 import { read, translateSchema } from "./settings";
 import { PANEL_ID, SidePanel } from "./sidepanel";
 import { addSql } from "./sql/language";
@@ -56,17 +56,17 @@ const plugin: JupyterFrontEndPlugin<void> = {
     document.body.dataset.sspcloudLanguage = language.languageCode;
 
     const documents = new Documents(app.shell, notebooks, consoles);
-    const follower = new Follower(documents);
+    const tracker = new KernelTracker(documents);
     const panel = new SidePanel(
-      follower,
-      (step) => {
-        if ("insert" in step) documents.current?.insert(step.insert);
-        else void app.commands.execute(step.command);
+      tracker,
+      (action) => {
+        if ("insert" in action) documents.current?.insert(action.insert);
+        else void app.commands.execute(action.command);
       },
       trans,
     );
-    addCommands(app, follower, palette, trans);
-    takeInsertions(documents);
+    addCommands(app, tracker, palette, trans);
+    handleInsertCell(documents);
 
     if (registry) translateSchema(registry, plugin.id, trans);
     const settings = registry ? await registry.load(plugin.id).catch(() => null) : null;
@@ -75,10 +75,10 @@ const plugin: JupyterFrontEndPlugin<void> = {
     restorer?.add(panel, PANEL_ID);
     if (statusBar && wanted) {
       const open = () => void app.commands.execute(COMMANDS.open);
-      statusBar.registerStatusItem(`${PANEL_ID}-status`, new StatusItem(follower, open, trans));
+      statusBar.registerStatusItem(`${PANEL_ID}-status`, new StatusItem(tracker, open, trans));
     }
-    follower.changed.connect((_, { state, link }) => {
-      if (read(settings).loadAutomatically && state.kind === "not-loaded") void link?.loadOnce();
+    tracker.changed.connect((_, { state, kernelComm }) => {
+      if (read(settings).loadAutomatically && state.kind === "not-loaded") void kernelComm?.loadOnce();
     });
   },
 };

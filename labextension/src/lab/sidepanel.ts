@@ -4,10 +4,10 @@ import type { TranslationBundle } from "@jupyterlab/translation";
 import type { IRenderMime } from "@jupyterlab/rendermime";
 import { Panel, Widget } from "@lumino/widgets";
 import { h } from "../view/dom";
-import type { Follower, Situation } from "./follower";
+import type { KernelTracker, TrackedState } from "./kernelTracker";
 import { asleepIcon, panelIcon, troubleIcon } from "./icons";
-import type { KernelLink } from "./link";
-import { COMMANDS, reasonFor, TROUBLE, type Reason, type Step } from "./reasons";
+import type { KernelComm } from "./kernelComm";
+import { COMMANDS, getEmptyState, TROUBLE, type EmptyState, type Action } from "./emptyStates";
 
 export const PANEL_ID = "sspcloud-panel";
 const WIDGET = "application/vnd.jupyter.widget-view+json";
@@ -19,29 +19,29 @@ interface Shown {
   readonly widget: IRenderMime.IRenderer;
 }
 
-/** A button whose click takes a step. */
-function stepButton({ label, step }: Reason["steps"][number]): HTMLElement {
+/** A button whose click takes a action. */
+function actionButton({ label, action }: EmptyState["actions"][number]): HTMLElement {
   return h(
     "button",
-    { type: "button", class: "jp-SSPCloudSide-step", "data-step": JSON.stringify(step) },
+    { type: "button", class: "jp-SSPCloudSide-step", "data-action": JSON.stringify(action) },
     label,
   );
 }
 
 export class SidePanel extends Panel {
-  private readonly shown = new Map<KernelLink, Shown>();
+  private readonly shown = new Map<KernelComm, Shown>();
   private readonly reason = new Widget();
   /** Buttons for the cells of the notebook in front. */
   private readonly row = new Widget();
 
   /**
-   * @param follower - Knows what is to be shown.
+   * @param tracker - Knows what is to be shown.
    * @param take - Takes the step of a reason's button.
    * @param trans - The sentences.
    */
   constructor(
-    private readonly follower: Follower,
-    private readonly take: (step: Step) => void,
+    private readonly tracker: KernelTracker,
+    private readonly take: (action: Action) => void,
     private readonly trans: TranslationBundle,
   ) {
     super();
@@ -58,19 +58,19 @@ export class SidePanel extends Panel {
     this.row.node.setAttribute("role", "group");
     this.row.node.setAttribute("aria-label", trans.__("SQL cells"));
     this.row.node.append(
-      stepButton({ label: trans.__("New SQL cell"), step: { command: COMMANDS.newSqlCell } }),
-      stepButton({ label: trans.__("Format SQL"), step: { command: COMMANDS.formatSql } }),
-      stepButton({ label: trans.__("Past statements"), step: { insert: "%queries" } }),
+      actionButton({ label: trans.__("New SQL cell"), action: { command: COMMANDS.newSqlCell } }),
+      actionButton({ label: trans.__("Format SQL"), action: { command: COMMANDS.formatSql } }),
+      actionButton({ label: trans.__("Past statements"), action: { insert: "%queries" } }),
     );
     this.row.node.addEventListener("click", (event) => this.click(event));
     this.addWidget(this.row);
     this.addWidget(this.reason);
-    follower.changed.connect(this.refresh, this);
+    tracker.changed.connect(this.refresh, this);
     this.refresh();
   }
 
   override dispose(): void {
-    this.follower.changed.disconnect(this.refresh, this);
+    this.tracker.changed.disconnect(this.refresh, this);
     super.dispose();
   }
 
@@ -86,43 +86,43 @@ export class SidePanel extends Panel {
   }
 
   private refresh(): void {
-    const { state, link } = this.follower.situation;
-    const live = state.kind === "live" && link ? this.live(link, state.modelId) : null;
+    const { state, kernelComm } = this.tracker.current;
+    const live = state.kind === "live" && kernelComm ? this.live(kernelComm, state.modelId) : null;
     for (const { widget } of this.shown.values()) widget.setHidden(widget !== live);
     const focused = this.reason.node.contains(document.activeElement);
     this.reason.setHidden(live !== null);
     this.row.setHidden(live === null);
     // The button that was pressed is gone: what it brought takes the focus, not the page.
     if (live && focused) live.node.focus();
-    if (state.kind !== "live") this.explain({ state, link }, reasonFor(state, this.trans));
+    if (state.kind !== "live") this.explain({ state, kernelComm }, getEmptyState(state, this.trans));
   }
 
   /** The widget of a kernel, rendered by its document as an output of it would be. */
-  private live(link: KernelLink, modelId: string): IRenderMime.IRenderer {
-    const known = this.shown.get(link);
+  private live(kernelComm: KernelComm, modelId: string): IRenderMime.IRenderer {
+    const known = this.shown.get(kernelComm);
     if (known?.modelId === modelId) return known.widget;
     known?.widget.dispose();
-    const { rendermime, widget: document } = link.document;
+    const { rendermime, widget: document } = kernelComm.document;
     const renderer = rendermime.createRenderer(WIDGET);
     const data = { [WIDGET]: { version_major: 2, version_minor: 0, model_id: modelId } };
     void renderer.renderModel({ data, metadata: {}, trusted: true, setData: () => undefined });
     renderer.addClass("jp-SSPCloudSide-live");
     renderer.node.tabIndex = -1;
-    this.shown.set(link, { modelId, widget: renderer });
-    if (!known) document.disposed.connect(() => this.drop(link), this);
+    this.shown.set(kernelComm, { modelId, widget: renderer });
+    if (!known) document.disposed.connect(() => this.drop(kernelComm), this);
     this.addWidget(renderer);
     return renderer;
   }
 
-  private drop(link: KernelLink): void {
-    this.shown.get(link)?.widget.dispose();
-    this.shown.delete(link);
+  private drop(kernelComm: KernelComm): void {
+    this.shown.get(kernelComm)?.widget.dispose();
+    this.shown.delete(kernelComm);
   }
 
-  private explain({ state }: Situation, reason: Reason): void {
+  private explain({ state }: TrackedState, reason: EmptyState): void {
     const icon = TROUBLE.has(state.kind) ? troubleIcon : state.kind === "no-kernel" ? asleepIcon : panelIcon;
     const focused = this.reason.node.contains(document.activeElement);
-    const steps = reason.steps.map(stepButton);
+    const actions = reason.actions.map(actionButton);
     this.reason.node.replaceChildren(
       icon.element({ tag: "span", className: "jp-SSPCloudSide-icon" }),
       h("h2", { class: "jp-SSPCloudSide-title", tabindex: "-1" }, reason.title),
@@ -132,13 +132,14 @@ export class SidePanel extends Panel {
         reason.text,
       ),
       ...(reason.code ? [h("code", { class: "jp-SSPCloudSide-code" }, reason.code)] : []),
-      h("div", { class: "jp-SSPCloudSide-steps" }, steps),
+      h("div", { class: "jp-SSPCloudSide-steps" }, actions),
     );
     if (focused) this.reason.node.querySelector("h2")?.focus();
   }
 
   private click(event: Event): void {
-    const button = event.target instanceof Element ? event.target.closest<HTMLElement>("[data-step]") : null;
-    if (button?.dataset.step) this.take(JSON.parse(button.dataset.step) as Step);
+    const button =
+      event.target instanceof Element ? event.target.closest<HTMLElement>("[data-action]") : null;
+    if (button?.dataset.action) this.take(JSON.parse(button.dataset.action) as Action);
   }
 }

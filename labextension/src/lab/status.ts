@@ -5,7 +5,7 @@ import type { TranslationBundle } from "@jupyterlab/translation";
 import { Signal } from "@lumino/signaling";
 import { Widget } from "@lumino/widgets";
 import { h } from "../view/dom";
-import type { Follower } from "./follower";
+import type { KernelTracker } from "./kernelTracker";
 import { panelIcon, troubleIcon } from "./icons";
 import type { Summary } from "./state";
 
@@ -43,29 +43,29 @@ export class StatusItem extends Widget implements IStatusBar.IItem {
   private readonly timer: number;
 
   constructor(
-    private readonly follower: Follower,
+    private readonly tracker: KernelTracker,
     open: () => void,
     private readonly trans: TranslationBundle,
   ) {
     super();
     this.addClass("jp-SSPCloudStatus");
     this.node.addEventListener("click", open);
-    follower.changed.connect(this.refresh, this);
+    tracker.changed.connect(this.refresh, this);
     this.timer = window.setInterval(() => this.refresh(), MINUTE);
     this.refresh();
   }
 
-  readonly isActive = (): boolean => this.follower.situation.state.kind === "live";
+  readonly isActive = (): boolean => this.tracker.current.state.kind === "live";
 
   override dispose(): void {
     clearInterval(this.timer);
-    this.follower.changed.disconnect(this.refresh, this);
+    this.tracker.changed.disconnect(this.refresh, this);
     Signal.clearData(this);
     super.dispose();
   }
 
   private refresh(): void {
-    const { state } = this.follower.situation;
+    const { state } = this.tracker.current;
     if (state.kind === "live") {
       const { text, trouble } = say(state.summary, Date.now() / 1000, this.trans);
       const icon = (trouble ? troubleIcon : panelIcon).element({ tag: "span" });

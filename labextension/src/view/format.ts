@@ -1,6 +1,6 @@
 /** Sizes, ages and dates as one reads them. */
 
-import { say, type Language } from "./words";
+import { translate, type Language } from "./i18n";
 
 const BYTES: Record<Language, string[]> = {
   en: ["B", "KiB", "MiB", "GiB", "TiB"],
@@ -31,7 +31,7 @@ export function age(created: number | null, now: number, language: Language): st
   if (created === null) return "";
   const seconds = Math.max(0, Math.floor(now) - created);
   const [length, unit] = STEPS.find(([long]) => seconds >= 2 * long) ?? [1, "s"];
-  return `${String(Math.floor(seconds / length))}${say(language, `unit.${unit}`)}`;
+  return `${String(Math.floor(seconds / length))}${translate(language, `unit.${unit}`)}`;
 }
 
 /** How long something still lasts, in its two largest units that say something: `6h 12m`. */
@@ -41,10 +41,10 @@ export function left(until: number, now: number, language: Language): string {
   for (const [length, unit] of STEPS) {
     const count = Math.floor(seconds / length);
     seconds -= count * length;
-    if (count || said.length) said.push(`${count}${say(language, `unit.${unit}`)}`);
+    if (count || said.length) said.push(`${count}${translate(language, `unit.${unit}`)}`);
     if (said.length === 2) break;
   }
-  return said.join(" ") || `0${say(language, "unit.s")}`;
+  return said.join(" ") || `0${translate(language, "unit.s")}`;
 }
 
 /** About how many, as one reads it: `12,000`. */
@@ -54,6 +54,6 @@ export function count(number: number, language: Language): string {
 
 /** A date and its time, from seconds since 1970. */
 export function date(seconds: number, language: Language): string {
-  if (seconds >= FOREVER) return say(language, "forever");
+  if (seconds >= FOREVER) return translate(language, "forever");
   return new Date(seconds * 1000).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
 }

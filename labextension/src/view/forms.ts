@@ -1,32 +1,32 @@
 /** What a form asks for, read from what is filled in. */
 
-import { keys, type Order, type Wish } from "./orders";
+import { keys, type Command, type ShareRequest } from "./commands";
 
 export interface Asked {
-  order: Order;
+  command: Command;
   key: string;
 }
 
-/** The order that a form means, with the key of its button; null where it is not filled in. */
+/** The command that a form means, with the key of its button; null where it is not filled in. */
 export function read(form: HTMLFormElement, step: string): Asked | null {
   const text = (name: string) => textOf(form, name);
   switch (form.dataset.form) {
     case "connect":
       return text("database")
-        ? { order: { do: "connect", database: text("database") }, key: keys.connectNamed }
+        ? { command: { do: "connect", database: text("database") }, key: keys.connectNamed }
         : null;
     case "script":
-      return text("script") ? { order: { do: "log in", script: text("script") }, key: keys.logIn } : null;
+      return text("script") ? { command: { do: "log in", script: text("script") }, key: keys.logIn } : null;
     case "namespace":
       return text("namespace")
-        ? { order: { do: "namespace", namespace: text("namespace") }, key: keys.namespace }
+        ? { command: { do: "namespace", namespace: text("namespace") }, key: keys.namespace }
         : null;
     case "share": {
-      const asked = wish(form);
+      const asked = readShareRequest(form);
       if (!asked.schemas.length) return null;
       return step === "share"
-        ? { order: { do: "share", ...asked }, key: keys.share(asked.database) }
-        : { order: { do: "plan share", ...asked }, key: keys.planShare(asked.database) };
+        ? { command: { do: "share", ...asked }, key: keys.share(asked.database) }
+        : { command: { do: "plan share", ...asked }, key: keys.planShare(asked.database) };
     }
     default:
       return null;
@@ -34,7 +34,7 @@ export function read(form: HTMLFormElement, step: string): Asked | null {
 }
 
 /** What is to be shared, as it is filled in. */
-export function wish(form: HTMLFormElement): Wish {
+export function readShareRequest(form: HTMLFormElement): ShareRequest {
   return {
     database: form.dataset.database ?? "",
     colleagues: textOf(form, "colleagues"),
@@ -45,7 +45,7 @@ export function wish(form: HTMLFormElement): Wish {
 }
 
 /** The schemas that are ticked, or filled in where nobody knows which there are; all ticked, or nothing filled in, is all. */
-function schemas(form: HTMLFormElement): Wish["schemas"] {
+function schemas(form: HTMLFormElement): ShareRequest["schemas"] {
   const boxes = [...form.querySelectorAll<HTMLInputElement>('input[name="schema"]')];
   const ticked = boxes.filter((box) => box.checked).map((box) => box.value);
   if (boxes.length) return ticked.length === boxes.length ? "all" : ticked;

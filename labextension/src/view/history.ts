@@ -1,6 +1,6 @@
 /** The traffic of the last minute, in slots of two seconds. */
 
-import type { Traffic } from "./facts";
+import type { Traffic } from "./snapshot";
 
 /** The length of a slot, in milliseconds. */
 export const SLOT = 2_000;

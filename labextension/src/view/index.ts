@@ -1,6 +1,6 @@
 /** The widget's module, as anywidget loads it: one store for a model, one view for each place where it is shown. */
 
-import type { Told } from "./facts";
+import type { SnapshotMessage } from "./snapshot";
 import type { Model } from "./model";
 import { Store } from "./store";
 import { View } from "./view";
@@ -11,7 +11,7 @@ export default function panel() {
   const store = new Store();
   return {
     initialize({ model }: { model: Model }): Cleanup {
-      const take = (message: Told) => store.take(message);
+      const take = (message: SnapshotMessage) => store.take(message);
       const end = () => store.end();
       model.on("msg:custom", take);
       model.on("comm_live_update", end);

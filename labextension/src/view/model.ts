@@ -1,11 +1,11 @@
 /** The widget's model, as anywidget hands it over. */
 
-import type { Told } from "./facts";
+import type { SnapshotMessage } from "./snapshot";
 
 export interface Model {
   get(name: "language" | "kernel_language"): string;
   send(content: unknown): void;
-  on(event: "msg:custom", callback: (message: Told) => void): void;
+  on(event: "msg:custom", callback: (message: SnapshotMessage) => void): void;
   on(event: "comm_live_update" | "change:language", callback: () => void): void;
   off(event: string, callback: unknown): void;
 }

@@ -1,6 +1,6 @@
 /** What the kernel told, shared by all views of the panel in a page. */
 
-import type { Kinds, Singles, Told, Traffic } from "./facts";
+import type { Kinds, Singles, SnapshotMessage, Traffic } from "./snapshot";
 import { History } from "./history";
 
 const ORDER = new Intl.Collator("en", { numeric: true });
@@ -12,7 +12,7 @@ export class Store {
   readonly given = new Map<string, number>();
   readonly history = new History();
   /** Whether the kernel has told anything yet. */
-  told = false;
+  hasSnapshot = false;
   /** Whether the kernel has ended. */
   ended = false;
 
@@ -23,14 +23,14 @@ export class Store {
   private readonly listeners = new Set<Listener>();
 
   /** Take a message of the kernel's. */
-  take({ whole, part }: Told): void {
+  take({ whole, part }: SnapshotMessage): void {
     const changes = whole ?? part;
     if (!changes) return;
     const changed = new Set(Object.keys(changes));
     if (whole) {
       for (const key of this.facts.keys()) changed.add(key);
       for (const key of [...this.facts.keys()]) if (!(key in whole)) this.forget(key);
-      this.told = true;
+      this.hasSnapshot = true;
     }
     for (const [key, value] of Object.entries(changes)) {
       if (value === null) this.forget(key);
@@ -69,12 +69,12 @@ export class Store {
     return sorted as [string, Kinds[Kind]][];
   }
 
-  /** Whether an order was given and has not ended. */
+  /** Whether a command was given and has not ended. */
   isPending(key: string): boolean {
     return this.given.has(key) || this.get("order", key)?.state === "pending";
   }
 
-  /** What an order has found; the answer before, while it is given again. */
+  /** What a command has found; the answer before, while it is given again. */
   answer(key: string): unknown {
     const { id, pieces } = this.get("order", key) ?? {};
     const kept = this.answers.get(key);
@@ -87,13 +87,13 @@ export class Store {
     return found;
   }
 
-  /** Forget what an order has found. */
+  /** Forget what a command has found. */
   dismiss(key: string): void {
     this.answers.delete(key);
     this.forget(`order/${key}`);
   }
 
-  /** Remember that an order was given here. */
+  /** Remember that a command was given here. */
   give(key: string): void {
     this.given.set(key, Date.now());
     this.notify([]);

@@ -1,29 +1,34 @@
 /** Sections and tables: real ones, whose roles are said because a narrow panel sets them as blocks. */
 
 import { cls, h, type Content } from "./dom";
-import { plainButton, prose, trouble } from "./pieces";
-import { t, type Scene } from "./scene";
+import { plainButton, prose, trouble } from "./components";
+import { t, type ViewContext } from "./context";
 
 /** Rows from which on a table scrolls, and takes the focus for it. */
 const SCROLLS = 12;
 /** The column of a row that names it. */
 const NAMING = 1;
 
-export function section(scene: Scene, name: string, ...content: Content[]): HTMLElement {
-  const id = `${scene.id}-${name}`;
+export function section(context: ViewContext, name: string, ...content: Content[]): HTMLElement {
+  const id = `${context.id}-${name}`;
   return h(
     "section",
     { class: cls("section"), "data-key": name, "data-section": name, "aria-labelledby": id },
-    h("h3", { id, tabindex: "-1" }, t(scene, name)),
+    h("h3", { id, tabindex: "-1" }, t(context, name)),
     content,
   );
 }
 
 /** A table; its headings are words, and so is its name. */
-export function table(scene: Scene, name: string, headings: string[], rows: HTMLElement[]): HTMLElement {
-  const label = t(scene, name);
+export function table(
+  context: ViewContext,
+  name: string,
+  headings: string[],
+  rows: HTMLElement[],
+): HTMLElement {
+  const label = t(context, name);
   const scrolls = rows.length > SCROLLS && { tabindex: "0", role: "group", "aria-label": label };
-  const head = headings.map((key) => h("th", { role: "columnheader", scope: "col" }, t(scene, key)));
+  const head = headings.map((key) => h("th", { role: "columnheader", scope: "col" }, t(context, key)));
   return h(
     "div",
     { class: cls("scroll"), "data-key": `table ${name}`, "data-scrolls": name, ...(scrolls || {}) },
@@ -64,15 +69,15 @@ export interface Moving {
  * alone by `morph`.
  */
 export function steadyRow(
-  scene: Scene,
+  context: ViewContext,
   key: string,
   drawnFrom: unknown,
   draw: () => HTMLElement,
   moving?: Moving,
 ): HTMLElement {
-  const from = JSON.stringify([scene.language, drawnFrom]);
+  const from = JSON.stringify([context.language, drawnFrom]);
   const shows = moving ? JSON.stringify(moving.shows) : null;
-  const standing = scene.rows.get(key);
+  const standing = context.rows.get(key);
   let drawn: HTMLElement;
   if (standing?.from !== from) drawn = draw();
   else if (!moving || standing.shows === shows) return h("tr", { "data-key": key, "data-same": true });
@@ -95,25 +100,25 @@ function aroundIt({ at, of, draw }: Moving): Content {
 export const STEP = 20;
 
 /** The part of a long list that is drawn. */
-export function drawn<Fact>(scene: Scene, name: string, all: Fact[]): Fact[] {
-  return all.slice(0, scene.limits.get(name) ?? STEP);
+export function drawn<Fact>(context: ViewContext, name: string, all: Fact[]): Fact[] {
+  return all.slice(0, context.limits.get(name) ?? STEP);
 }
 
 /** How many are not drawn yet, with a button that draws more; scrolling to the end does it, too. */
-export function more(scene: Scene, name: string, all: number): Content {
-  const shown = scene.limits.get(name) ?? STEP;
+export function more(context: ViewContext, name: string, all: number): Content {
+  const shown = context.limits.get(name) ?? STEP;
   if (all <= shown) return null;
   return h(
     "p",
     { class: cls("row"), "data-key": `more ${name}` },
-    h("span", { class: cls("faint") }, t(scene, "shownOf", { shown, all })),
-    plainButton(t(scene, "showMore"), { class: cls("button", "quiet"), "data-more": name }),
+    h("span", { class: cls("faint") }, t(context, "shownOf", { shown, all })),
+    plainButton(t(context, "showMore"), { class: cls("button", "quiet"), "data-more": name }),
   );
 }
 
 /** A cell whose heading is said before it where the panel is narrow. */
-export function labelled(scene: Scene, key: string, text: string): HTMLElement {
-  return h("span", { class: cls("number", "labelled"), "data-label": t(scene, key) }, text);
+export function labelled(context: ViewContext, key: string, text: string): HTMLElement {
+  return h("span", { class: cls("number", "labelled"), "data-label": t(context, key) }, text);
 }
 
 export function empty(text: string): HTMLElement {
@@ -121,9 +126,14 @@ export function empty(text: string): HTMLElement {
 }
 
 /** What stands where a table would, while there is none: why it could not be asked, or that there is nothing. */
-export function instead(scene: Scene, look: string, count: number, sentence: string): HTMLElement | null {
-  const told = scene.store.get("look", look);
-  if (told && told !== true) return h("div", { class: cls("failure") }, trouble(scene, told));
+export function instead(
+  context: ViewContext,
+  look: string,
+  count: number,
+  sentence: string,
+): HTMLElement | null {
+  const told = context.store.get("look", look);
+  if (told && told !== true) return h("div", { class: cls("failure") }, trouble(context, told));
   if (count) return null;
-  return told ? empty(sentence) : h("p", { class: cls("note") }, t(scene, "asking"));
+  return told ? empty(sentence) : h("p", { class: cls("note") }, t(context, "asking"));
 }

@@ -1,27 +1,27 @@
 /**
- * One view of the panel: facts come in, tables and buttons come out, clicks go back as orders.
+ * One view of the panel: facts come in, tables and buttons come out, clicks go back as commands.
  *
  * A section is a function from facts to fresh elements; `morph` changes the page into them and keeps every element
- * that stays. Clicks are found by the attributes of the button: `data-order`, `data-copy`, `data-question`.
+ * that stays. Clicks are found by the attributes of the button: `data-command`, `data-copy`, `data-question`.
  */
 
-import { body } from "./body";
+import { layout } from "./layout";
 import { copyText } from "./clipboard";
 import { cls, h } from "./dom";
 import { SLOT } from "./history";
-import { watchSight } from "./looking";
+import { watchVisibility } from "./visibility";
 import { dialog, type Dialog } from "./dialogs";
-import { read, wish, type Asked } from "./forms";
-import { insertCell } from "./inserting";
+import { read, readShareRequest, type Asked } from "./forms";
+import { requestCell } from "./insertCellRequest";
 import type { Model } from "./model";
 import { morph } from "./morph";
-import { keys, type Order } from "./orders";
-import { watchPress } from "./pressing";
-import { t, type Scene, type StandingRow } from "./scene";
+import { keys, type Command } from "./commands";
+import { watchPress } from "./pressGuard";
+import { t, type ViewContext, type RenderedRow } from "./context";
 import type { Store } from "./store";
 import { STEP } from "./tables";
-import { Typing } from "./typing";
-import { languageOf, type Language } from "./words";
+import { InputRestore } from "./inputRestore";
+import { languageOf, type Language } from "./i18n";
 
 /** Milliseconds after which ages and countdowns are drawn anew, where nothing else changes. */
 const AGES = 20_000;
@@ -33,7 +33,7 @@ const LONGEST_SCRIPT = 1 << 20;
 /** Milliseconds for which a button says "copied". */
 const COPIED = 1_500;
 
-export class View implements Scene {
+export class View implements ViewContext {
   readonly id = Math.random().toString(36).slice(2);
   readonly began = Date.now();
   filter = "";
@@ -41,9 +41,9 @@ export class View implements Scene {
   copied = "";
   dialog: Dialog | null = null;
   expanded = "";
-  wish = "";
-  planned = "";
-  rows: ReadonlyMap<string, StandingRow> = new Map();
+  shareRequest = "";
+  previewed = "";
+  rows: ReadonlyMap<string, RenderedRow> = new Map();
   readonly limits = new Map<string, number>();
 
   private user = "";
@@ -52,9 +52,9 @@ export class View implements Scene {
   private drawn = 0;
   private isDrawing = false;
   private isPressed = () => false;
-  /** The ids of the last orders that were given here, by their keys. */
+  /** The ids of the last commands that were given here, by their keys. */
   private readonly sent = new Map<string, string>();
-  private readonly typing = new Typing();
+  private readonly inputRestore = new InputRestore();
   private readonly root: HTMLElement;
   private readonly body = h("div", { class: cls("body") });
   private readonly box: HTMLDialogElement;
@@ -109,9 +109,9 @@ export class View implements Scene {
     root.addEventListener("keydown", (event) => this.key(event), { signal });
     this.box.addEventListener("close", () => this.closed(), { signal });
     this.isPressed = watchPress(root, () => this.drawSoon(), signal);
-    const seen = watchSight(root, (now) => this.look(now), signal);
+    const seen = watchVisibility(root, (now) => this.look(now), signal);
     const tick = setInterval(() => {
-      const moving = !store.history.empty || store.given.size > 0 || !store.told;
+      const moving = !store.history.empty || store.given.size > 0 || !store.hasSnapshot;
       if (seen() && (moving || Date.now() - this.drawn > AGES)) this.drawSoon();
     }, SLOT);
     signal.addEventListener("abort", () => {
@@ -143,18 +143,18 @@ export class View implements Scene {
         { from: row.getAttribute("data-from") ?? "", shows: row.getAttribute("data-shows") },
       ]),
     );
-    const next = body(this);
+    const next = layout(this);
     const focused = document.activeElement;
     const home = focused && this.body.contains(focused) ? focused.closest("section") : null;
     morph(this.body, next);
     if (this.body.querySelector("[data-same]")) {
       // A row that was to stay is gone with what held it: all are drawn.
       this.rows = new Map();
-      morph(this.body, body(this));
+      morph(this.body, layout(this));
     }
     const box = this.body.querySelector<HTMLInputElement>("[data-filter]");
     if (box && box.value !== this.filter) box.value = this.filter;
-    this.typing.drawn(this.body, focused);
+    this.inputRestore.restore(this.body, focused);
     // What had the focus may be gone, as a stopped forward is: its section takes it, not the page.
     if (home && focused && !focused.isConnected) {
       const name = home.getAttribute("data-section") ?? "";
@@ -172,7 +172,7 @@ export class View implements Scene {
 
   private openDialog(opened: Dialog): void {
     this.dialog = opened;
-    this.expanded = this.planned = this.wish = "";
+    this.expanded = this.previewed = this.shareRequest = "";
     if (opened.kind === "share") {
       this.store.dismiss(keys.share(opened.database));
       this.give({ do: "schemas", database: opened.database }, keys.schemas(opened.database));
@@ -191,13 +191,13 @@ export class View implements Scene {
     this.box.querySelector(`.${cls("dialogbody")}`)?.replaceChildren();
   }
 
-  /** Close a dialog whose order has come to its end. */
+  /** Close a dialog whose command has come to its end. */
   private closeWhereDone(): void {
     if (this.dialog?.kind !== "login" && this.dialog?.kind !== "namespace") return;
     for (const [key, id] of this.sent) {
       const isOfDialog = key === keys.logIn || key.startsWith(keys.namespace);
-      const order = this.store.get("order", key);
-      if (isOfDialog && order?.id === id && order.state === "done") {
+      const command = this.store.get("order", key);
+      if (isOfDialog && command?.id === id && command.state === "done") {
         this.sent.delete(key);
         this.box.close();
       }
@@ -239,12 +239,12 @@ export class View implements Scene {
     if (said.length) this.live.textContent = said.join(". ");
   }
 
-  private give(order: Order, key: string): void {
+  private give(command: Command, key: string): void {
     if (this.store.isPending(key) || this.store.ended) return;
     this.counter += 1;
     const id = `${this.id}.${String(this.counter)}`;
     this.sent.set(key, id);
-    this.send({ ...order, key, id });
+    this.send({ ...command, key, id });
     this.question = "";
     this.store.give(key);
   }
@@ -252,15 +252,15 @@ export class View implements Scene {
   private click(event: Event): void {
     const button = event.target instanceof Element ? event.target.closest("button") : null;
     if (!button || button.type === "submit") return;
-    const { order, name, copy, question, expand, insert, more } = button.dataset;
+    const { command, name, copy, question, expand, insert, more } = button.dataset;
     if (expand !== undefined) this.expanded = this.expanded === expand ? "" : expand;
     if (button.dataset.dialog) this.openDialog(JSON.parse(button.dataset.dialog) as Dialog);
     else if (button.dataset.close !== undefined) this.box.close();
     else if (insert) void this.insert(insert);
     else if (more) this.drawMore(more);
     else if (expand === "" || (expand !== undefined && !this.expanded)) this.draw();
-    else if (order && name) {
-      if (button.getAttribute("aria-pressed") !== "true") this.give(JSON.parse(order) as Order, name);
+    else if (command && name) {
+      if (button.getAttribute("aria-pressed") !== "true") this.give(JSON.parse(command) as Command, name);
     } else if (copy) void this.copy(copy);
     else if (question !== undefined) this.ask(question);
   }
@@ -275,12 +275,13 @@ export class View implements Scene {
     if (!asked) return;
     // What logs one in leaves the page at once.
     form.querySelectorAll("textarea").forEach((area) => (area.value = ""));
-    this.give(asked.order, asked.key);
+    this.give(asked.command, asked.key);
     this.remember(form, asked);
   }
 
-  private remember(form: HTMLFormElement, { order }: Asked): void {
-    if (order.do === "plan share") this.planned = this.wish = JSON.stringify(wish(form));
+  private remember(form: HTMLFormElement, { command }: Asked): void {
+    if (command.do === "plan share")
+      this.previewed = this.shareRequest = JSON.stringify(readShareRequest(form));
     this.draw();
   }
 
@@ -294,7 +295,7 @@ export class View implements Scene {
     if (dataset.filter !== undefined) {
       this.filter = value;
       this.beginAgain("services", "pods");
-    } else if (form?.dataset.form === "share") this.wish = JSON.stringify(wish(form));
+    } else if (form?.dataset.form === "share") this.shareRequest = JSON.stringify(readShareRequest(form));
     else return;
     this.draw();
   }
@@ -356,7 +357,7 @@ export class View implements Scene {
 
   /** Put a text into a new cell where JupyterLab takes it, else into the clipboard. */
   private async insert(source: string): Promise<void> {
-    const taken = insertCell(this.root, source);
+    const taken = requestCell(this.root, source);
     if (taken) this.live.textContent = t(this, "inserted");
     else await this.copy(source);
     if (taken) this.box.close();

@@ -1,8 +1,8 @@
 /** What opens over the panel: one dialog at a time, drawn anew like everything else. */
 
 import { cls, h, type Content } from "../dom";
-import { plainButton } from "../pieces";
-import { t, type Scene } from "../scene";
+import { plainButton } from "../components";
+import { t, type ViewContext } from "../context";
 import { login } from "./login";
 import { namespaces } from "./namespaces";
 import { share } from "./share";
@@ -15,12 +15,12 @@ export type Dialog =
   | { kind: "tables"; database: string };
 
 /** The open dialog: its heading, and what stands in it. */
-export function dialog(scene: Scene): HTMLElement {
-  const id = `${scene.id}-dialog`;
-  const [heading, content] = scene.dialog ? inside(scene, scene.dialog) : ["", null];
+export function dialog(context: ViewContext): HTMLElement {
+  const id = `${context.id}-dialog`;
+  const [heading, content] = context.dialog ? inside(context, context.dialog) : ["", null];
   return h(
     "dialog",
-    { class: cls("dialog"), "aria-labelledby": id, lang: scene.language },
+    { class: cls("dialog"), "aria-labelledby": id, lang: context.language },
     h(
       "header",
       { class: cls("dialoghead") },
@@ -28,22 +28,22 @@ export function dialog(scene: Scene): HTMLElement {
       plainButton(h("span", { "aria-hidden": "true" }, "✕"), {
         class: cls("button", "quiet"),
         "data-close": "",
-        "aria-label": t(scene, "close"),
+        "aria-label": t(context, "close"),
       }),
     ),
-    h("div", { class: cls("dialogbody"), "data-key": JSON.stringify(scene.dialog) }, content),
+    h("div", { class: cls("dialogbody"), "data-key": JSON.stringify(context.dialog) }, content),
   );
 }
 
-function inside(scene: Scene, open: Dialog): [string, Content] {
+function inside(context: ViewContext, open: Dialog): [string, Content] {
   switch (open.kind) {
     case "login":
-      return [t(scene, "logInTitle"), login(scene)];
+      return [t(context, "logInTitle"), login(context)];
     case "namespace":
-      return [t(scene, "switchNamed"), namespaces(scene)];
+      return [t(context, "switchNamed"), namespaces(context)];
     case "share":
-      return [t(scene, "shareNamed", { name: open.database }), share(scene, open.database)];
+      return [t(context, "shareNamed", { name: open.database }), share(context, open.database)];
     case "tables":
-      return [t(scene, "tablesNamed", { name: open.database }), tables(scene, open.database)];
+      return [t(context, "tablesNamed", { name: open.database }), tables(context, open.database)];
   }
 }

@@ -1,22 +1,22 @@
 import { cls, h, type Content } from "../dom";
-import { keys } from "../orders";
-import { field, outcome, submitButton } from "../pieces";
-import { t, type Scene } from "../scene";
+import { keys } from "../commands";
+import { field, outcome, submitButton } from "../components";
+import { t, type ViewContext } from "../context";
 
 /** Logging in: the account page's script, which goes to the kernel as soon as it is pasted or its file is chosen. */
-export function login(scene: Scene): Content {
-  const page = scene.store.one("account")?.page;
-  const id = `${scene.id}-script`;
+export function login(context: ViewContext): Content {
+  const page = context.store.one("account")?.page;
+  const id = `${context.id}-script`;
   const link = { href: page, target: "_blank", rel: "noopener noreferrer" };
   return [
-    h("p", {}, t(scene, "logInHow"), " ", page && h("a", link, t(scene, "accountPage"))),
+    h("p", {}, t(context, "logInHow"), " ", page && h("a", link, t(context, "accountPage"))),
     h(
       "form",
       { class: cls("stack"), "data-form": "script", "data-key": "script", autocomplete: "off" },
       h(
         "div",
         { class: cls("field") },
-        h("label", { for: id }, t(scene, "script")),
+        h("label", { for: id }, t(context, "script")),
         h("textarea", {
           class: cls("input", "paste"),
           name: "script",
@@ -29,23 +29,23 @@ export function login(scene: Scene): Content {
           "aria-describedby": `${id}-hint`,
           "data-paste": "",
         }),
-        h("p", { class: cls("faint", "hint"), id: `${id}-hint` }, t(scene, "scriptHint")),
+        h("p", { class: cls("faint", "hint"), id: `${id}-hint` }, t(context, "scriptHint")),
       ),
       h(
         "div",
         { class: cls("row") },
-        submitButton(scene, "logIn", keys.logIn, { class: cls("button", "main") }),
+        submitButton(context, "logIn", keys.logIn, { class: cls("button", "main") }),
       ),
     ),
-    outcome(scene, keys.logIn),
+    outcome(context, keys.logIn),
     h(
       "details",
       { class: cls("details"), "data-key": "file" },
-      h("summary", {}, t(scene, "orFile")),
+      h("summary", {}, t(context, "orFile")),
       h(
         "form",
         { class: cls("stack"), "data-form": "file" },
-        field(scene, "file", "file", { type: "file", "data-script-file": "" }, t(scene, "fileHint")),
+        field(context, "file", "file", { type: "file", "data-script-file": "" }, t(context, "fileHint")),
       ),
     ),
   ];

@@ -1,14 +1,14 @@
 import { cls, h, type Content } from "../dom";
-import { keys } from "../orders";
-import { field, orderButton, outcome, submitButton } from "../pieces";
-import { t, type Scene } from "../scene";
+import { keys } from "../commands";
+import { field, commandButton, outcome, submitButton } from "../components";
+import { t, type ViewContext } from "../context";
 
 /** Another namespace: one that was used, or any by its name. */
-export function namespaces(scene: Scene): Content {
-  const who = scene.store.one("who");
+export function namespaces(context: ViewContext): Content {
+  const who = context.store.one("who");
   const used = (who?.namespaces ?? []).map((namespace) =>
-    orderButton(
-      scene,
+    commandButton(
+      context,
       namespace,
       `${keys.namespace} ${namespace}`,
       { do: "namespace", namespace },
@@ -16,18 +16,18 @@ export function namespaces(scene: Scene): Content {
     ),
   );
   return [
-    h("p", {}, t(scene, "switchHow")),
-    h("div", { class: cls("row"), role: "group", "aria-label": t(scene, "namespace") }, used),
+    h("p", {}, t(context, "switchHow")),
+    h("div", { class: cls("row"), role: "group", "aria-label": t(context, "namespace") }, used),
     h(
       "form",
       { class: cls("stack"), "data-form": "namespace" },
-      field(scene, "namespace", "otherNamespace", { placeholder: "projet-x" }),
+      field(context, "namespace", "otherNamespace", { placeholder: "projet-x" }),
       h(
         "div",
         { class: cls("row") },
-        submitButton(scene, "switch", keys.namespace, { class: cls("button", "main") }),
+        submitButton(context, "switch", keys.namespace, { class: cls("button", "main") }),
       ),
     ),
-    outcome(scene, keys.namespace),
+    outcome(context, keys.namespace),
   ];
 }

@@ -1,64 +1,70 @@
 import { cls, h, type Attributes, type Content } from "../dom";
-import type { Made, Plan } from "../facts";
+import type { Made, Plan } from "../snapshot";
 import { date } from "../format";
-import { keys } from "../orders";
-import { copyButton, field, outcome, plainButton, prose, shape, submitButton } from "../pieces";
-import { t, type Scene } from "../scene";
+import { keys } from "../commands";
+import { copyButton, field, outcome, plainButton, prose, shape, submitButton } from "../components";
+import { t, type ViewContext } from "../context";
 
 /** For how long a share may be asked for by a click. */
 const TIMES = ["1d", "7d", "30d", "90d"];
 const USUAL = "7d";
 
 /** Sharing a database: what is asked for, what that would make, and once it is made the line to send. */
-export function share(scene: Scene, database: string): Content {
-  const made = scene.store.answer(keys.share(database)) as Made | undefined;
-  return made ? done(scene, made) : form(scene, database);
+export function share(context: ViewContext, database: string): Content {
+  const made = context.store.answer(keys.share(database)) as Made | undefined;
+  return made ? done(context, made) : form(context, database);
 }
 
-function form(scene: Scene, database: string): Content {
-  const plan = scene.store.answer(keys.planShare(database)) as Plan | undefined;
+function form(context: ViewContext, database: string): Content {
+  const plan = context.store.answer(keys.planShare(database)) as Plan | undefined;
   // A preview of something else than what is filled in now is none.
-  const current = plan !== undefined && scene.planned !== "" && scene.planned === scene.wish;
-  // As `wish` has it: nothing is ticked.
-  const none = scene.wish.includes('"schemas":[]');
+  const current =
+    plan !== undefined && context.previewed !== "" && context.previewed === context.shareRequest;
+  // As `shareRequest` has it: nothing is ticked.
+  const none = context.shareRequest.includes('"schemas":[]');
   return [
     h(
       "form",
       { class: cls("stack"), "data-form": "share", "data-database": database },
       field(
-        scene,
+        context,
         "colleagues",
         "colleagues",
         { placeholder: "bob carol", required: true },
-        t(scene, "colleaguesHint"),
+        t(context, "colleaguesHint"),
       ),
       h(
         "fieldset",
         { class: cls("choices") },
-        h("legend", {}, t(scene, "access")),
-        choice(t(scene, "access.read-only"), { type: "radio", name: "access", value: "read", checked: true }),
-        choice(t(scene, "access.read-write"), { type: "radio", name: "access", value: "write" }),
+        h("legend", {}, t(context, "access")),
+        choice(t(context, "access.read-only"), {
+          type: "radio",
+          name: "access",
+          value: "read",
+          checked: true,
+        }),
+        choice(t(context, "access.read-write"), { type: "radio", name: "access", value: "write" }),
       ),
-      schemas(scene, database, plan?.every ?? [], none),
-      lasts(scene),
+      schemas(context, database, plan?.every ?? [], none),
+      lasts(context),
       h(
         "div",
         { class: cls("row") },
-        submitButton(scene, "preview", keys.planShare(database), {
+        submitButton(context, "preview", keys.planShare(database), {
           value: "plan",
           class: cls("button", ...(current ? [] : ["main"])),
-          ...(none ? { "aria-disabled": "true", title: t(scene, "schemasNone") } : {}),
+          ...(none ? { "aria-disabled": "true", title: t(context, "schemasNone") } : {}),
         }),
-        submitButton(scene, "shareIt", keys.share(database), {
+        submitButton(context, "shareIt", keys.share(database), {
           value: "share",
           class: cls("button", ...(current ? ["main"] : [])),
-          ...(current ? {} : { "aria-disabled": "true", title: t(scene, "previewFirst") }),
+          ...(current ? {} : { "aria-disabled": "true", title: t(context, "previewFirst") }),
         }),
       ),
     ),
-    outcome(scene, keys.planShare(database)),
-    outcome(scene, keys.share(database)),
-    current && preview(scene, plan),
+    outcome(context, keys.planShare(database)),
+    outcome(context, keys.share(database)),
+    current && preview(context, plan),
   ];
 }
 
@@ -67,33 +73,33 @@ function choice(label: string, attributes: Attributes): HTMLElement {
 }
 
 /** The schemas of the database, to tick; to be named where it does not tell which there are. */
-function schemas(scene: Scene, database: string, every: string[], none: boolean): Content {
+function schemas(context: ViewContext, database: string, every: string[], none: boolean): Content {
   const key = keys.schemas(database);
-  const found = scene.store.answer(key) as string[] | undefined;
-  if (!found && !scene.store.get("order", key)?.error) {
-    const asking = h("p", { class: cls("note") }, t(scene, "askingDatabase"));
-    return h("div", { class: cls("field"), "data-key": "asking" }, outcome(scene, key) ?? asking);
+  const found = context.store.answer(key) as string[] | undefined;
+  if (!found && !context.store.get("order", key)?.error) {
+    const asking = h("p", { class: cls("note") }, t(context, "askingDatabase"));
+    return h("div", { class: cls("field"), "data-key": "asking" }, outcome(context, key) ?? asking);
   }
   if (!found?.length) {
-    const there = every.length ? t(scene, "schemasThere", { names: every.join(", ") }) : "";
-    return field(scene, "schemas", "schemas", {}, `${t(scene, "schemasHint")} ${there}`);
+    const there = every.length ? t(context, "schemasThere", { names: every.join(", ") }) : "";
+    return field(context, "schemas", "schemas", {}, `${t(context, "schemasHint")} ${there}`);
   }
-  const hint = `${scene.id}-schemas-hint`;
+  const hint = `${context.id}-schemas-hint`;
   return h(
     "fieldset",
     { class: cls("choices", "many"), "data-key": "choices", "aria-describedby": none && hint },
-    h("legend", {}, t(scene, "schemas")),
+    h("legend", {}, t(context, "schemas")),
     found.map((name) => choice(name, { type: "checkbox", name: "schema", value: name, checked: true })),
-    none && h("p", { class: cls("step"), id: hint, role: "alert" }, t(scene, "schemasNone")),
+    none && h("p", { class: cls("step"), id: hint, role: "alert" }, t(context, "schemasNone")),
   );
 }
 
-function lasts(scene: Scene): HTMLElement {
-  const id = `${scene.id}-lasts`;
+function lasts(context: ViewContext): HTMLElement {
+  const id = `${context.id}-lasts`;
   return h(
     "div",
     { class: cls("field") },
-    h("label", { for: id }, t(scene, "lasts")),
+    h("label", { for: id }, t(context, "lasts")),
     h("input", {
       type: "text",
       class: cls("input"),
@@ -110,17 +116,17 @@ function lasts(scene: Scene): HTMLElement {
       { id: `${id}-times` },
       TIMES.map((time) => h("option", { value: time })),
     ),
-    h("p", { class: cls("faint", "hint"), id: `${id}-hint` }, t(scene, "lastsHint")),
+    h("p", { class: cls("faint", "hint"), id: `${id}-hint` }, t(context, "lastsHint")),
   );
 }
 
-function preview(scene: Scene, plan: Plan): HTMLElement {
-  const right = t(scene, plan.read_write ? "access.read-write" : "access.read-only");
-  const until = date(plan.until, scene.language);
+function preview(context: ViewContext, plan: Plan): HTMLElement {
+  const right = t(context, plan.read_write ? "access.read-write" : "access.read-only");
+  const until = date(plan.until, context.language);
   return h(
     "section",
     { class: cls("preview"), role: "status", "data-key": "preview" },
-    h("h4", {}, t(scene, "wouldMake")),
+    h("h4", {}, t(context, "wouldMake")),
     h(
       "ul",
       {},
@@ -128,7 +134,7 @@ function preview(scene: Scene, plan: Plan): HTMLElement {
         h(
           "li",
           {},
-          t(scene, "wouldShare", { name, right, schemas: plan.schemas.join(", "), until }),
+          t(context, "wouldShare", { name, right, schemas: plan.schemas.join(", "), until }),
           " ",
           h(
             "span",
@@ -138,14 +144,14 @@ function preview(scene: Scene, plan: Plan): HTMLElement {
         ),
       ),
     ),
-    notes(plan.notes, scene),
-    whole(scene, "sqlWhole", plan.sql),
-    whole(scene, "objectsWhole", plan.yaml),
+    notes(plan.notes, context),
+    whole(context, "sqlWhole", plan.sql),
+    whole(context, "objectsWhole", plan.yaml),
   );
 }
 
-function notes(all: string[], scene: Scene): Content {
-  const english = scene.language === "fr" ? "en" : null;
+function notes(all: string[], context: ViewContext): Content {
+  const english = context.language === "fr" ? "en" : null;
   return (
     all.length > 0 &&
     h(
@@ -156,28 +162,34 @@ function notes(all: string[], scene: Scene): Content {
   );
 }
 
-function whole(scene: Scene, word: string, text: string): HTMLElement {
+function whole(context: ViewContext, word: string, text: string): HTMLElement {
   return h(
     "details",
     { class: cls("details"), "data-key": word },
-    h("summary", {}, t(scene, word)),
-    h("pre", { tabindex: "0", role: "group", "aria-label": t(scene, word) }, text),
+    h("summary", {}, t(context, word)),
+    h("pre", { tabindex: "0", role: "group", "aria-label": t(context, word) }, text),
   );
 }
 
-function done(scene: Scene, made: Made): Content {
+function done(context: ViewContext, made: Made): Content {
   const names = made.colleagues.join(", ");
   return h(
     "div",
     { class: cls("stack"), "data-key": "made" },
-    h("p", {}, shape("good"), " ", t(scene, "isShared", { names, until: date(made.until, scene.language) })),
-    h("p", {}, t(scene, "sendLine")),
-    h("p", { class: cls("address") }, h("code", {}, made.line), copyButton(scene, made.line)),
-    notes(made.notes, scene),
+    h(
+      "p",
+      {},
+      shape("good"),
+      " ",
+      t(context, "isShared", { names, until: date(made.until, context.language) }),
+    ),
+    h("p", {}, t(context, "sendLine")),
+    h("p", { class: cls("address") }, h("code", {}, made.line), copyButton(context, made.line)),
+    notes(made.notes, context),
     h(
       "div",
       { class: cls("row") },
-      plainButton(t(scene, "close"), { "data-close": "", class: cls("button", "main") }),
+      plainButton(t(context, "close"), { "data-close": "", class: cls("button", "main") }),
     ),
   );
 }

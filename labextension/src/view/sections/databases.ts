@@ -1,63 +1,83 @@
 import { cls, h, type Attributes } from "../dom";
-import type { Connection, Database } from "../facts";
-import { keys } from "../orders";
-import { badge, dialogButton, faint, orderButton, outcome, prose, shape, submitButton } from "../pieces";
-import { namespace, own, t, type Scene } from "../scene";
+import type { Connection, Database } from "../snapshot";
+import { keys } from "../commands";
+import {
+  badge,
+  dialogButton,
+  faint,
+  commandButton,
+  outcome,
+  prose,
+  shape,
+  submitButton,
+} from "../components";
+import { namespace, own, t, type ViewContext } from "../context";
 import { instead, row, section, table } from "../tables";
 
 const ASLEEP = ["hibernated", "suspended"];
 
 /** Databases: those that one is connected to, one's own, and a colleague's by its name. */
-export function databases(scene: Scene): HTMLElement {
-  const rows = scene.store.all("database").map(([path, database]) => databaseRow(scene, path, database));
-  const none = t(scene, "noDatabases", { namespace: namespace(scene) });
+export function databases(context: ViewContext): HTMLElement {
+  const rows = context.store.all("database").map(([path, database]) => databaseRow(context, path, database));
+  const none = t(context, "noDatabases", { namespace: namespace(context) });
   return section(
-    scene,
+    context,
     "databases",
-    scene.store.all("connection").map(([, connection]) => connected(scene, connection)),
-    instead(scene, "databases", rows.length, none) ??
-      table(scene, "databases", ["state", "name", "kind", "actions"], rows),
-    colleagues(scene),
-    outcome(scene, keys.connectNamed),
+    context.store.all("connection").map(([, connection]) => connected(context, connection)),
+    instead(context, "databases", rows.length, none) ??
+      table(context, "databases", ["state", "name", "kind", "actions"], rows),
+    colleagues(context),
+    outcome(context, keys.connectNamed),
   );
 }
 
-function databaseRow(scene: Scene, path: string, database: Database): HTMLElement {
+function databaseRow(context: ViewContext, path: string, database: Database): HTMLElement {
   const key = keys.connect(path);
   const asleep = ASLEEP.includes(database.state);
-  const label = { "aria-label": t(scene, "connectNamed", { name: path }) };
+  const label = { "aria-label": t(context, "connectNamed", { name: path }) };
   return row(
     `database ${path}`,
     [
-      badge(database.tone, t(scene, `state.${database.state}`)),
-      [database.name, !database.mine && faint(` ${t(scene, "sharedBy", { namespace: path.split("/")[0] })}`)],
+      badge(database.tone, t(context, `state.${database.state}`)),
+      [
+        database.name,
+        !database.mine && faint(` ${t(context, "sharedBy", { namespace: path.split("/")[0] })}`),
+      ],
       faint(database.kind),
       database.kind === "postgres" &&
         !asleep &&
         h(
           "span",
           { class: cls("actions") },
-          orderButton(scene, t(scene, "connect"), key, { do: "connect", database: path }, label),
+          commandButton(context, t(context, "connect"), key, { do: "connect", database: path }, label),
           dialogButton(
-            scene,
+            context,
             "tables",
             { kind: "tables", database: path },
-            named(scene, "tablesNamed", path),
+            named(context, "tablesNamed", path),
           ),
           database.mine &&
-            dialogButton(scene, "share", { kind: "share", database: path }, named(scene, "shareNamed", path)),
+            dialogButton(
+              context,
+              "share",
+              { kind: "share", database: path },
+              named(context, "shareNamed", path),
+            ),
         ),
     ],
-    [asleep && h("p", { class: cls("faint") }, t(scene, "asleep")), outcome(scene, key)],
+    [asleep && h("p", { class: cls("faint") }, t(context, "asleep")), outcome(context, key)],
   );
 }
 
-function named(scene: Scene, word: string, name: string): Attributes {
-  return { "aria-label": t(scene, word, { name }) };
+function named(context: ViewContext, word: string, name: string): Attributes {
+  return { "aria-label": t(context, word, { name }) };
 }
 
-function connected(scene: Scene, { database, dbname, user, current }: Connection): HTMLElement {
-  const sentence = t(scene, current ? "connected" : "alsoConnected", { name: own(scene, database), user });
+function connected(context: ViewContext, { database, dbname, user, current }: Connection): HTMLElement {
+  const sentence = t(context, current ? "connected" : "alsoConnected", {
+    name: own(context, database),
+    user,
+  });
   return h(
     "p",
     { class: cls("connected"), "data-key": `connection ${database} ${user} ${dbname}` },
@@ -67,12 +87,12 @@ function connected(scene: Scene, { database, dbname, user, current }: Connection
   );
 }
 
-function colleagues(scene: Scene): HTMLElement {
-  const id = `${scene.id}-database`;
+function colleagues(context: ViewContext): HTMLElement {
+  const id = `${context.id}-database`;
   return h(
     "form",
     { class: cls("form"), "data-key": "form", "data-form": "connect" },
-    h("label", { for: id, class: cls("faint") }, t(scene, "connectOther")),
+    h("label", { for: id, class: cls("faint") }, t(context, "connectOther")),
     h("input", {
       type: "text",
       class: cls("input"),
@@ -82,6 +102,11 @@ function colleagues(scene: Scene): HTMLElement {
       autocomplete: "off",
       spellcheck: "false",
     }),
-    submitButton(scene, "connect", keys.connectNamed, named(scene, "connectNamed", t(scene, "connectOther"))),
+    submitButton(
+      context,
+      "connect",
+      keys.connectNamed,
+      named(context, "connectNamed", t(context, "connectOther")),
+    ),
   );
 }

@@ -1,10 +1,19 @@
 import { cls, h, type Content } from "../dom";
-import type { Forward, Traffic } from "../facts";
+import type { Forward, Traffic } from "../snapshot";
 import { size } from "../format";
-import { keys } from "../orders";
-import { pageOf, wayTo, type Way } from "../opening";
-import { badge, copyButton, faint, FORWARD_TONES, isLate, orderButton, outcome, prose } from "../pieces";
-import { namespace, own, t, type Scene } from "../scene";
+import { keys } from "../commands";
+import { readPage, linkToPort, type PortLink } from "../portLink";
+import {
+  badge,
+  copyButton,
+  faint,
+  FORWARD_TONES,
+  isLate,
+  commandButton,
+  outcome,
+  prose,
+} from "../components";
+import { namespace, own, t, type ViewContext } from "../context";
 import { sparkline } from "../sparkline";
 import { drawn, empty, more, row, section, steadyRow, table } from "../tables";
 
@@ -13,38 +22,38 @@ const HEADINGS = ["state", "target", "address", "traffic", "actions"];
 const TRAFFIC = HEADINGS.indexOf("traffic");
 
 /** What is open: where it leads, where it listens, what it carried. */
-export function forwards(scene: Scene): HTMLElement {
-  const all = scene.store.all("forward");
-  const rows = drawn(scene, "forwards", all).map(([id, forward]) => forwardRow(scene, id, forward));
+export function forwards(context: ViewContext): HTMLElement {
+  const all = context.store.all("forward");
+  const rows = drawn(context, "forwards", all).map(([id, forward]) => forwardRow(context, id, forward));
   return section(
-    scene,
+    context,
     "forwards",
-    rows.length ? table(scene, "forwards", HEADINGS, rows) : empty(t(scene, "noForwards")),
-    more(scene, "forwards", all.length),
-    restarts(scene),
+    rows.length ? table(context, "forwards", HEADINGS, rows) : empty(t(context, "noForwards")),
+    more(context, "forwards", all.length),
+    restarts(context),
   );
 }
 
 /** Why a restart failed: the forward is gone then, and its row with it. */
-function restarts(scene: Scene): Content {
-  return scene.store
+function restarts(context: ViewContext): Content {
+  return context.store
     .all("order")
     .filter(([key]) => key.startsWith(keys.restart("")))
-    .map(([key]) => outcome(scene, key));
+    .map(([key]) => outcome(context, key));
 }
 
 /** A forward as it is drawn: what is known of it, and what became of the clicks on it. */
-function forwardRow(scene: Scene, id: string, forward: Forward): HTMLElement {
-  const { store } = scene;
+function forwardRow(context: ViewContext, id: string, forward: Forward): HTMLElement {
+  const { store } = context;
   const minute = store.history.minute(`traffic/${id}`, Date.now());
   const traffic = store.get("traffic", id) ?? NO_TRAFFIC;
-  const orders = [keys.stop(id), keys.restart(id)];
-  const clicks = orders.map((key) => [store.isPending(key), isLate(scene, key), store.get("order", key)]);
+  const commands = [keys.stop(id), keys.restart(id)];
+  const clicks = commands.map((key) => [store.isPending(key), isLate(context, key), store.get("order", key)]);
   const texts = [...addresses(forward).map(([text]) => text), forward.magic];
-  const copied = texts.includes(scene.copied) && scene.copied;
-  const shown = [forward, clicks, copied, store.ended, namespace(scene)];
-  const draw = () => [sparkline(minute), bytes(scene, traffic)];
-  return steadyRow(scene, `forward ${id}`, shown, () => drawRow(scene, id, forward, draw()), {
+  const copied = texts.includes(context.copied) && context.copied;
+  const shown = [forward, clicks, copied, store.ended, namespace(context)];
+  const draw = () => [sparkline(minute), bytes(context, traffic)];
+  return steadyRow(context, `forward ${id}`, shown, () => drawRow(context, id, forward, draw()), {
     at: TRAFFIC,
     of: HEADINGS.length,
     shows: [traffic, minute],
@@ -52,52 +61,52 @@ function forwardRow(scene: Scene, id: string, forward: Forward): HTMLElement {
   });
 }
 
-function drawRow(scene: Scene, id: string, forward: Forward, carried: Content): HTMLElement {
+function drawRow(context: ViewContext, id: string, forward: Forward, carried: Content): HTMLElement {
   const name = { name: forward.target };
   const number = Number(id);
   return row(
     `forward ${id}`,
     [
-      badge(FORWARD_TONES[forward.state], t(scene, `state.${forward.state}`)),
+      badge(FORWARD_TONES[forward.state], t(context, `state.${forward.state}`)),
       h(
         "span",
         { class: cls("target") },
-        own(scene, forward.target),
+        own(context, forward.target),
         forward.ports.map(([, remote]) => faint(` :${String(remote)}`)),
       ),
-      addresses(forward).map(([text, local, remote]) => address(scene, text, local, remote)),
+      addresses(forward).map(([text, local, remote]) => address(context, text, local, remote)),
       carried,
       h(
         "span",
         { class: cls("actions") },
-        orderButton(
-          scene,
-          t(scene, "stop"),
+        commandButton(
+          context,
+          t(context, "stop"),
           keys.stop(id),
           { do: "stop", forward: number },
           {
-            "aria-label": t(scene, "stopNamed", name),
+            "aria-label": t(context, "stopNamed", name),
           },
         ),
-        orderButton(
-          scene,
-          t(scene, "restart"),
+        commandButton(
+          context,
+          t(context, "restart"),
           keys.restart(id),
           { do: "restart", forward: number },
           {
-            "aria-label": t(scene, "restartNamed", name),
+            "aria-label": t(context, "restartNamed", name),
           },
         ),
-        copyButton(scene, forward.magic, "copyMagic"),
+        copyButton(context, forward.magic, "copyMagic"),
       ),
     ],
     [
       forward.reason &&
-        h("p", { class: cls("faint"), lang: scene.language === "fr" ? "en" : null }, forward.reason),
+        h("p", { class: cls("faint"), lang: context.language === "fr" ? "en" : null }, forward.reason),
       forward.notes &&
-        h("p", { class: cls("faint"), lang: scene.language === "fr" ? "en" : null }, forward.notes),
-      needsProxy(scene, forward) && h("p", { class: cls("faint") }, prose(t(scene, "needsProxy"))),
-      outcome(scene, keys.stop(id)),
+        h("p", { class: cls("faint"), lang: context.language === "fr" ? "en" : null }, forward.notes),
+      needsProxy(context, forward) && h("p", { class: cls("faint") }, prose(t(context, "needsProxy"))),
+      outcome(context, keys.stop(id)),
     ],
   );
 }
@@ -110,56 +119,56 @@ function addresses({ sockets, address: host, ports }: Forward): [string, number,
 }
 
 /** Whether the address is not the browser's, and nothing leads there. */
-function needsProxy(scene: Scene, forward: Forward): boolean {
-  return addresses(forward).some(([, local, remote]) => waysTo(scene, local, remote) === "needs proxy");
+function needsProxy(context: ViewContext, forward: Forward): boolean {
+  return addresses(forward).some(([, local, remote]) => linkTo(context, local, remote) === "needs proxy");
 }
 
-function waysTo(scene: Scene, local: number, remote: number | string): Way {
-  return wayTo(local, remote, pageOf(document), scene.store.one("who")?.remote ?? false);
+function linkTo(context: ViewContext, local: number, remote: number | string): PortLink {
+  return linkToPort(local, remote, readPage(document), context.store.one("who")?.remote ?? false);
 }
 
-function address(scene: Scene, text: string, local: number, remote: number | string): HTMLElement {
-  const way = waysTo(scene, local, remote);
+function address(context: ViewContext, text: string, local: number, remote: number | string): HTMLElement {
+  const link = linkTo(context, local, remote);
   return h(
     "span",
     { class: cls("address"), "data-key": `address ${text}` },
     h("code", {}, text),
-    copyButton(scene, text),
-    way !== null &&
-      way !== "needs proxy" &&
+    copyButton(context, text),
+    link !== null &&
+      link !== "needs proxy" &&
       h(
         "a",
         {
           class: cls("button", "quiet"),
-          href: way.href,
+          href: link.href,
           target: "_blank",
           rel: "noopener noreferrer",
           "data-key": `open ${text}`,
-          "aria-label": t(scene, "openNamed", { name: text }),
+          "aria-label": t(context, "openNamed", { name: text }),
         },
-        t(scene, "openIt"),
+        t(context, "openIt"),
       ),
   );
 }
 
-function bytes(scene: Scene, [sent, received, open]: Traffic): HTMLElement {
+function bytes(context: ViewContext, [sent, received, open]: Traffic): HTMLElement {
   return h(
     "span",
     { class: cls("bytes") },
-    amount(scene, "↓", received, "received"),
+    amount(context, "↓", received, "received"),
     " ",
-    amount(scene, "↑", sent, "sent"),
+    amount(context, "↑", sent, "sent"),
     " ",
-    open > 0 && h("span", { class: cls("number", "faint") }, `${String(open)} ${t(scene, "open")}`),
+    open > 0 && h("span", { class: cls("number", "faint") }, `${String(open)} ${t(context, "open")}`),
   );
 }
 
-function amount(scene: Scene, sign: string, count: number, word: string): Content {
+function amount(context: ViewContext, sign: string, count: number, word: string): Content {
   return h(
     "span",
     { class: cls("number") },
     h("span", { "aria-hidden": "true" }, `${sign} `),
-    size(count, scene.language),
-    h("span", { class: cls("hidden") }, ` ${t(scene, word)}`),
+    size(count, context.language),
+    h("span", { class: cls("hidden") }, ` ${t(context, word)}`),
   );
 }

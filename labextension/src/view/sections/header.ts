@@ -1,13 +1,13 @@
 import { cls, h, type Content } from "../dom";
-import type { Who } from "../facts";
+import type { Who } from "../snapshot";
 import { left } from "../format";
-import { keys } from "../orders";
-import { dialogButton, faint, orderButton, outcome, prose, shape } from "../pieces";
-import { t, type Scene } from "../scene";
+import { keys } from "../commands";
+import { dialogButton, faint, commandButton, outcome, prose, shape } from "../components";
+import { t, type ViewContext } from "../context";
 
 /** Who one is, where, and which configuration says so. */
-export function header(scene: Scene): HTMLElement {
-  const who = scene.store.one("who");
+export function header(context: ViewContext): HTMLElement {
+  const who = context.store.one("who");
   return h(
     "header",
     { class: cls("header"), "data-key": "header" },
@@ -15,30 +15,30 @@ export function header(scene: Scene): HTMLElement {
     h(
       "div",
       { class: cls("who") },
-      h("strong", {}, who ? who.user || t(scene, "unnamed") : "SSPCloud"),
+      h("strong", {}, who ? who.user || t(context, "unnamed") : "SSPCloud"),
       who &&
         h(
           "div",
           { class: cls("facts") },
-          fact(t(scene, "namespace"), who.namespace, " ", switchButton(scene)),
-          fact(t(scene, "right"), t(scene, `role.${who.role}`)),
-          fact(t(scene, "server"), who.server),
-          fact(t(scene, "source"), who.source),
+          fact(t(context, "namespace"), who.namespace, " ", switchButton(context)),
+          fact(t(context, "right"), t(context, `role.${who.role}`)),
+          fact(t(context, "server"), who.server),
+          fact(t(context, "source"), who.source),
         ),
-      who && login(scene, who),
+      who && login(context, who),
       who?.unverified &&
-        h("p", { class: cls("step") }, shape("waiting", "▲"), " ", prose(t(scene, "unverified"))),
+        h("p", { class: cls("step") }, shape("waiting", "▲"), " ", prose(t(context, "unverified"))),
     ),
   );
 }
 
-function switchButton(scene: Scene): HTMLElement {
-  const label = { class: cls("button", "quiet"), "aria-label": t(scene, "switchNamed") };
-  return dialogButton(scene, "switch", { kind: "namespace" }, label);
+function switchButton(context: ViewContext): HTMLElement {
+  const label = { class: cls("button", "quiet"), "aria-label": t(context, "switchNamed") };
+  return dialogButton(context, "switch", { kind: "namespace" }, label);
 }
 
 /** Until when the login is good, and how it goes on. */
-function login(scene: Scene, who: Who): HTMLElement {
+function login(context: ViewContext, who: Who): HTMLElement {
   const now = Date.now() / 1000;
   const over = who.ends !== null && who.ends <= now;
   const soon = who.ends !== null && who.ends - now < SOON;
@@ -51,12 +51,12 @@ function login(scene: Scene, who: Who): HTMLElement {
         { class: cls("number") },
         shape(over ? "bad" : soon ? "waiting" : "good"),
         " ",
-        t(scene, over ? "loginEnded" : "loginEnds", { left: left(who.ends, now, scene.language) }),
+        t(context, over ? "loginEnded" : "loginEnds", { left: left(who.ends, now, context.language) }),
       ),
-    who.renews && faint(t(scene, "renewsItself")),
-    who.renewable && orderButton(scene, t(scene, "renew"), keys.renew, { do: "renew" }, quiet),
-    !who.remote && dialogButton(scene, "logIn", { kind: "login" }, quiet),
-    outcome(scene, keys.renew),
+    who.renews && faint(t(context, "renewsItself")),
+    who.renewable && commandButton(context, t(context, "renew"), keys.renew, { do: "renew" }, quiet),
+    !who.remote && dialogButton(context, "logIn", { kind: "login" }, quiet),
+    outcome(context, keys.renew),
   );
 }
 

@@ -1,63 +1,69 @@
 import { cls, h, type Content } from "../dom";
-import { keys } from "../orders";
-import { faint, orderButton, outcome, question, questionButton, shape } from "../pieces";
-import { t, type Scene } from "../scene";
+import { keys } from "../commands";
+import { faint, commandButton, outcome, question, questionButton, shape } from "../components";
+import { t, type ViewContext } from "../context";
 import { section } from "../tables";
 
 const PEOPLE = ["alice", "bob", "carol"];
 
 /** The practice cluster, and who one is in it; nothing where it is not installed. */
-export function sandbox(scene: Scene): HTMLElement | null {
-  const status = scene.store.one("sandbox");
+export function sandbox(context: ViewContext): HTMLElement | null {
+  const status = context.store.one("sandbox");
   if (!status) return null;
-  const orders = [keys.startSandbox, keys.stopSandbox, keys.resetSandbox, ...PEOPLE.map(keys.become)];
+  const commands = [keys.startSandbox, keys.stopSandbox, keys.resetSandbox, ...PEOPLE.map(keys.become)];
   const off = status.keeps ? "sandboxKeeps" : "sandboxOff";
   return section(
-    scene,
+    context,
     "sandbox",
     h(
       "p",
       { class: cls("sandbox") },
       shape(status.running ? "good" : "over"),
       " ",
-      t(scene, status.running ? "sandboxOn" : off, { server: status.server }),
+      t(context, status.running ? "sandboxOn" : off, { server: status.server }),
     ),
     h(
       "div",
       { class: cls("row") },
-      status.running ? whileItRuns(scene, status.server) : start(scene),
-      (status.running || status.keeps) && reset(scene),
+      status.running ? whileItRuns(context, status.server) : start(context),
+      (status.running || status.keeps) && reset(context),
     ),
-    resetQuestion(scene),
-    orders.map((key) => outcome(scene, key)),
+    resetQuestion(context),
+    commands.map((key) => outcome(context, key)),
   );
 }
 
-function start(scene: Scene): Content {
-  const label = { "aria-label": t(scene, "startNamed") };
-  return orderButton(scene, t(scene, "start"), keys.startSandbox, { do: "start sandbox" }, label);
+function start(context: ViewContext): Content {
+  const label = { "aria-label": t(context, "startNamed") };
+  return commandButton(context, t(context, "start"), keys.startSandbox, { do: "start sandbox" }, label);
 }
 
-function reset(scene: Scene): Content {
+function reset(context: ViewContext): Content {
   const { resetSandbox } = keys;
-  return questionButton(scene, t(scene, "reset"), resetSandbox, t(scene, "resetSandbox"), resetSandbox);
+  return questionButton(context, t(context, "reset"), resetSandbox, t(context, "resetSandbox"), resetSandbox);
 }
 
-function resetQuestion(scene: Scene): Content {
+function resetQuestion(context: ViewContext): Content {
   const danger = { class: cls("button", "danger") };
-  const yes = orderButton(scene, t(scene, "resetYes"), keys.resetSandbox, { do: "reset sandbox" }, danger);
-  return question(scene, keys.resetSandbox, t(scene, "resetSure"), yes, t(scene, "resetNo"));
+  const yes = commandButton(
+    context,
+    t(context, "resetYes"),
+    keys.resetSandbox,
+    { do: "reset sandbox" },
+    danger,
+  );
+  return question(context, keys.resetSandbox, t(context, "resetSure"), yes, t(context, "resetNo"));
 }
 
-function whileItRuns(scene: Scene, server: string): Content {
-  const who = scene.store.one("who");
+function whileItRuns(context: ViewContext, server: string): Content {
+  const who = context.store.one("who");
   const people = PEOPLE.map((person) => {
     const pressed = String(who?.server === server && who.user === `oidc-${person}`);
-    const order = { do: "become", person } as const;
-    return orderButton(scene, person, keys.become(person), order, { "aria-pressed": pressed });
+    const command = { do: "become", person } as const;
+    return commandButton(context, person, keys.become(person), command, { "aria-pressed": pressed });
   });
-  const label = t(scene, "actAs");
-  const stop = { "aria-label": t(scene, "stopSandbox") };
+  const label = t(context, "actAs");
+  const stop = { "aria-label": t(context, "stopSandbox") };
   return [
     h(
       "span",
@@ -65,6 +71,6 @@ function whileItRuns(scene: Scene, server: string): Content {
       faint(label),
       people,
     ),
-    orderButton(scene, t(scene, "stop"), keys.stopSandbox, { do: "stop sandbox" }, stop),
+    commandButton(context, t(context, "stop"), keys.stopSandbox, { do: "stop sandbox" }, stop),
   ];
 }

@@ -107,7 +107,7 @@ export interface Trouble {
   mend: string;
 }
 
-/** What became of an order. */
+/** What became of a command. */
 export interface Outcome {
   id: string;
   state: "pending" | "done" | "failed";
@@ -116,7 +116,7 @@ export interface Outcome {
   pieces?: number;
 }
 
-/** A piece of an answer: the id of the order, and a part of a JSON text. */
+/** A piece of an answer: the id of the command, and a part of a JSON text. */
 export type Piece = [string, string];
 
 /** What sharing would make. */
@@ -190,7 +190,7 @@ export interface Kinds {
 }
 
 /** What a message of the kernel holds: everything, or what changes, where null stands for what is gone. */
-export interface Told {
+export interface SnapshotMessage {
   whole?: Record<string, unknown>;
   part?: Record<string, unknown>;
 }

@@ -4,7 +4,7 @@ import type { Documents } from "./documents";
 const INSERT = "sspcloud:insert-cell";
 
 /** Put what the widget asks for into the notebook that it is in, else into the one in front. */
-export function takeInsertions(documents: Documents): void {
+export function handleInsertCell(documents: Documents): void {
   document.addEventListener(INSERT, (event) => {
     const source = (event as CustomEvent<{ source?: unknown }>).detail.source;
     const into = documents.around(event.target);

@@ -1,27 +1,27 @@
 import { expect, test } from "vitest";
-import { pageOf, wayTo, type Page } from "../src/view/opening";
+import { readPage, linkToPort, type Page } from "../src/view/portLink";
 
 const here: Page = { origin: "http://127.0.0.1:8888", base: "/", proxy: false };
 const hub: Page = { origin: "https://user-bob-1.user.lab.sspcloud.fr", base: "/user/bob/", proxy: true };
 
 test("on one's own machine a port is opened as it is", () => {
-  expect(wayTo(8000, 80, here, false)).toEqual({ href: "http://localhost:8000/" });
+  expect(linkToPort(8000, 80, here, false)).toEqual({ href: "http://localhost:8000/" });
 });
 
 test("on a remote server it is opened through jupyter-server-proxy, or a hint says what is missing", () => {
-  expect(wayTo(8000, 80, hub, true)).toEqual({
+  expect(linkToPort(8000, 80, hub, true)).toEqual({
     href: "https://user-bob-1.user.lab.sspcloud.fr/user/bob/proxy/8000/",
   });
-  expect(wayTo(8000, 80, { ...hub, proxy: false }, false)).toBe("needs proxy");
-  expect(wayTo(8000, 80, here, true)).toBe("needs proxy");
+  expect(linkToPort(8000, 80, { ...hub, proxy: false }, false)).toBe("needs proxy");
+  expect(linkToPort(8000, 80, here, true)).toBe("needs proxy");
 });
 
 test.each([5432, 3306, 27017, "postgres"])("a browser has nothing to say to a database at %s", (remote) => {
-  expect(wayTo(5432, remote, here, false)).toBeNull();
+  expect(linkToPort(5432, remote, here, false)).toBeNull();
 });
 
 test("what is not bound yet cannot be opened", () => {
-  expect(wayTo(0, 80, here, false)).toBeNull();
+  expect(linkToPort(0, 80, here, false)).toBeNull();
 });
 
 test("the page says where its server is, and whether the proxy is there", () => {
@@ -30,9 +30,9 @@ test("the page says where its server is, and whether the proxy is there", () => 
     federated_extensions: [{ name: "@jupyterhub/jupyter-server-proxy" }],
   };
   document.body.innerHTML = `<script id="jupyter-config-data" type="application/json">${JSON.stringify(told)}</script>`;
-  expect(pageOf(document)).toMatchObject({ base: "/user/bob/", proxy: true });
+  expect(readPage(document)).toMatchObject({ base: "/user/bob/", proxy: true });
   document.body.innerHTML = '<script id="jupyter-config-data" type="application/json">{</script>';
-  expect(pageOf(document)).toMatchObject({ base: "", proxy: false });
+  expect(readPage(document)).toMatchObject({ base: "", proxy: false });
   document.body.innerHTML = "";
-  expect(pageOf(document)).toMatchObject({ base: "", proxy: false });
+  expect(readPage(document)).toMatchObject({ base: "", proxy: false });
 });

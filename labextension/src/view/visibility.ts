@@ -8,7 +8,11 @@ const BEAT = 15_000;
  *
  * Returns whether it is seen now.
  */
-export function watchSight(root: Element, tell: (seen: boolean) => void, signal: AbortSignal): () => boolean {
+export function watchVisibility(
+  root: Element,
+  tell: (seen: boolean) => void,
+  signal: AbortSignal,
+): () => boolean {
   let onScreen = true;
   const seen = () => onScreen && document.visibilityState === "visible";
   const observer = new IntersectionObserver((entries) => {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { h } from "../src/view/dom";
-import { prose } from "../src/view/pieces";
+import { prose } from "../src/view/components";
 
 test.each([
   ["run %k8s_login config.sh, or start", "run <code>%k8s_login config.sh</code>, or start"],

@@ -1,6 +1,6 @@
-/** What a click asks the kernel for: the orders of `sspcloud_magics/widgets/commands.py`. */
+/** What a click asks the kernel for: the commands of `sspcloud_magics/widgets/commands.py`. */
 
-export type Order =
+export type Command =
   | { do: "log in"; script: string }
   | { do: "renew" }
   | { do: "namespace"; namespace: string }
@@ -11,7 +11,7 @@ export type Order =
   | { do: "tables"; database: string }
   | { do: "columns"; database: string; schema: string; table: string }
   | { do: "schemas"; database: string }
-  | ({ do: "plan share" | "share" } & Wish)
+  | ({ do: "plan share" | "share" } & ShareRequest)
   | { do: "revoke"; database: string; colleague: string }
   | { do: "sessions" }
   | { do: "start sandbox" }
@@ -21,7 +21,7 @@ export type Order =
   | { do: "look again" };
 
 /** What is to be shared, as it was filled in. */
-export interface Wish {
+export interface ShareRequest {
   database: string;
   colleagues: string;
   write: boolean;
@@ -30,7 +30,7 @@ export interface Wish {
   lasts: string;
 }
 
-/** The keys of the buttons: what becomes of an order is told under its key. */
+/** The keys of the buttons: what becomes of a command is told under its key. */
 export const keys = {
   logIn: "log in",
   renew: "renew",

@@ -2,10 +2,10 @@
 
 import { cls, h, type Attributes, type Content } from "./dom";
 import type { Dialog } from "./dialogs";
-import type { ForwardState, Tone, Trouble } from "./facts";
-import type { Order } from "./orders";
-import { t, type Scene } from "./scene";
-import { errorsInFrench, isWord } from "./words";
+import type { ForwardState, Tone, Trouble } from "./snapshot";
+import type { Command } from "./commands";
+import { t, type ViewContext } from "./context";
+import { errorsInFrench, isMessageKey } from "./i18n";
 
 /** Milliseconds after which a kernel that says nothing is said to be silent. */
 export const SILENT = 2_500;
@@ -42,29 +42,35 @@ export function plainButton(content: Content, attributes: Attributes): HTMLEleme
   );
 }
 
-/** A button that gives an order; while this is pending, it says so and does nothing. */
-export function orderButton(
-  scene: Scene,
+/** A button that gives a command; while this is pending, it says so and does nothing. */
+export function commandButton(
+  context: ViewContext,
   content: Content,
   key: string,
-  order: Order,
+  command: Command,
   attributes: Attributes = {},
 ): HTMLElement {
-  const pending = scene.store.isPending(key);
+  const pending = context.store.isPending(key);
   return plainButton(content, {
-    "data-key": `order ${key}`,
-    "data-order": JSON.stringify(order),
+    "data-key": `command ${key}`,
+    "data-command": JSON.stringify(command),
     "data-name": key,
     "aria-busy": pending && "true",
-    "aria-disabled": (pending || scene.store.ended) && "true",
+    "aria-disabled": (pending || context.store.ended) && "true",
     ...attributes,
   });
 }
 
-/** A question before an order that cannot be undone; `yes` is its button, `no` the word of the other. */
-export function question(scene: Scene, name: string, sentence: string, yes: Content, no: string): Content {
+/** A question before a command that cannot be undone; `yes` is its button, `no` the word of the other. */
+export function question(
+  context: ViewContext,
+  name: string,
+  sentence: string,
+  yes: Content,
+  no: string,
+): Content {
   return (
-    scene.question === name &&
+    context.question === name &&
     h(
       "div",
       { class: cls("question"), role: "group", "data-key": `question ${name}`, "aria-label": sentence },
@@ -78,7 +84,7 @@ export function question(scene: Scene, name: string, sentence: string, yes: Cont
 
 /** The button that opens a question, and closes it again. */
 export function questionButton(
-  scene: Scene,
+  context: ViewContext,
   content: Content,
   name: string,
   label: string,
@@ -86,30 +92,30 @@ export function questionButton(
 ): HTMLElement {
   return plainButton(content, {
     "data-question": name,
-    "aria-expanded": String(scene.question === name),
+    "aria-expanded": String(context.question === name),
     "aria-label": label,
-    "aria-busy": scene.store.isPending(key) && "true",
+    "aria-busy": context.store.isPending(key) && "true",
   });
 }
 
-export function copyButton(scene: Scene, text: string, word = "copy"): HTMLElement {
-  const copied = scene.copied === text;
-  return plainButton(t(scene, copied ? "copied" : word), {
+export function copyButton(context: ViewContext, text: string, word = "copy"): HTMLElement {
+  const copied = context.copied === text;
+  return plainButton(t(context, copied ? "copied" : word), {
     class: cls("button", "quiet"),
     "data-copy": text,
     "data-key": `copy ${text}`,
-    "aria-label": copied ? t(scene, "copied") : `${t(scene, word)}: ${text}`,
+    "aria-label": copied ? t(context, "copied") : `${t(context, word)}: ${text}`,
   });
 }
 
 /** A button that opens a dialog. */
 export function dialogButton(
-  scene: Scene,
+  context: ViewContext,
   word: string,
   dialog: Dialog,
   attributes: Attributes = {},
 ): HTMLElement {
-  return plainButton(t(scene, word), {
+  return plainButton(t(context, word), {
     "data-dialog": JSON.stringify(dialog),
     "data-key": `dialog ${JSON.stringify(dialog)}`,
     "aria-haspopup": "dialog",
@@ -117,14 +123,14 @@ export function dialogButton(
   });
 }
 
-/** A button that sends its form; `key` is its order's. */
+/** A button that sends its form; `key` is its command's. */
 export function submitButton(
-  scene: Scene,
+  context: ViewContext,
   word: string,
   key: string,
   attributes: Attributes = {},
 ): HTMLElement {
-  const pending = scene.store.isPending(key);
+  const pending = context.store.isPending(key);
   return h(
     "button",
     {
@@ -132,26 +138,26 @@ export function submitButton(
       class: cls("button"),
       "data-name": key,
       "aria-busy": pending && "true",
-      "aria-disabled": (pending || scene.store.ended) && "true",
+      "aria-disabled": (pending || context.store.ended) && "true",
       ...attributes,
     },
-    h("span", { class: cls("face") }, t(scene, word)),
+    h("span", { class: cls("face") }, t(context, word)),
   );
 }
 
 /** A text to fill in, with its label. */
 export function field(
-  scene: Scene,
+  context: ViewContext,
   name: string,
   word: string,
   attributes: Attributes = {},
   hint: Content = null,
 ): HTMLElement {
-  const id = `${scene.id}-${name}`;
+  const id = `${context.id}-${name}`;
   return h(
     "div",
     { class: cls("field"), "data-key": `field ${name}` },
-    h("label", { for: id }, t(scene, word)),
+    h("label", { for: id }, t(context, word)),
     h("input", {
       type: "text",
       class: cls("input"),
@@ -167,31 +173,31 @@ export function field(
   );
 }
 
-/** Whether an order was given a while ago, and nobody has taken it. */
-export function isLate(scene: Scene, key: string): boolean {
-  const given = scene.store.given.get(key);
+/** Whether a command was given a while ago, and nobody has taken it. */
+export function isLate(context: ViewContext, key: string): boolean {
+  const given = context.store.given.get(key);
   return given !== undefined && Date.now() - given > SILENT;
 }
 
-/** Why an order failed, or that nobody answers; nothing where all is well. */
-export function outcome(scene: Scene, key: string): Content {
-  if (isLate(scene, key)) {
-    return h("p", { class: cls("note"), "data-key": `slow ${key}` }, t(scene, "silent"));
+/** Why a command failed, or that nobody answers; nothing where all is well. */
+export function outcome(context: ViewContext, key: string): Content {
+  if (isLate(context, key)) {
+    return h("p", { class: cls("note"), "data-key": `slow ${key}` }, t(context, "silent"));
   }
-  const error = scene.store.get("order", key)?.error;
+  const error = context.store.get("order", key)?.error;
   if (!error) return null;
   return h(
     "div",
     { class: cls("failure"), role: "alert", "data-key": `failed ${key}` },
-    trouble(scene, error),
+    trouble(context, error),
   );
 }
 
 /** What went wrong, why, and what to do next. */
-export function trouble(scene: Scene, error: Trouble): Content {
-  const french = scene.language === "fr";
+export function trouble(context: ViewContext, error: Trouble): Content {
+  const french = context.language === "fr";
   const step = `step.${error.code}`;
-  const steps = isWord(step) ? [t(scene, step)] : error.mend.split("\n").filter(Boolean);
+  const steps = isMessageKey(step) ? [t(context, step)] : error.mend.split("\n").filter(Boolean);
   const english = french ? "en" : null;
   const said = french
     ? (errorsInFrench[error.code] ?? errorsInFrench[error.family] ?? errorsInFrench.SspcloudError)
@@ -201,7 +207,7 @@ export function trouble(scene: Scene, error: Trouble): Content {
     french && h("p", { class: cls("faint"), lang: "en" }, error.what),
     error.why && h("p", { class: cls("faint"), lang: english }, error.why),
     steps.map((line) =>
-      h("p", { class: cls("step"), lang: isWord(step) ? null : english }, "→ ", prose(line)),
+      h("p", { class: cls("step"), lang: isMessageKey(step) ? null : english }, "→ ", prose(line)),
     ),
   ];
 }

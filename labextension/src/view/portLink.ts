@@ -10,14 +10,14 @@ export interface Page {
 }
 
 /** An address; that a proxy is missing; or null where there is nothing for a browser. */
-export type Way = { href: string } | "needs proxy" | null;
+export type PortLink = { href: string } | "needs proxy" | null;
 
 const HERE = /^https?:\/\/(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/;
 /** Ports of databases: a browser has nothing to say to them. */
 const NOT_WEB: (number | string)[] = [1433, 3306, 5432, 6379, 7687, 27017, "postgres", "postgresql", "mysql"];
 
 /** The way to a local port that leads to `remote`; `inCluster` says that the kernel is not on the browser's machine. */
-export function wayTo(local: number, remote: number | string, page: Page, inCluster: boolean): Way {
+export function linkToPort(local: number, remote: number | string, page: Page, inCluster: boolean): PortLink {
   if (NOT_WEB.includes(remote) || !local) return null;
   if (HERE.test(page.origin) && !inCluster) return { href: `http://localhost:${local}/` };
   if (!page.base || !page.proxy) return "needs proxy";
@@ -28,7 +28,7 @@ export function wayTo(local: number, remote: number | string, page: Page, inClus
 const read = new WeakMap<Element, Page>();
 
 /** What JupyterLab and Notebook 7 say of themselves in their pages. */
-export function pageOf(document: Document): Page {
+export function readPage(document: Document): Page {
   const config = document.getElementById("jupyter-config-data");
   if (!config) return { origin: document.location.origin, base: "", proxy: false };
   const page = read.get(config) ?? parse(config.textContent, document.location.origin);

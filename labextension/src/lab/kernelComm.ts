@@ -1,5 +1,5 @@
 /**
- * The link to one document's kernel: whether the extension is loaded there, and which widget is its panel.
+ * The kernelComm to one document's kernel: whether the extension is loaded there, and which widget is its panel.
  *
  * The kernel is asked by a comm that is opened to it. It answers on it, now and whenever something changes; a kernel
  * that has not loaded the extension closes it. Every question has a number, and what arrives for an older one is
@@ -10,8 +10,8 @@ import { KernelAPI, type Kernel, type KernelMessage } from "@jupyterlab/services
 import type { IDisposable } from "@lumino/disposable";
 import { Signal, type ISignal } from "@lumino/signaling";
 import type { KernelDocument } from "./documents";
-import { phaseOf } from "./phase";
-import { LOAD } from "./reasons";
+import { readKernelStatus } from "./kernelStatus";
+import { LOAD } from "./emptyStates";
 import type { Kind, State, Summary } from "./state";
 
 /** The comm's target, as `sspcloud_magics/widgets/side_panel.py` registers it. */
@@ -28,7 +28,7 @@ const FALLING: ReadonlySet<string> = new Set(["autorestarting", "dead"]);
 /** Milliseconds after which it is said why a kernel says nothing. */
 const PATIENCE = 1_500;
 
-export class KernelLink implements IDisposable {
+export class KernelComm implements IDisposable {
   private readonly changes = new Signal<this, State>(this);
   private now: State = { kind: "starting" };
   private question = 0;
@@ -101,14 +101,14 @@ export class KernelLink implements IDisposable {
   private follow(): void {
     const { session } = this.document;
     const kernel = session.session?.kernel ?? null;
-    const phase = phaseOf(session, kernel !== null && kernel === this.reached);
+    const status = readKernelStatus(session, kernel !== null && kernel === this.reached);
     if (kernel?.connectionStatus === "connected") this.reached = kernel;
-    if (phase !== "up") {
+    if (status !== "up") {
       // A kernel that ends closes the comm itself; to close it from here as well would cross that on its way.
       this.comm = null;
       this.forget();
       this.fell ||= FALLING.has(session.kernelDisplayStatus);
-      this.set({ kind: phase === "no-kernel" && this.fell ? "dead" : phase });
+      this.set({ kind: status === "no-kernel" && this.fell ? "dead" : status });
       return;
     }
     this.fell = false;
@@ -150,7 +150,7 @@ export class KernelLink implements IDisposable {
     this.comm = comm;
     if (before && !before.isDisposed) closeQuietly(before);
     comm.onMsg = ({ content }) => {
-      if (this.comm === comm) this.end(live(content.data as unknown as Told));
+      if (this.comm === comm) this.end(live(content.data as unknown as PanelReply));
     };
     comm.onClose = () => {
       if (this.comm !== comm) return;
@@ -219,13 +219,13 @@ export class KernelLink implements IDisposable {
 }
 
 /** What the kernel tells on the comm. */
-interface Told extends Omit<Summary, "database"> {
+interface PanelReply extends Omit<Summary, "database"> {
   model_id: string;
   /** Absent where the kernel's package is older than the plugin. */
   database?: string | null;
 }
 
-function live({ model_id, forwards, troubled, ends, database = null }: Told): State {
+function live({ model_id, forwards, troubled, ends, database = null }: PanelReply): State {
   return { kind: "live", modelId: model_id, summary: { forwards, troubled, ends, database } };
 }
 

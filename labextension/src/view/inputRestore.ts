@@ -2,11 +2,11 @@
  * What somebody is typing outlives its field: a section that goes for a while, since the server cannot be reached or one
  * becomes somebody else, comes back with the text, the cursor and the focus.
  */
-export class Typing {
+export class InputRestore {
   private lost: HTMLInputElement | null = null;
 
   /** Take in that the page was drawn anew; `focused` had the focus before. */
-  drawn(within: HTMLElement, focused: Element | null): void {
+  restore(within: HTMLElement, focused: Element | null): void {
     if (focused instanceof HTMLInputElement && !focused.isConnected && focused.form?.dataset.form) {
       this.lost = focused;
     }

@@ -176,4 +176,4 @@ export const en = {
   "step.KubeconfigInvalid": "Mend the file, or log in anew.",
 };
 
-export type Word = keyof typeof en;
+export type MessageKey = keyof typeof en;

@@ -3,7 +3,7 @@
 export const INSERT = "sspcloud:insert-cell";
 
 /** Put a source below the active cell of the notebook; whether somebody has done it. */
-export function insertCell(from: Element, source: string): boolean {
+export function requestCell(from: Element, source: string): boolean {
   return !from.dispatchEvent(
     new CustomEvent(INSERT, { bubbles: true, cancelable: true, composed: true, detail: { source } }),
   );

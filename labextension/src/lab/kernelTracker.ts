@@ -3,20 +3,20 @@
 import type { IDisposable } from "@lumino/disposable";
 import { Signal, type ISignal } from "@lumino/signaling";
 import type { Documents } from "./documents";
-import { KernelLink } from "./link";
+import { KernelComm } from "./kernelComm";
 import type { State } from "./state";
 
 /** What is to be shown, and through which link it was found; none where there is no document. */
-export interface Situation {
+export interface TrackedState {
   readonly state: State;
-  readonly link: KernelLink | null;
+  readonly kernelComm: KernelComm | null;
 }
 
-const NOTHING: Situation = { state: { kind: "no-document" }, link: null };
+const NOTHING: TrackedState = { state: { kind: "no-document" }, kernelComm: null };
 
-export class Follower implements IDisposable {
-  private readonly links = new Map<unknown, KernelLink>();
-  private readonly changes = new Signal<this, Situation>(this);
+export class KernelTracker implements IDisposable {
+  private readonly comms = new Map<unknown, KernelComm>();
+  private readonly changes = new Signal<this, TrackedState>(this);
   private now = NOTHING;
 
   constructor(readonly documents: Documents) {
@@ -25,11 +25,11 @@ export class Follower implements IDisposable {
   }
 
   /** Emitted when there is something else to show. */
-  get changed(): ISignal<this, Situation> {
+  get changed(): ISignal<this, TrackedState> {
     return this.changes;
   }
 
-  get situation(): Situation {
+  get current(): TrackedState {
     return this.now;
   }
 
@@ -40,29 +40,29 @@ export class Follower implements IDisposable {
 
   dispose(): void {
     this.disposed = true;
-    for (const link of this.links.values()) link.dispose();
+    for (const kernelComm of this.comms.values()) kernelComm.dispose();
     Signal.clearData(this);
   }
 
   private update(): void {
-    const link = this.link();
-    const found = link ? this.resolved(link) : NOTHING;
-    if (found.link === this.now.link && found.state === this.now.state) return;
+    const kernelComm = this.kernelComm();
+    const found = kernelComm ? this.resolved(kernelComm) : NOTHING;
+    if (found.kernelComm === this.now.kernelComm && found.state === this.now.state) return;
     this.now = found;
     this.changes.emit(found);
   }
 
   /** The link of the document in front, made where it is there for the first time. */
-  private link(): KernelLink | null {
+  private kernelComm(): KernelComm | null {
     const document = this.documents.current;
     if (!document) return null;
-    const known = this.links.get(document.widget);
+    const known = this.comms.get(document.widget);
     if (known) return known;
-    const made = new KernelLink(document);
-    this.links.set(document.widget, made);
+    const made = new KernelComm(document);
+    this.comms.set(document.widget, made);
     made.changed.connect(this.update, this);
     document.widget.disposed.connect(() => {
-      this.links.delete(document.widget);
+      this.comms.delete(document.widget);
       made.dispose();
       this.update();
     }, this);
@@ -70,12 +70,12 @@ export class Follower implements IDisposable {
   }
 
   /** Another document may hold the widgets of the same kernel, as a notebook does for its console. */
-  private resolved(link: KernelLink): Situation {
-    const { state } = link;
-    if (state.kind !== "shared") return { state, link };
-    const holder = [...this.links.values()].find(
+  private resolved(kernelComm: KernelComm): TrackedState {
+    const { state } = kernelComm;
+    if (state.kind !== "shared") return { state, kernelComm };
+    const holder = [...this.comms.values()].find(
       (each) => each.document.session.session?.kernel?.id === state.kernelId && each.state.kind !== "shared",
     );
-    return holder ? { state: holder.state, link: holder } : { state, link };
+    return holder ? { state: holder.state, kernelComm: holder } : { state, kernelComm };
   }
 }

@@ -1,9 +1,9 @@
 import type { ISessionContext } from "@jupyterlab/apputils";
 
 /** What a session says of its kernel: that it is up, or why it cannot be asked. */
-export type Phase = "up" | "starting" | "no-kernel" | "dead" | "disconnected";
+export type KernelStatus = "up" | "starting" | "no-kernel" | "dead" | "disconnected";
 
-const PHASES: Partial<Record<ISessionContext.KernelDisplayStatus, Phase>> = {
+const STATUSES: Partial<Record<ISessionContext.KernelDisplayStatus, KernelStatus>> = {
   initializing: "starting",
   starting: "starting",
   restarting: "starting",
@@ -14,17 +14,17 @@ const PHASES: Partial<Record<ISessionContext.KernelDisplayStatus, Phase>> = {
 };
 
 /**
- * The phase of a session's kernel.
+ * The status of a session's kernel.
  *
  * Whether it is idle or busy counts for nothing: a kernel with subshells calls itself idle while a cell runs. One to
  * which the first connection is being made may be asked: it answers as soon as it can. One that was `reached` before
  * has been lost.
  */
-export function phaseOf(
+export function readKernelStatus(
   session: Pick<ISessionContext, "kernelDisplayStatus" | "session">,
   reached: boolean,
-): Phase {
+): KernelStatus {
   const status = session.kernelDisplayStatus;
   if (status === "connecting" && reached) return "disconnected";
-  return PHASES[status] ?? (session.session?.kernel ? "up" : "no-kernel");
+  return STATUSES[status] ?? (session.session?.kernel ? "up" : "no-kernel");
 }

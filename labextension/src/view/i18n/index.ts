@@ -1,8 +1,8 @@
-import { en, type Word } from "./en";
+import { en, type MessageKey } from "./en";
 import { fr } from "./fr";
 
 export { errorsInFrench } from "./errors";
-export type { Word } from "./en";
+export type { MessageKey } from "./en";
 
 export const languages = { en, fr };
 export type Language = keyof typeof languages;
@@ -13,7 +13,7 @@ export function languageOf(name: string): Language {
   return name.toLowerCase().startsWith("fr") ? "fr" : "en";
 }
 
-export function isWord(key: string): key is Word {
+export function isMessageKey(key: string): key is MessageKey {
   return key in en;
 }
 
@@ -22,8 +22,8 @@ export function isWord(key: string): key is Word {
  *
  * A key with a dot (`state.running`) names a value of the kernel's; one that is not known is shown as it came.
  */
-export function say(language: Language, key: string, values: Values = {}): string {
-  const text = isWord(key) ? languages[language][key] : key.slice(key.indexOf(".") + 1);
+export function translate(language: Language, key: string, values: Values = {}): string {
+  const text = isMessageKey(key) ? languages[language][key] : key.slice(key.indexOf(".") + 1);
   return spaced(language, text).replace(/\{(\w+)\}/g, (whole, name: string) =>
     name in values ? String(values[name]) : whole,
   );

@@ -1,12 +1,12 @@
 /// <reference types="vite/client" />
 import { expect, test } from "vitest";
-import { errorsInFrench, languageOf, languages, say } from "../src/view/words";
+import { errorsInFrench, languageOf, languages, translate } from "../src/view/i18n";
 
 test("no sentence is empty, and both languages have the same places for values", () => {
   const places = (text: string) => [...text.matchAll(/\{\w+\}/g)].map(String).sort();
   expect(Object.keys(languages.fr).sort()).toEqual(Object.keys(languages.en).sort());
   for (const [key, english] of Object.entries(languages.en)) {
-    const french = say("fr", key);
+    const french = translate("fr", key);
     expect(english.trim(), key).not.toBe("");
     expect(french.trim(), key).not.toBe("");
     expect(places(french), key).toEqual(places(english));
@@ -15,17 +15,17 @@ test("no sentence is empty, and both languages have the same places for values",
 });
 
 test("values are put into a sentence once, whatever they hold", () => {
-  expect(say("en", "forwardPort", { port: 80, name: "{port}" })).toBe("Forward port 80 of {port}");
-  expect(say("en", "forwardPort", { port: 80 })).toBe("Forward port 80 of {name}");
+  expect(translate("en", "forwardPort", { port: 80, name: "{port}" })).toBe("Forward port 80 of {port}");
+  expect(translate("en", "forwardPort", { port: 80 })).toBe("Forward port 80 of {name}");
 });
 
 test("a value of the kernel's that has no word is shown as it came", () => {
-  expect(say("fr", "state.running")).toBe("en marche");
-  expect(say("fr", "state.Evicted")).toBe("Evicted");
+  expect(translate("fr", "state.running")).toBe("en marche");
+  expect(translate("fr", "state.Evicted")).toBe("Evicted");
 });
 
 test("French signs are never alone on a line", () => {
-  expect(say("fr", "revokeSure", { colleague: "bob", name: "x" })).toContain("x\u00a0?");
+  expect(translate("fr", "revokeSure", { colleague: "bob", name: "x" })).toContain("x\u00a0?");
 });
 
 test.each([
@@ -41,7 +41,7 @@ test.each([
 });
 
 test("every word is said somewhere", () => {
-  const sources = import.meta.glob(["../src/view/**/*.ts", "!../src/view/words/*.ts"], {
+  const sources = import.meta.glob(["../src/view/**/*.ts", "!../src/view/i18n/*.ts"], {
     query: "?raw",
     import: "default",
     eager: true,

@@ -2,9 +2,9 @@
 
 import type { Dialog } from "./dialogs";
 import type { Store } from "./store";
-import { say, type Language, type Values } from "./words";
+import { translate, type Language, type Values } from "./i18n";
 
-export interface Scene {
+export interface ViewContext {
   readonly store: Store;
   readonly language: Language;
   /** The view's own, for the ids of its elements. */
@@ -22,33 +22,33 @@ export interface Scene {
   /** The table whose columns are shown in it. */
   readonly expanded: string;
   /** What its form asks for, as JSON: a preview of something else is none. */
-  readonly wish: string;
+  readonly shareRequest: string;
   /** What the preview was asked for, likewise. */
-  readonly planned: string;
+  readonly previewed: string;
   /** The rows that are in the page, by their keys. */
-  readonly rows: ReadonlyMap<string, StandingRow>;
+  readonly rows: ReadonlyMap<string, RenderedRow>;
   /** How many rows of a long table are drawn; more are when they are scrolled to. */
   readonly limits: ReadonlyMap<string, number>;
 }
 
 /** From what a row was drawn, and its cell that moves. */
-export interface StandingRow {
+export interface RenderedRow {
   from: string;
   shows: string | null;
 }
 
-/** A sentence in the scene's language. */
-export function t(scene: Scene, key: string, values: Values = {}): string {
-  return say(scene.language, key, values);
+/** A sentence in the context's language. */
+export function t(context: ViewContext, key: string, values: Values = {}): string {
+  return translate(context.language, key, values);
 }
 
 /** The namespace that one is in. */
-export function namespace(scene: Scene): string {
-  return scene.store.one("who")?.namespace ?? "";
+export function namespace(context: ViewContext): string {
+  return context.store.one("who")?.namespace ?? "";
 }
 
 /** A target without what goes without saying in one's own namespace. */
-export function own(scene: Scene, target: string): string {
-  const mine = `${namespace(scene)}/`;
+export function own(context: ViewContext, target: string): string {
+  const mine = `${namespace(context)}/`;
   return target.startsWith(mine) ? target.slice(mine.length) : target;
 }

@@ -1,7 +1,7 @@
-import type { Word } from "./en";
+import type { MessageKey } from "./en";
 
 /** What the panel says in French. */
-export const fr: Record<Word, string> = {
+export const fr: Record<MessageKey, string> = {
   loading: "Interrogation du noyau…",
   silent:
     "Le noyau n'a pas encore répondu. Une cellule tourne-t-elle ? Le panneau se remplit quand elle se termine.",

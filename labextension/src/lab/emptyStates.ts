@@ -4,14 +4,14 @@ import type { TranslationBundle } from "@jupyterlab/translation";
 import type { Kind, State } from "./state";
 
 /** What the button of a reason does: a command, or a source for a new cell. */
-export type Step = { command: string } | { insert: string };
+export type Action = { command: string } | { insert: string };
 
-export interface Reason {
+export interface EmptyState {
   readonly title: string;
   readonly text: string;
   /** A line that the user can run. */
   readonly code?: string;
-  readonly steps: readonly { label: string; step: Step }[];
+  readonly actions: readonly { label: string; action: Action }[];
   /** Whether there is nothing to do but wait. */
   readonly waiting?: boolean;
 }
@@ -29,9 +29,9 @@ export const LOAD = "%load_ext sspcloud_magics";
 const PACKAGE = "sspcloud-magics";
 
 /** The reason for a state in which there is no widget. */
-export function reasonFor(state: Exclude<State, { kind: "live" }>, trans: TranslationBundle): Reason {
-  const chooseKernel = { label: trans.__("Choose a kernel…"), step: { command: "kernelmenu:change" } };
-  const again = { label: trans.__("Try again"), step: { command: COMMANDS.load } };
+export function getEmptyState(state: Exclude<State, { kind: "live" }>, trans: TranslationBundle): EmptyState {
+  const chooseKernel = { label: trans.__("Choose a kernel…"), action: { command: "kernelmenu:change" } };
+  const again = { label: trans.__("Try again"), action: { command: COMMANDS.load } };
   switch (state.kind) {
     case "no-document":
       return {
@@ -39,19 +39,19 @@ export function reasonFor(state: Exclude<State, { kind: "live" }>, trans: Transl
         text: trans.__(
           "Open a notebook or a console with a Python kernel: its forwards, databases and shares are shown here.",
         ),
-        steps: [{ label: trans.__("New notebook"), step: { command: "notebook:create-new" } }],
+        actions: [{ label: trans.__("New notebook"), action: { command: "notebook:create-new" } }],
       };
     case "no-kernel":
       return {
         title: trans.__("There is no kernel"),
         text: trans.__("No kernel runs for this document. Choose a Python kernel for it."),
-        steps: [chooseKernel],
+        actions: [chooseKernel],
       };
     case "starting":
       return {
         title: trans.__("The kernel is starting"),
         text: trans.__("The panel fills in as soon as it is there."),
-        steps: [],
+        actions: [],
         waiting: true,
       };
     case "dead":
@@ -60,7 +60,7 @@ export function reasonFor(state: Exclude<State, { kind: "live" }>, trans: Transl
         text: trans.__(
           "What it had open ended with it; shares go on. Restart it, and load the extension again.",
         ),
-        steps: [{ label: trans.__("Restart the kernel…"), step: { command: "kernelmenu:restart" } }],
+        actions: [{ label: trans.__("Restart the kernel…"), action: { command: "kernelmenu:restart" } }],
       };
     case "disconnected":
       return {
@@ -68,20 +68,22 @@ export function reasonFor(state: Exclude<State, { kind: "live" }>, trans: Transl
         text: trans.__(
           "The connection is lost, and is being made again. What the kernel has open stays open.",
         ),
-        steps: [{ label: trans.__("Reconnect now"), step: { command: "kernelmenu:reconnect-to-kernel" } }],
+        actions: [
+          { label: trans.__("Reconnect now"), action: { command: "kernelmenu:reconnect-to-kernel" } },
+        ],
         waiting: true,
       };
     case "foreign":
       return {
         title: trans.__("Not a Python kernel"),
         text: trans.__("This kernel runs %1. The panel works with Python kernels.", state.language),
-        steps: [chooseKernel],
+        actions: [chooseKernel],
       };
     case "asking":
       return {
         title: trans.__("Asking the kernel…"),
         text: trans.__("The panel fills in as soon as it answers."),
-        steps: [],
+        actions: [],
         waiting: true,
       };
     case "busy":
@@ -90,7 +92,7 @@ export function reasonFor(state: Exclude<State, { kind: "live" }>, trans: Transl
         text: trans.__(
           "A cell is running. The panel fills in when the kernel answers; to have it sooner, interrupt the cell.",
         ),
-        steps: [],
+        actions: [],
         waiting: true,
       };
     case "not-loaded":
@@ -98,7 +100,7 @@ export function reasonFor(state: Exclude<State, { kind: "live" }>, trans: Transl
         title: trans.__("Not loaded in this kernel"),
         text: trans.__("The button runs this line; a cell can do it too."),
         code: LOAD,
-        steps: [{ label: trans.__("Load the extension"), step: { command: COMMANDS.load } }],
+        actions: [{ label: trans.__("Load the extension"), action: { command: COMMANDS.load } }],
       };
     case "loading":
       return {
@@ -106,7 +108,7 @@ export function reasonFor(state: Exclude<State, { kind: "live" }>, trans: Transl
         text: state.queued
           ? trans.__("A cell is running. The extension is loaded when it has ended.")
           : trans.__("The panel fills in as soon as it answers."),
-        steps: [],
+        actions: [],
         waiting: true,
       };
     case "not-installed":
@@ -116,8 +118,8 @@ export function reasonFor(state: Exclude<State, { kind: "live" }>, trans: Transl
           "The kernel's environment has no sspcloud_magics. Run this line in a cell, then try again.",
         ),
         code: `%pip install ${PACKAGE}`,
-        steps: [
-          { label: trans.__("Insert into a new cell"), step: { insert: `%pip install ${PACKAGE}` } },
+        actions: [
+          { label: trans.__("Insert into a new cell"), action: { insert: `%pip install ${PACKAGE}` } },
           again,
         ],
       };
@@ -128,10 +130,10 @@ export function reasonFor(state: Exclude<State, { kind: "live" }>, trans: Transl
           "The kernel's sspcloud_magics does not know this panel. Run this line in a cell, then restart the kernel.",
         ),
         code: `%pip install --upgrade ${PACKAGE}`,
-        steps: [
+        actions: [
           {
             label: trans.__("Insert into a new cell"),
-            step: { insert: `%pip install --upgrade ${PACKAGE}` },
+            action: { insert: `%pip install --upgrade ${PACKAGE}` },
           },
         ],
       };
@@ -140,7 +142,7 @@ export function reasonFor(state: Exclude<State, { kind: "live" }>, trans: Transl
         title: trans.__("Loading the extension failed"),
         text: trans.__("The kernel says: %1. This line in a cell shows where.", state.reason),
         code: LOAD,
-        steps: [again],
+        actions: [again],
       };
     case "shared":
       return {
@@ -148,14 +150,14 @@ export function reasonFor(state: Exclude<State, { kind: "live" }>, trans: Transl
         text: trans.__(
           "They belong to another document with the same kernel. Go to it, or reload the page if it is closed.",
         ),
-        steps: [],
+        actions: [],
       };
     case "no-widgets":
       return {
         title: trans.__("This JupyterLab shows no widgets"),
         text: trans.__("Install this where JupyterLab runs, and reload the page."),
         code: "pip install jupyterlab_widgets",
-        steps: [],
+        actions: [],
       };
   }
 }

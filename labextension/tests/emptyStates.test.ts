@@ -1,7 +1,7 @@
 import type { TranslationBundle } from "@jupyterlab/translation";
 import { expect, test } from "vitest";
 import french from "../../sspcloud_magics/locale/fr_FR/LC_MESSAGES/sspcloud_magics.json";
-import { COMMANDS, reasonFor } from "../src/lab/reasons";
+import { COMMANDS, getEmptyState } from "../src/lab/emptyStates";
 import type { State } from "../src/lab/state";
 
 type Silent = Exclude<State, { kind: "live" }>;
@@ -39,17 +39,17 @@ test.each(["en", "fr"] as const)(
   "in %s every reason has its own sentence and its own next step",
   (language) => {
     const trans = translator(language);
-    const reasons = Object.values(states).map((state) => reasonFor(state, trans));
+    const reasons = Object.values(states).map((state) => getEmptyState(state, trans));
     const titles = reasons.map(({ title }) => title);
     expect(new Set(titles).size).toBe(reasons.length);
     expect(new Set(reasons.map(({ text }) => text)).size).toBeGreaterThanOrEqual(reasons.length - 1);
-    for (const { title, text, steps, code, waiting } of reasons) {
+    for (const { title, text, actions, code, waiting } of reasons) {
       expect(`${title} ${text}`).not.toContain("not in French");
       expect(`${title} ${text}`).not.toContain("%1");
       // Nothing to press, to run or to wait for is left only where the sentence itself says where to go.
-      const step = steps.length > 0 || code !== undefined || waiting === true;
-      expect(step || title === reasonFor(states.shared, trans).title, title).toBe(true);
-      for (const { label, step: taken } of steps) {
+      const action = actions.length > 0 || code !== undefined || waiting === true;
+      expect(action || title === getEmptyState(states.shared, trans).title, title).toBe(true);
+      for (const { label, action: taken } of actions) {
         expect(label).not.toContain("not in French");
         if ("insert" in taken) expect(taken.insert).toBe(code);
         else if (taken.command.startsWith("sspcloud:"))

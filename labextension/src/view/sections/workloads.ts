@@ -1,0 +1,168 @@
+/** Pods and services: what runs, and its ports as buttons. */
+
+import { cls, h, type Content } from "../dom";
+import type { Outcome, Port } from "../snapshot";
+import { age } from "../format";
+import { keys } from "../commands";
+import { badge, faint, isLate, commandButton, outcome } from "../components";
+import { namespace, t, type ViewContext } from "../context";
+import { drawn, empty, instead, labelled, more, row, section, steadyRow, table } from "../tables";
+
+/** Things from which on there is a filter box. */
+const MANY = 6;
+
+export function services(context: ViewContext): HTMLElement {
+  const all = context.store.all("service");
+  const open = forwarded(context, "svc");
+  const found = chosen(context, all);
+  const rows = drawn(context, "services", found).map(([name, service]) => {
+    const standing = aged(context, service.created);
+    const ports = service.ports.map((port) => portOf(context, open, "svc", name, port));
+    return steadyRow(context, `service ${name}`, [service, standing, ports], () =>
+      row(
+        `service ${name}`,
+        [faint(service.type), name, portButtons(context, ports), labelled(context, "age", standing)],
+        ports.map(({ key }) => outcome(context, key)),
+      ),
+    );
+  });
+  const headings = ["state", "name", "ports", "age"];
+  const body = things(context, "services", all.length, rows, headings, "noServices");
+  return section(context, "services", filterBox(context), body, more(context, "services", found.length));
+}
+
+export function pods(context: ViewContext): HTMLElement {
+  const all = context.store.all("pod");
+  const open = forwarded(context, "pod");
+  const found = chosen(context, all);
+  const rows = drawn(context, "pods", found).map(([name, pod]) => {
+    const standing = aged(context, pod.created);
+    const ports = pod.ports.map((port) => portOf(context, open, "pod", name, port));
+    return steadyRow(context, `pod ${name}`, [pod, standing, ports], () =>
+      row(
+        `pod ${name}`,
+        [
+          badge(pod.tone, pod.state),
+          name,
+          portButtons(context, ports),
+          labelled(context, "restarts", String(pod.restarts)),
+          labelled(context, "age", standing),
+        ],
+        ports.map(({ key }) => outcome(context, key)),
+      ),
+    );
+  });
+  const headings = ["state", "name", "ports", "restarts", "age"];
+  const body = things(context, "pods", all.length, rows, headings, "noPods");
+  return section(context, "pods", body, more(context, "pods", found.length));
+}
+
+function chosen<Fact>(context: ViewContext, all: [string, Fact][]): [string, Fact][] {
+  return all.filter(([name]) => name.includes(context.filter.trim()));
+}
+
+function things(
+  context: ViewContext,
+  name: string,
+  count: number,
+  rows: HTMLElement[],
+  headings: string[],
+  none: string,
+): HTMLElement {
+  const there = instead(context, name, count, t(context, none, { namespace: namespace(context) }));
+  if (there) return there;
+  if (!rows.length) return empty(t(context, "noMatch", { name: context.filter.trim() }));
+  return table(context, name, headings, rows);
+}
+
+function aged(context: ViewContext, created: number | null): string {
+  return age(created, Date.now() / 1000, context.language);
+}
+
+function filterBox(context: ViewContext): Content {
+  const { store, filter } = context;
+  if (store.all("pod").length + store.all("service").length < MANY && !filter) return null;
+  const label = t(context, "filter");
+  return h("input", {
+    type: "search",
+    class: cls("input"),
+    "data-key": "filter",
+    "data-filter": "",
+    placeholder: label,
+    "aria-label": label,
+  });
+}
+
+/** A port as it is drawn: whether it is forwarded, and what became of the click on it. */
+interface PortShown {
+  kind: string;
+  name: string;
+  port: Port;
+  key: string;
+  done: boolean;
+  pending: boolean;
+  late: boolean;
+  ended: boolean;
+  became: Outcome | undefined;
+}
+
+function portOf(context: ViewContext, open: Set<string>, kind: string, name: string, port: Port): PortShown {
+  const { store } = context;
+  const key = keys.forward(kind, name, port[0]);
+  return {
+    kind,
+    name,
+    port,
+    key,
+    done: open.has(`${name}:${port[0]}`),
+    pending: store.isPending(key),
+    late: isLate(context, key),
+    ended: store.ended,
+    became: store.get("order", key),
+  };
+}
+
+function portButtons(context: ViewContext, ports: PortShown[]): Content {
+  if (!ports.length) return faint(t(context, "noPorts"));
+  return h(
+    "span",
+    { class: cls("ports") },
+    ports.map((port) => portButton(context, port)),
+  );
+}
+
+function portButton(
+  context: ViewContext,
+  { kind, name, port: [port, label], key, done }: PortShown,
+): HTMLElement {
+  return commandButton(
+    context,
+    [String(port), label && faint(` ${label}`), done && h("span", { "aria-hidden": "true" }, " ✓")],
+    key,
+    { do: "forward", kind, name, port },
+    {
+      class: cls("button", "port"),
+      "aria-label": t(context, done ? "forwarded" : "forwardPort", {
+        port: label ? `${port} ${label}` : port,
+        name,
+      }),
+      "aria-pressed": done && "true",
+    },
+  );
+}
+
+/** The states in which a port that was clicked may be used. */
+const USABLE = ["active", "reconnecting"];
+
+/** The ports of one's own namespace that are forwarded: `name:port`. */
+function forwarded(context: ViewContext, kind: string): Set<string> {
+  const mine = `${namespace(context)}/${kind}/`;
+  const open = context.store
+    .all("forward")
+    .filter(([, forward]) => forward.target.startsWith(mine) && USABLE.includes(forward.state));
+  return new Set(
+    open.flatMap(([, { target, ports }]) =>
+      ports.map(([, remote]) => `${target.slice(mine.length)}:${remote}`),
+    ),
+  );
+}
