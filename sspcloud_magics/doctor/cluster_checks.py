@@ -1,4 +1,4 @@
-"""The way to the cluster: the configuration, the server, the credentials, and who one is to it."""
+"""Checks of the route to the cluster: configuration, server, credentials and identity."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from sspcloud_magics import log_file
 from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.cluster.api.api_errors import ANONYMOUS
-from sspcloud_magics.cluster.api.clock_skew import skew, skew_in_words
+from sspcloud_magics.cluster.api.clock_skew import describe_skew, measure_skew
 from sspcloud_magics.cluster.requests.permissions import warning_of, who_am_i
 from sspcloud_magics.doctor.context import DoctorContext
 from sspcloud_magics.doctor.findings import Finding, fine, look, make_broken
@@ -21,30 +21,31 @@ from sspcloud_magics.errors import ServerUnreachable
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.proxies import proxy_for
 
-_PATIENCE = 10.0
+# Timeout of a connection to the server, in seconds.
+_TIMEOUT = 10.0
 
 
-def configuration(patient: DoctorContext) -> Iterator[Finding]:
-    """Find the configuration: which file, which context, what was passed over and why."""
+def configuration(context: DoctorContext) -> Iterator[Finding]:
+    """Find the configuration: its file and context, and the sources that were ignored."""
     step = "Configuration"
-    patient.personal |= {_user(), Path.home().name, socket.gethostname()} - {"", "root"}
-    patient.cluster = cluster = patient.find()
+    context.personal |= {_user(), Path.home().name, socket.gethostname()} - {"", "root"}
+    context.cluster = cluster = context.find()
     seen = [f"{considered.source}: {considered.outcome}" for considered in cluster.considered]
     what = f"{cluster.source}, namespace {cluster.namespace}."
-    if cluster.remarks:
-        told = [each.what for each in cluster.remarks]
-        yield look(step, what, *seen, *told, hint="\n".join(each.hint for each in cluster.remarks))
+    if cluster.file_warnings:
+        warnings = [each.what for each in cluster.file_warnings]
+        yield look(step, what, *seen, *warnings, hint="\n".join(each.hint for each in cluster.file_warnings))
     else:
         yield fine(step, what, *seen)
-    patient.personal |= {cluster.namespace.partition("-")[2]} - {""}
+    context.personal |= {cluster.namespace.partition("-")[2]} - {""}
 
 
-def log(_patient: DoctorContext) -> Iterator[Finding]:
-    """Say where the log is, if one is written."""
+def log(_context: DoctorContext) -> Iterator[Finding]:
+    """Report the path of the log, if it is on."""
     file = log_file.path()
     if file is not None:
         level = logging.getLevelName(log_file.level()).lower()
-        yield fine("Log", f"It is written to {file}.", f"level {level}; nothing secret stands in it")
+        yield fine("Log", f"It is written to {file}.", f"level {level}; it holds no secrets")
 
 
 def _user() -> str:
@@ -54,39 +55,41 @@ def _user() -> str:
         return ""
 
 
-def server(patient: DoctorContext) -> Iterator[Finding]:
-    """Resolve the server's name, connect, speak TLS, compare the clocks."""
+def server(context: DoctorContext) -> Iterator[Finding]:
+    """Resolve the server's name, connect, verify TLS, and compare the clocks."""
     step = "Server"
-    cluster = patient.get_cluster()
+    cluster = context.get_cluster()
     access = cluster.access()
     parts = urlsplit(access.server)
-    proxy = proxy_for(access, patient.environ)
+    proxy = proxy_for(access, context.environ)
     seen = []
     if proxy is None:
         seen += [_resolve(unquote(parts.hostname or ""), parts.port or 443, access.server)]
     else:
         seen += [f"by the proxy {proxy.host}:{proxy.port}"]
     began = time.perf_counter()
-    status, headers, body = cluster.api.look("/version")
+    status, headers, body = cluster.api.probe("/version")
     seen.append(f"it answered in {1000 * (time.perf_counter() - began):.0f} ms ({status})")
-    patient.server_answers = True
+    context.server_answers = True
     try:
         seen.append(f"Kubernetes {shorten(str(parse(body)['gitVersion']), 80)}")
     except (ValueError, KeyError, TypeError):
-        seen.append("it does not tell its version")
+        seen.append("it does not report its version")
     what = f"{access.server} answers over {'TLS' if access.is_encrypted else 'plain HTTP'}."
     warning = warning_of(cluster)
     if warning:
-        hint = "%k8s_login FILE --ca CA.pem   keeps a certificate authority instead"
+        hint = "%k8s_login FILE --ca CA.pem   saves a certificate authority, which verifies it"
         if not access.is_encrypted:
             hint = "use the server's https:// address"
         yield look(step, f"{what} Its certificate is not verified.", *seen, warning, hint=hint)
     else:
         yield fine(step, what, *seen, "its certificate verifies")
-    difference = skew(headers.get("Date"))
-    wrong = skew_in_words(difference)
+    difference = measure_skew(headers.get("Date"))
+    wrong = describe_skew(difference)
     if wrong:
-        yield look("Clock", wrong, hint="set this machine's clock: tokens seem to end too early or too late")
+        yield look(
+            "Clock", wrong, hint="set this machine's clock: tokens seem to expire too early or too late"
+        )
     elif difference is not None:
         yield fine("Clock", "This machine's clock agrees with the server's.")
 
@@ -103,21 +106,21 @@ def _resolve(host: str, port: int, url: str) -> str:
     addresses = ", ".join(dict.fromkeys(str(each[4][0]) for each in found))
     known_as = host if addresses == host else f"{host} is {addresses}, and"
     try:
-        socket.create_connection((host, port), _PATIENCE).close()
+        socket.create_connection((host, port), _TIMEOUT).close()
     except OSError as error:
         raise ServerUnreachable(
-            f"{known_as} takes no connection on port {port}.",
+            f"{known_as} accepts no connections on port {port}.",
             why=f"{error.strerror or error}.",
             hint="check the network (VPN, firewall, proxy) and the port",
         ) from None
-    return f"{known_as} takes connections on port {port}"
+    return f"{known_as} accepts connections on port {port}"
 
 
-def credentials(patient: DoctorContext) -> Iterator[Finding]:
-    """Look at the token: valid, until when."""
-    validity = patient.get_cluster().validity()
-    words = validity.words() or "the credentials do not say until when they are valid"
-    warning = validity.warning()
+def credentials(context: DoctorContext) -> Iterator[Finding]:
+    """Check the expiry of the credentials."""
+    expiry = context.get_cluster().expiry()
+    words = expiry.describe() or "the credentials state no expiry"
+    warning = expiry.warning()
     if warning:
         yield look(
             "Credentials",
@@ -129,21 +132,21 @@ def credentials(patient: DoctorContext) -> Iterator[Finding]:
         yield fine("Credentials", f"{words[0].upper()}{words[1:]}.")
 
 
-def identity(patient: DoctorContext) -> Iterator[Finding]:
-    """Ask the server who one is."""
-    found = who_am_i(patient.get_cluster())
-    patient.personal |= {found.user.rpartition(":")[2], found.user.partition("-")[2]} - {""}
+def identity(context: DoctorContext) -> Iterator[Finding]:
+    """Check the identity that the server sees."""
+    found = who_am_i(context.get_cluster())
+    context.personal |= {found.user.rpartition(":")[2], found.user.partition("-")[2]} - {""}
     if found.user == ANONYMOUS:
         yield make_broken(
-            "Identity", "The server takes you for nobody.", hint="log in again: %k8s_login config.sh"
+            "Identity", "The server does not know who you are.", hint="log in again: %k8s_login config.sh"
         )
         return
-    patient.identity = found
+    context.identity = found
     if found.user:
         yield fine("Identity", f"You are {found.user}.", f"groups: {', '.join(found.groups)}")
     else:
         yield fine(
             "Identity",
-            "The server knows you, and does not tell as whom.",
-            "it is older than Kubernetes 1.28, or lets nobody ask",
+            "The server knows you, but does not report your user name.",
+            "it is older than Kubernetes 1.28, or forbids the request",
         )

@@ -1,4 +1,4 @@
-"""What the doctor knows so far: each step adds to it, and the next ones build on it."""
+"""The results of earlier checks, which later checks use."""
 
 from __future__ import annotations
 
@@ -19,39 +19,42 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class DoctorContext:
-    """Who is examined.
+    """The input of the checks, and what they have found so far.
 
     Parameters
     ----------
     find
         Finds the cluster.
     manager
-        Gives the manager of the forwards; it is asked only where a tunnel is tried.
+        Returns the manager of the forwards; called only to open a tunnel.
     wanted
-        The target or the database; None where only the way to the cluster is walked.
+        The target or the database; None to check only the route to the cluster.
     namespace
-        The namespace of what is wanted, where it is said apart.
+        The namespace of the target, if it was given by an option.
     environ
-        The environment.
+        The environment variables.
     """
 
     find: Callable[[], Cluster]
     manager: Callable[[], ForwardManager]
     wanted: str | None
     namespace: str | None
-    environ: Mapping[str, str] = field(repr=False)  # it holds other programs' secrets
+    environ: Mapping[str, str] = field(repr=False)  # it holds secrets of other programs
+    # Set by the checks of the cluster.
     cluster: Cluster | None = None
     identity: Identity | None = None
     server_answers: bool = False
+    # Set by the checks of the target.
     database: Database | None = None
     credentials: DatabaseCredentials | None = None
     target: Target | None = None
     port: int | str | None = None
-    lease: Lease | None = None  # the doctor's own: a forward that was open before stays open
+    lease: Lease | None = None  # released at the end: a forward that was open before stays open
+    # Names of people and machines, which a redacted report hides; added by all checks.
     personal: set[str] = field(default_factory=set)
 
     def get_cluster(self) -> Cluster:
-        """Return the cluster; the steps that need it come after the one that finds it."""
+        """Return the cluster; called only by checks that need one."""
         if self.cluster is None:
             raise LookupError("no cluster was found")
         return self.cluster

@@ -1,4 +1,4 @@
-"""What a step found: a verdict, a sentence, the evidence, and what mends it."""
+"""The result of a check: a verdict, a sentence, the evidence and a hint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sspcloud_magics.errors import SspcloudError
 
 
 class Verdict(StrEnum):
-    """How it stands with one step."""
+    """The outcome of a check."""
 
     FINE = "fine"
     LOOK = "look at it"
@@ -19,20 +19,20 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one step found.
+    """The result of a check.
 
     Parameters
     ----------
     step
-        What was looked at.
+        The name of the check.
     verdict
-        How it stands.
+        The outcome.
     what
-        One sentence.
+        The result in one sentence.
     evidence
-        What was seen, a line each.
+        The observations, one per line.
     hint
-        What to do, one step a line; empty where nothing is to be done.
+        What to do, one step per line; empty if there is nothing to do.
     """
 
     step: str
@@ -43,25 +43,25 @@ class Finding:
 
 
 def fine(step: str, what: str, *evidence: str) -> Finding:
-    """Return a finding that needs nothing."""
+    """Return a finding that needs no action."""
     return Finding(step, Verdict.FINE, what, tuple(line for line in evidence if line))
 
 
 def look(step: str, what: str, *evidence: str, hint: str = "") -> Finding:
-    """Return a finding that works and is not as it should be."""
+    """Return a finding about something that works, but should be changed."""
     return Finding(step, Verdict.LOOK, what, tuple(line for line in evidence if line), hint)
 
 
 def make_broken(step: str, what: str, *evidence: str, hint: str = "") -> Finding:
-    """Return a finding that keeps a byte from arriving."""
+    """Return a finding about something that does not work."""
     return Finding(step, Verdict.BROKEN, what, tuple(line for line in evidence if line), hint)
 
 
 def not_needed(step: str, why: str) -> Finding:
-    """Return a finding on a step that was left out."""
+    """Return a finding about a check that was skipped."""
     return Finding(step, Verdict.NOT_NEEDED, why)
 
 
 def make_failed(step: str, error: SspcloudError) -> Finding:
-    """Return what an error says, as a finding."""
+    """Return an error as a finding."""
     return make_broken(step, error.what, *error.why.splitlines(), hint=error.hint)

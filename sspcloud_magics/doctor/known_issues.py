@@ -1,4 +1,4 @@
-"""The traps that people are known to step into, each looked for where one may look."""
+"""Checks for known issues, as far as the permissions allow."""
 
 from __future__ import annotations
 
@@ -21,62 +21,67 @@ _Found = TypeVar("_Found")
 Rule = Mapping[str, Any]
 
 
-def environment(patient: DoctorContext) -> Iterator[Finding]:
-    """Look for variables that lead other tools elsewhere, and for copies of credentials that nobody renews."""
-    found = list(_in_the_environment(patient))
-    yield from found or [fine("Environment", "No variable, old kubeconfig or proxy leads elsewhere.")]
+def environment(context: DoctorContext) -> Iterator[Finding]:
+    """Find variables that redirect other programs, credentials that are not renewed, and proxies."""
+    found = list(_check_environment(context))
+    yield from found or [fine("Environment", "No variable, old kubeconfig or proxy is in the way.")]
 
 
-def _in_the_environment(patient: DoctorContext) -> Iterator[Finding]:
-    said = sorted(name for name in patient.environ if name.startswith("PG") and name != "PGDATA")
-    if said:
+def _check_environment(context: DoctorContext) -> Iterator[Finding]:
+    variables = sorted(name for name in context.environ if name.startswith("PG") and name != "PGDATA")
+    if variables:
         yield look(
             "Environment",
-            f"{join_names(said)} {'is' if len(said) == 1 else 'are'} set: psql and other programs follow them, to a database of their own choice.",
-            "this package ignores them, and names every setting itself",
-            hint="if another program connects to the wrong database, unset them in it",
+            f"{join_names(variables)} {'is' if len(variables) == 1 else 'are'} set: "
+            "psql and other programs connect to the database that they name.",
+            "this package ignores them, and passes all settings explicitly",
+            hint="if another program connects to the wrong database, unset them there",
         )
-    cluster = patient.get_cluster()
+    cluster = context.get_cluster()
     copies = [each.source for each in cluster.considered if each.outcome.startswith("ignored")]
     if copies:
         yield look(
             "Environment",
-            "A kubeconfig lies beside the mounted token, as older images make one: its token is not renewed.",
+            "There is a kubeconfig besides the mounted token, as in older images: its token is not renewed.",
             *copies,
-            hint="this package ignores it; kubectl does not: remove it, or start a service of a newer image",
+            hint="remove it, or start a service with a newer image: this package ignores it, but kubectl does not",
         )
     elif "in-cluster" in cluster.source:
         yield look(
             "Environment",
-            "The kubeconfig was made inside a cluster, with a copy of a token that nobody renews.",
+            "The kubeconfig was created inside a cluster, with a copy of a token that is not renewed.",
             hint="log in with the script of your account page: %k8s_login config.sh",
         )
-    # Asking for access renews credentials: only where it is wanted, so that an ended login is told once.
-    opens_no_tunnel = patient.target is not None and patient.lease is None
-    if opens_no_tunnel and proxy_for(cluster.access(), patient.environ):
+    # `access` may renew credentials: call it only if needed, so that an expired login is reported once.
+    tunnel_failed = context.target is not None and context.lease is None
+    if tunnel_failed and proxy_for(cluster.access(), context.environ):
         yield look(
             "Environment",
-            "A proxy stands before the server, and the tunnel did not open: many proxies break what is no plain HTTP.",
-            hint="except the server from it, in NO_PROXY, if the network allows it",
+            "There is a proxy in front of the server, and the tunnel did not open: many proxies support only plain HTTP.",
+            hint="add the server to NO_PROXY, if the network allows direct connections",
         )
 
 
-def bindings(patient: DoctorContext) -> Iterator[Finding]:
-    """Look for roles that grant nothing, bindings to nobody, and passwords that were given away."""
-    step, cluster = "Roles", patient.get_cluster()
+def bindings(context: DoctorContext) -> Iterator[Finding]:
+    """Find roles that grant nothing, bindings without a valid subject, and shared passwords of charts."""
+    step, cluster = "Roles", context.get_cluster()
     roles = _if_allowed(lambda: list_objects(cluster, ROLES))
     bound = _if_allowed(lambda: list_objects(cluster, ROLE_BINDINGS))
     if roles is None or bound is None:
-        yield not_needed(step, "The roles of your namespace are not yours to read.")
+        yield not_needed(step, "You may not read the roles of your namespace.")
         return
     with report_malformed(cluster):
         subjects = [str(each.get("name")) for binding in bound for each in binding.get("subjects") or ()]
-        found = [*_without_effect(roles), *_to_nobody(bound, cluster.namespace), *_passwords(roles, bound)]
-    patient.personal |= {name.partition("-")[2] for name in subjects} - {""}
+        found = [
+            *_find_void_roles(roles),
+            *_find_void_bindings(bound, cluster.namespace),
+            *_find_shared_passwords(roles, bound),
+        ]
+    context.personal |= {name.partition("-")[2] for name in subjects} - {""}
     yield from found or [fine(step, f"Roles and bindings look right ({len(roles)} and {len(bound)}).")]
 
 
-def _without_effect(roles: Sequence[Rule]) -> Iterator[Finding]:
+def _find_void_roles(roles: Sequence[Rule]) -> Iterator[Finding]:
     for role in roles:
         for rule in role.get("rules") or ():
             if "services/portforward" in (rule.get("resources") or ()):
@@ -84,27 +89,27 @@ def _without_effect(roles: Sequence[Rule]) -> Iterator[Finding]:
                     "Roles",
                     f"The role {_name(role)} grants services/portforward, which does not exist: it grants nothing.",
                     "a forward to a service is a forward to one of its pods (pods/portforward)",
-                    hint="%share_db NAME --with COLLEAGUE   makes a role that works",
+                    hint="%share_db NAME --with COLLEAGUE   creates a role that works",
                 )
 
 
-def _to_nobody(bound: Sequence[Rule], namespace: str) -> Iterator[Finding]:
+def _find_void_bindings(bound: Sequence[Rule], namespace: str) -> Iterator[Finding]:
     for binding in bound:
         for subject in binding.get("subjects") or ():
             name = str(subject.get("name", ""))
             if subject.get("kind") == "User" and name.startswith(("user-", "projet-")):
                 yield make_broken(
                     "Roles",
-                    f"The binding {_name(binding)} names the user {name}, and that is a namespace: it reaches nobody.",
-                    f"users are called as %k8s_whoami tells; the notebooks of {name} are the group "
+                    f"The binding {_name(binding)} names the user {name}, which is a namespace: it has no effect.",
+                    f"%k8s_whoami shows the names of users; the notebooks of {name} are the group "
                     f"system:serviceaccounts:{name}",
-                    hint=f"%share_db NAME --with {name.partition('-')[2] or namespace}   binds the right ones",
+                    hint=f"%share_db NAME --with {name.partition('-')[2] or namespace}   binds the right subjects",
                 )
 
 
-def _passwords(roles: Sequence[Rule], bound: Sequence[Rule]) -> Iterator[Finding]:
-    """Find roles that let others read a chart's own secret: the project's password, the same everywhere."""
-    granted = {_name(role): _charts_secrets(role) for role in roles}
+def _find_shared_passwords(roles: Sequence[Rule], bound: Sequence[Rule]) -> Iterator[Finding]:
+    """Find roles that let others read a chart's Secret, with the password of the whole project."""
+    granted = {_name(role): _list_chart_secrets(role) for role in roles}
     for binding in bound:
         reference = binding.get("roleRef") or {}
         given = granted.get(str(reference.get("name"))) if reference.get("kind") == "Role" else None
@@ -123,51 +128,51 @@ def _passwords(roles: Sequence[Rule], bound: Sequence[Rule]) -> Iterator[Finding
             )
 
 
-def _charts_secrets(role: Rule) -> list[str]:
+def _list_chart_secrets(role: Rule) -> list[str]:
     found: list[str] = []
     for rule in role.get("rules") or ():
         reads = {"get", "list", "*"} & set(rule.get("verbs") or ())
         if not reads or not {"secrets", "*"} & set(rule.get("resources") or ()):
             continue
         names = rule.get("resourceNames") or ["all secrets"]
-        found += [name for name in names if name == "all secrets" or _is_charts(str(name))]
+        found += [name for name in names if name == "all secrets" or _is_chart_secret(str(name))]
     return found
 
 
-def _is_charts(name: str) -> bool:
-    """Whether a secret is one of those that a database's chart makes; a share's has its own name."""
+def _is_chart_secret(name: str) -> bool:
+    """Whether the chart of a database creates a Secret of that name, rather than a share."""
     return name.startswith(("postgresql", "mariadb", "mongodb", "discoverable-")) and "-share-" not in name
 
 
-def database(patient: DoctorContext) -> Iterator[Finding]:
-    """Look at what is peculiar to the charts: policies that select nothing, the secret of another user."""
-    found = patient.database
+def database(context: DoctorContext) -> Iterator[Finding]:
+    """Check peculiarities of the charts: network policies that select nothing, and the Secret of another user."""
+    found = context.database
     if found is None:
         return
-    where, cluster = found.namespace, patient.get_cluster()
+    where, cluster = found.namespace, context.get_cluster()
     secret = f"{found.name}-app"
     if "cnpg" in found.name:
         yield fine(
             "Secrets",
-            f"The secret {secret} is of another user and another database (app): it is not the one to use.",
-            (patient.credentials and f"used: {patient.credentials.source}") or "",
+            f"Do not use the secret {secret}: it is for another user and another database (app).",
+            (context.credentials and f"used: {context.credentials.source}") or "",
         )
     known = _if_allowed(lambda: list_objects(cluster, NETWORK_POLICIES, where))
     pods = _if_allowed(lambda: inventory.pods(cluster, where))
     if known is None or pods is None:
-        yield not_needed("Network", "The network policies there are not yours to read.")
+        yield not_needed("Network", "You may not read the network policies there.")
         return
     mine = next((pod.labels for pod in pods if pod.labels.get(CNPG) == found.name), None)
     mine = mine or next((pod.labels for pod in pods if pod.name.startswith(found.name)), {})
     with report_malformed(cluster):
         about = network_policies.list_policies_about(known, mine, found.name)
-        said = network_policies.describe_policies(about, mine, [pod.labels for pod in pods])
-    useless = [line for line in said if "protects nothing" in line]
-    rest = [line for line in said if line not in useless]
+        observations = network_policies.describe_policies(about, mine, [pod.labels for pod in pods])
+    useless = [line for line in observations if "protects nothing" in line]
+    rest = [line for line in observations if line not in useless]
     if useless:
         yield look(
             "Network", useless[0], *useless[1:], *rest,
-            hint="it is the chart's label that no pod has; the password alone protects the database",
+            hint="no pod has the label that the chart's policy selects; only the password protects the database",
         )  # fmt: skip
     else:
         yield fine("Network", rest[0], *rest[1:])

@@ -1,4 +1,4 @@
-"""What one may do in one's namespace, and what room is left in it."""
+"""Checks of your permissions and of the quota in your namespace."""
 
 from __future__ import annotations
 
@@ -24,58 +24,59 @@ RESOURCE_QUOTAS = Resource("resourcequotas")
 
 
 @dataclass(frozen=True, slots=True)
-class _Right:
+class _Permission:
     words: str
     verb: str
     resource: Resource
     subresource: str = ""
-    without: str = ""
+    without: str = ""  # what does not work without it
 
 
-_RIGHTS = (
-    _Right("list pods", "list", PODS, without="%k8s_pods and names that are completed do not work"),
-    _Right("forward to pods", "create", PODS, "portforward", "%forward and %connect_db do not work"),
-    _Right("read secrets", "get", SECRETS, without="%connect_db has to be told a user and a password"),
-    _Right("create pods", "create", PODS, without="no relay can be made"),
-    _Right(
+# In the order of the roles that grant them: view, edit, admin.
+_PERMISSIONS = (
+    _Permission("list pods", "list", PODS, without="%k8s_pods and the completion of names do not work"),
+    _Permission("forward to pods", "create", PODS, "portforward", "%forward and %connect_db do not work"),
+    _Permission("read secrets", "get", SECRETS, without="%connect_db needs a user and a password from you"),
+    _Permission("create pods", "create", PODS, without="%connect_db cannot create a relay"),
+    _Permission(
         "change network policies", "create", NETWORK_POLICIES, without="%share_db cannot open the network"
     ),
-    _Right("make roles", "create", ROLES, without="%share_db cannot share"),
+    _Permission("create roles", "create", ROLES, without="%share_db cannot share"),
 )
 _ESSENTIAL = 2
-"""So many of them, the first ones, are needed to reach anything at all."""
+"""The number of permissions, from the first, without which no target can be reached."""
 
 
-def rights(patient: DoctorContext) -> Iterator[Finding]:
-    """Ask the server, right by right, what one may do in one's own namespace."""
-    cluster = patient.get_cluster()
+def permissions(context: DoctorContext) -> Iterator[Finding]:
+    """Check each permission in your own namespace."""
+    cluster = context.get_cluster()
     held = {
-        right: may(cluster, right.verb, right.resource, subresource=right.subresource) for right in _RIGHTS
+        each: may(cluster, each.verb, each.resource, subresource=each.subresource) for each in _PERMISSIONS
     }
-    missing = [right for right, allowed in held.items() if not allowed]
-    seen = [f"{'may' if held[right] else 'may not'} {right.words}" for right in _RIGHTS]
+    missing = [each for each, allowed in held.items() if not allowed]
+    seen = [f"{'may' if allowed else 'may not'} {each.words}" for each, allowed in held.items()]
     where = f"in {cluster.namespace}"
     if not missing:
-        yield fine("Rights", f"You may do all that is needed {where}.", *seen)
+        yield fine("Permissions", f"You have all permissions that are needed {where}.", *seen)
         return
-    words = ", ".join(right.words for right in missing)
-    seen += [f"{right.words} is missing: {right.without}" for right in missing]
-    hint = f"ask whoever owns {cluster.namespace} for the right to {words}"
+    words = ", ".join(each.words for each in missing)
+    seen += [f"{each.words} is missing: {each.without}" for each in missing]
+    hint = f"ask the owner of {cluster.namespace} for the permission to {words}"
     if cluster.in_service:
-        last = missing[-1]  # the strongest role of all that are needed
+        last = missing[-1]  # it needs the strongest role
         link = relaunch_link(Attempt(last.verb, last.resource, cluster.namespace, "", last.subresource))
         hint = f"relaunch the service with a role that allows it: {link}"
-    kind = make_broken if set(missing) & set(_RIGHTS[:_ESSENTIAL]) else look
-    yield kind("Rights", f"You may not {words} {where}.", *seen, hint=hint)
+    kind = make_broken if set(missing) & set(_PERMISSIONS[:_ESSENTIAL]) else look
+    yield kind("Permissions", f"You may not {words} {where}.", *seen, hint=hint)
 
 
-def quota(patient: DoctorContext) -> Iterator[Finding]:
-    """Look at the namespace's quotas: is there room for one more pod."""
-    cluster = patient.get_cluster()
+def quota(context: DoctorContext) -> Iterator[Finding]:
+    """Check whether the quotas of the namespace leave room for another pod."""
+    cluster = context.get_cluster()
     try:
         found = list_objects(cluster, RESOURCE_QUOTAS)
     except (Forbidden, NotFound):
-        yield not_needed("Quota", "The quotas of the namespace cannot be read; only a relay needs room.")
+        yield not_needed("Quota", "You may not read the quotas of the namespace; only a relay needs room.")
         return
     seen: list[str] = []
     full: list[str] = []
@@ -86,14 +87,14 @@ def quota(patient: DoctorContext) -> Iterator[Finding]:
             for name, hard in (status.get("hard") or (each.get("spec") or {}).get("hard") or {}).items():
                 taken = str(used.get(name, 0))
                 seen.append(f"{each['metadata']['name']}: {name} {taken} of {hard}")
-                # A quantity may be written 10k, too: then there is room.
+                # A quantity such as 10k is large enough.
                 is_count = taken.isdecimal() and str(hard).isdecimal()
                 if name in ("pods", "count/pods") and is_count and int(taken) >= int(hard):
                     full.append(name)
     if full:
         yield look(
             "Quota",
-            "The namespace has no room for another pod: no relay can be made.",
+            "The namespace has no room for another pod, such as a relay.",
             *seen,
             hint="stop a service that you do not need",
         )

@@ -1,6 +1,6 @@
-"""The report: as text, as a table that folds its evidence, as JSON, and without anything personal.
+"""The report of the doctor: as text, as a table with folded evidence, as JSON, and redacted.
 
-What the cluster says is data: it is escaped in HTML, and what cannot be printed is shown as an escape.
+Data from the cluster are escaped in HTML, and control characters are shown as escapes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _COLOURS = {
 }
 _CELL = "text-align:left;vertical-align:top;padding:.2em 1em .2em 0;white-space:normal"
 
-# Namespaces of people and projects, and their RBAC names, whoever they are; tokens; mail addresses; URLs' hosts are kept.
+# Tokens, mail addresses, and namespaces and RBAC names of any person or project. Hosts of URLs are kept.
 _PERSONAL = (
     (re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*"), "TOKEN"),
     (re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+"), "MAIL"),
@@ -34,14 +34,14 @@ _PERSONAL = (
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the doctor found.
+    """The findings of the doctor.
 
     Parameters
     ----------
     findings
-        In the order of the way.
+        The findings in the order of the checks.
     personal
-        Words that `redacted` takes out: people's and machines' names.
+        Names of people and machines, which `redact` hides.
     """
 
     findings: tuple[Finding, ...]
@@ -54,7 +54,7 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """One sentence."""
+        """The result in one sentence."""
         count = {verdict: sum(f.verdict is verdict for f in self.findings) for verdict in Verdict}
         steps = dict.fromkeys(_line(f.step) for f in self.findings if f.verdict is Verdict.BROKEN)
         if steps:
@@ -65,7 +65,7 @@ class Report:
         return "Everything is fine."
 
     def redact(self) -> Report:
-        """Return the report without tokens, passwords and names of people, to be shown to anybody."""
+        """Return the report without tokens, passwords and names of people, to show to others."""
 
         def clean(text: str) -> str:
             for pattern, instead in _PERSONAL:
@@ -78,7 +78,7 @@ class Report:
 
         return Report(
             tuple(
-                replace(  # the step is the doctor's own word, also where somebody is called so
+                replace(  # `step` is a word of the doctor, even if a person has the same name
                     finding,
                     what=clean(finding.what),
                     evidence=tuple(map(clean, finding.evidence)),
@@ -89,7 +89,7 @@ class Report:
         )
 
     def to_json(self) -> str:
-        """Return the report for machines: a list of findings under ``findings``, and ``healthy``."""
+        """Return the report as JSON: a list of findings under ``findings``, and ``healthy``."""
         listed = [
             {
                 "step": _line(finding.step),

@@ -1,4 +1,4 @@
-"""Going the way, step by step: a step that breaks ends what depends on it, and nothing else."""
+"""Run the checks in order; a check that fails skips only those that depend on it."""
 
 from __future__ import annotations
 
@@ -13,84 +13,84 @@ from sspcloud_magics.errors import SspcloudError
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One step of the way.
+class Check:
+    """A check of the doctor.
 
     Parameters
     ----------
     name
-        What is looked at.
-    look
-        Looks.
-    needs
-        Says what is missing for it; empty where it can be taken.
+        Its name, for the finding if the check fails or is skipped.
+    run
+        Yields the findings.
+    missing
+        Returns what is missing to run it; empty if nothing is.
     """
 
     name: str
-    look: Callable[[DoctorContext], Iterator[Finding]]
-    needs: Callable[[DoctorContext], str] = lambda _: ""
+    run: Callable[[DoctorContext], Iterator[Finding]]
+    missing: Callable[[DoctorContext], str] = lambda _: ""
 
 
-def _a_cluster(patient: DoctorContext) -> str:
-    return "" if patient.cluster else "no configuration was found"
+def _needs_cluster(context: DoctorContext) -> str:
+    return "" if context.cluster else "no configuration was found"
 
 
-def _a_server(patient: DoctorContext) -> str:
-    return "" if patient.server_answers else "the server does not answer"
+def _needs_server(context: DoctorContext) -> str:
+    return "" if context.server_answers else "the server does not answer"
 
 
-def _an_identity(patient: DoctorContext) -> str:
-    return _a_server(patient) or ("" if patient.identity else "the server does not know you")
+def _needs_identity(context: DoctorContext) -> str:
+    return _needs_server(context) or ("" if context.identity else "the server does not know you")
 
 
-def _something_wanted(patient: DoctorContext) -> str:
-    return _an_identity(patient) or ("" if patient.wanted else "no target was named: %k8s_doctor TARGET")
+def _needs_target_name(context: DoctorContext) -> str:
+    return _needs_identity(context) or ("" if context.wanted else "no target was named: %k8s_doctor TARGET")
 
 
-def _a_target(patient: DoctorContext) -> str:
-    return _something_wanted(patient) or ("" if patient.target else "the target was not found")
+def _needs_target(context: DoctorContext) -> str:
+    return _needs_target_name(context) or ("" if context.target else "the target was not found")
 
 
-def _a_database(patient: DoctorContext) -> str:
-    return _a_target(patient) or ("" if patient.database else "the target is no database")
+def _needs_database(context: DoctorContext) -> str:
+    return _needs_target(context) or ("" if context.database else "the target is not a database")
 
 
-WAY = (
-    Step("Configuration", cluster_checks.configuration),
-    Step("Server", cluster_checks.server, _a_cluster),
-    Step("Credentials", cluster_checks.credentials, _a_cluster),
-    Step("Identity", cluster_checks.identity, _a_server),
-    Step("Rights", permission_checks.rights, _an_identity),
-    Step("Quota", permission_checks.quota, _an_identity),
-    Step("Target", target_checks.target, _something_wanted),
-    Step("Tunnel", target_checks.tunnel, _a_target),
-    Step("Database", target_checks.database, _a_database),
-    Step("Environment", known_issues.environment, _a_cluster),
-    Step("Roles", known_issues.bindings, _an_identity),
-    Step("Network", known_issues.database, _a_database),
-    Step("Log", cluster_checks.log),
+CHECKS = (
+    Check("Configuration", cluster_checks.configuration),
+    Check("Server", cluster_checks.server, _needs_cluster),
+    Check("Credentials", cluster_checks.credentials, _needs_cluster),
+    Check("Identity", cluster_checks.identity, _needs_server),
+    Check("Permissions", permission_checks.permissions, _needs_identity),
+    Check("Quota", permission_checks.quota, _needs_identity),
+    Check("Target", target_checks.target, _needs_target_name),
+    Check("Tunnel", target_checks.tunnel, _needs_target),
+    Check("Database", target_checks.database, _needs_database),
+    Check("Environment", known_issues.environment, _needs_cluster),
+    Check("Roles", known_issues.bindings, _needs_identity),
+    Check("Network", known_issues.database, _needs_database),
+    Check("Log", cluster_checks.log),
 )
-"""The way that a byte would go, then the traps beside it."""
+"""The checks along the route to the target, then those for known issues."""
 
 
-_NOBODY = frozenset({"admin", "app", "default", "postgres", "root", "user"})
-"""Names that are nobody's, and words of the report."""
+_IMPERSONAL = frozenset({"admin", "app", "default", "postgres", "root", "user"})
+"""Names of no particular person, and words of the report, which a redacted report keeps."""
 
 
-def examine(patient: DoctorContext) -> Report:
-    """Go the way and return what was found; what was opened for it is closed again."""
+def examine(context: DoctorContext) -> Report:
+    """Run the checks and return the report; a forward that they opened is closed."""
     findings: list[Finding] = []
     try:
-        for step in WAY:
-            missing = step.needs(patient)
+        for check in CHECKS:
+            missing = check.missing(context)
             if missing:
-                findings.append(not_needed(step.name, f"Not looked at: {missing}."))
+                findings.append(not_needed(check.name, f"Skipped: {missing}."))
                 continue
             try:
-                findings.extend(step.look(patient))
+                findings.extend(check.run(context))
             except SspcloudError as error:
-                findings.append(make_failed(step.name, error))
+                findings.append(make_failed(check.name, error))
     finally:
-        if patient.lease is not None:
-            patient.lease.release()
-    return Report(tuple(findings), tuple(sorted(patient.personal - _NOBODY)))
+        if context.lease is not None:
+            context.lease.release()
+    return Report(tuple(findings), tuple(sorted(context.personal - _IMPERSONAL)))

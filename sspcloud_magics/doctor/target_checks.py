@@ -1,4 +1,4 @@
-"""The way from the cluster to what is wanted: the target, its pods, the tunnel, and the database behind it."""
+"""Checks of the route from the cluster to the target: the target, its pods, the tunnel and the database."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.session.search_path import pin_search_path
 
+# Of each connection, in seconds.
 _TIMEOUT = 15.0
+# Enough to measure the throughput, and less than a second on a slow connection.
 _PROBE_BYTES = 2_000_000
 _PROBE = "SELECT repeat('x', %s)"
 _ROOM = (
@@ -47,78 +49,74 @@ _TABLES = (
 )
 
 
-def target(patient: DoctorContext) -> Iterator[Finding]:
-    """Find what is wanted, and whether something ready stands behind it."""
-    step, cluster, wanted = "Target", patient.get_cluster(), patient.wanted or ""
+def target(context: DoctorContext) -> Iterator[Finding]:
+    """Find the target or the database, and check that it has a ready pod."""
+    step, cluster, wanted = "Target", context.get_cluster(), context.wanted or ""
     typed = parse_target(wanted)
-    database = None if typed.kind else _database(patient, wanted)
+    database = None if typed.kind else _database(context, wanted)
     if database is not None:
-        patient.database = database
-        patient.personal |= {database.namespace.partition("-")[2]} - {""}
+        context.database = database
+        context.personal |= {database.namespace.partition("-")[2]} - {""}
         require_usable(database)
-        patient.target = Target(database.namespace, "service", database.service)
-        patient.port = database.port
+        context.target = Target(database.namespace, "service", database.service)
+        context.port = database.port
         state = "" if database.state == "unknown" else f"it is {database.state}"
         yield fine(
             step, f"{database.path} is a {database.kind} database.", f"known from: {database.source}", state
         )
     else:
-        named = typed if typed.namespace or not patient.namespace else None
-        found = resolve(cluster, wanted if named else f"{patient.namespace}/{wanted}")
-        patient.target = found.target
+        named = typed if typed.namespace or not context.namespace else None
+        found = resolve(cluster, wanted if named else f"{context.namespace}/{wanted}")
+        context.target = found.target
         ports = [port for port in found.ports if port.protocol == "TCP"]
-        patient.port = ports[0].number if ports else None
-        said = ", ".join(map(str, found.ports)) or "none that are known"
+        context.port = ports[0].number if ports else None
+        known = ", ".join(map(str, found.ports)) or "none known"
         yield fine(
-            step, f"{found.target} is there.", f"ports: {said}", found.status and f"it is {found.status}"
+            step, f"{found.target} exists.", f"ports: {known}", found.status and f"it is {found.status}"
         )
-    yield from _pods(patient, patient.target)
+    yield from _pods(context, context.target)
 
 
-def _database(patient: DoctorContext, wanted: str) -> Database | None:
+def _database(context: DoctorContext, wanted: str) -> Database | None:
     try:
-        return credentials.locate(patient.get_cluster(), wanted, patient.namespace)[0]
+        return credentials.locate(context.get_cluster(), wanted, context.namespace)[0]
     except (DatabaseNotFound, Forbidden):
         return None
 
 
-def _pods(patient: DoctorContext, found: Target) -> Iterator[Finding]:
-    if found.kind == "pod":
-        yield from _pod_itself(patient, found)
-    elif found.kind != "service":
-        yield from _pods_of_workload(patient, found)
-    if found.kind != "service":
-        return
+def _pods(context: DoctorContext, found: Target) -> Iterator[Finding]:
+    check = {"pod": _pod_itself, "service": _pods_of_service}.get(found.kind, _pods_of_workload)
     try:
-        endpoints = get_object(patient.get_cluster(), ENDPOINTS, found.name, found.namespace)
+        yield from check(context, found)
     except (Forbidden, NotFound) as error:
-        yield not_needed("Pods", f"The pods behind it cannot be seen ({error.what}); the tunnel will tell.")
-        return
-    with report_malformed(patient.get_cluster()):
+        yield not_needed("Pods", f"Its pods cannot be read ({error.what}); the tunnel will show.")
+
+
+def _pods_of_service(context: DoctorContext, found: Target) -> Iterator[Finding]:
+    endpoints = get_object(context.get_cluster(), ENDPOINTS, found.name, found.namespace)
+    with report_malformed(context.get_cluster()):
         subsets = endpoints.get("subsets") or []
         ready = [_pod(address) for subset in subsets for address in subset.get("addresses") or ()]
         waiting = [_pod(address) for subset in subsets for address in subset.get("notReadyAddresses") or ()]
+    not_ready = f"not ready: {', '.join(waiting)}" if waiting else ""
     if ready:
-        stand = "A ready pod stands" if len(ready) == 1 else f"{len(ready)} ready pods stand"
-        yield fine("Pods", f"{stand} behind it.", f"ready: {', '.join(ready)}",
-                   (waiting and f"not ready: {', '.join(waiting)}") or "")  # fmt: skip
+        yield _make_ready(ready, not_ready)
     else:
         yield make_broken(
             "Pods",
-            f"No ready pod stands behind {found}.",
-            _why_not_ready(patient, found)
-            or (f"not ready: {', '.join(waiting)}" if waiting else "there is none at all"),
-            hint=f"%k8s_pods -n {found.namespace}   says what they are doing\n"
+            f"{found} has no ready pod.",
+            _why_not_ready(context, found) or not_ready or "it has no pods",
+            hint=f"%k8s_pods -n {found.namespace}   shows their status\n"
             f"a service that is suspended has no pod: its owner resumes it on {SERVICES_PAGE}",
         )
 
 
-def _pod_itself(patient: DoctorContext, found: Target) -> Iterator[Finding]:
+def _pod_itself(context: DoctorContext, found: Target) -> Iterator[Finding]:
     try:
-        pod = get_object(patient.get_cluster(), PODS, found.name, found.namespace)
+        pod = get_object(context.get_cluster(), PODS, found.name, found.namespace)
     except (Forbidden, NotFound):
-        return  # the tunnel will tell
-    with report_malformed(patient.get_cluster()):
+        return  # the tunnel will show
+    with report_malformed(context.get_cluster()):
         is_ready = pod_is_ready(pod)
         why = "" if is_ready else not_ready_words(pods_behind([pod], ()))
     if not is_ready:
@@ -126,44 +124,47 @@ def _pod_itself(patient: DoctorContext, found: Target) -> Iterator[Finding]:
             "Pods",
             f"The pod {found.name} is not ready.",
             why,
-            hint=f"%k8s_pods -n {found.namespace}   says what it is doing",
+            hint=f"%k8s_pods -n {found.namespace}   shows its status",
         )
 
 
-def _pods_of_workload(patient: DoctorContext, found: Target) -> Iterator[Finding]:
-    """Look at the pods that a Deployment or another controller has made; or say why it has made none."""
-    try:
-        workload = get_object(patient.get_cluster(), RESOURCES[found.kind], found.name, found.namespace)
-        with report_malformed(patient.get_cluster()):
-            selector = selector_text((workload.get("spec") or {}).get("selector") or {})
-        pods = (
-            list_objects(patient.get_cluster(), PODS, found.namespace, label_selector=selector)
-            if selector
-            else []
-        )
-    except (Forbidden, NotFound) as error:
-        yield not_needed("Pods", f"The pods behind it cannot be seen ({error.what}); the tunnel will tell.")
-        return
-    with report_malformed(patient.get_cluster()):
+def _pods_of_workload(context: DoctorContext, found: Target) -> Iterator[Finding]:
+    """Check the pods of a Deployment or another controller, or report why it has none."""
+    workload = get_object(context.get_cluster(), RESOURCES[found.kind], found.name, found.namespace)
+    with report_malformed(context.get_cluster()):
+        selector = selector_text((workload.get("spec") or {}).get("selector") or {})
+    pods = _list_selected(context, found, selector)
+    with report_malformed(context.get_cluster()):
         ready = [pod["metadata"]["name"] for pod in pods if pod_is_ready(pod)]
         why = "" if ready else not_ready_words(pods_behind(pods, ()))
     if ready:
-        stand = "A ready pod stands" if len(ready) == 1 else f"{len(ready)} ready pods stand"
-        yield fine("Pods", f"{stand} behind it.", f"ready: {', '.join(ready)}")
+        yield _make_ready(ready)
         return
     yield make_broken(
         "Pods",
-        f"No ready pod stands behind {found}.",
-        why or _why_no_pod(patient, found, workload),
-        hint=f"%k8s_pods -n {found.namespace}   says what they are doing",
+        f"{found} has no ready pod.",
+        why or _why_no_pod(context, found, workload),
+        hint=f"%k8s_pods -n {found.namespace}   shows their status",
     )
 
 
-def _why_no_pod(patient: DoctorContext, found: Target, workload: dict[str, Any]) -> str:
-    """Return why a controller has no pod, in the cluster's words where it says any."""
-    with report_malformed(patient.get_cluster()):
+def _make_ready(ready: list[str], *evidence: str) -> Finding:
+    count = "a ready pod" if len(ready) == 1 else f"{len(ready)} ready pods"
+    return fine("Pods", f"It has {count}.", f"ready: {', '.join(ready)}", *evidence)
+
+
+def _list_selected(context: DoctorContext, found: Target, selector: str) -> list[dict[str, Any]]:
+    """List the pods that a target selects; an empty selector selects none."""
+    if not selector:
+        return []
+    return list_objects(context.get_cluster(), PODS, found.namespace, label_selector=selector)
+
+
+def _why_no_pod(context: DoctorContext, found: Target, workload: dict[str, Any]) -> str:
+    """Return the reason why a controller has no pod, as the cluster reports it."""
+    with report_malformed(context.get_cluster()):
         if (workload.get("spec") or {}).get("replicas") == 0:
-            return "It is scaled to zero: it has no pods until you or others raise its replicas."
+            return "It is scaled to zero: it has no pods until its replicas are raised."
         for condition in (workload.get("status") or {}).get("conditions") or ():
             failed = (
                 condition.get("type") in ("ReplicaFailure", "Failed") and condition.get("status") == "True"
@@ -172,34 +173,30 @@ def _why_no_pod(patient: DoctorContext, found: Target, workload: dict[str, Any])
                 return f"The cluster says: {condition['message']}"
     field = f"involvedObject.name={found.name},reason=FailedCreate"
     try:
-        events = list_objects(patient.get_cluster(), EVENTS, found.namespace, field_selector=field)
+        events = list_objects(context.get_cluster(), EVENTS, found.namespace, field_selector=field)
     except (Forbidden, NotFound):
         events = []
-    with report_malformed(patient.get_cluster()):
-        said = [event.get("message") for event in events if event.get("message")]
-    return f"The cluster says: {said[-1]}" if said else "It has no pods."
+    with report_malformed(context.get_cluster()):
+        messages = [event.get("message") for event in events if event.get("message")]
+    return f"The cluster says: {messages[-1]}" if messages else "It has no pods."
 
 
-def _why_not_ready(patient: DoctorContext, found: Target) -> str:
-    """Return what the pods that a service selects are waiting for; empty where they may not be seen."""
+def _why_not_ready(context: DoctorContext, found: Target) -> str:
+    """Return why the pods of a service are not ready; empty if they cannot be read."""
     try:
-        service = get_object(patient.get_cluster(), SERVICES, found.name, found.namespace)
-        with report_malformed(patient.get_cluster()):
+        service = get_object(context.get_cluster(), SERVICES, found.name, found.namespace)
+        with report_malformed(context.get_cluster()):
             selector = (service.get("spec") or {}).get("selector") or {}
             labels = ",".join(f"{key}={value}" for key, value in selector.items())
-        pods = (
-            list_objects(patient.get_cluster(), PODS, found.namespace, label_selector=labels)
-            if labels
-            else []
-        )
+        pods = _list_selected(context, found, labels)
     except (Forbidden, NotFound):
         return ""
-    with report_malformed(patient.get_cluster()):
+    with report_malformed(context.get_cluster()):
         return not_ready_words(pods_behind(pods, ()))
 
 
-def _ask_to_share(patient: DoctorContext, found: Database) -> str:
-    me = patient.get_cluster().namespace.removeprefix("user-")
+def _ask_to_share(context: DoctorContext, found: Database) -> str:
+    me = context.get_cluster().namespace.removeprefix("user-")
     return f"ask its owner to share it with you: %share_db {found.name} --with {me}"
 
 
@@ -207,82 +204,82 @@ def _pod(address: dict[str, Any]) -> str:
     return str((address.get("targetRef") or {}).get("name") or address.get("ip"))
 
 
-def tunnel(patient: DoctorContext) -> Iterator[Finding]:
-    """Open a forward on a free port: its dial proves that something listens."""
+def tunnel(context: DoctorContext) -> Iterator[Finding]:
+    """Open a forward on a free port, which also proves that the pod listens."""
     step = "Tunnel"
-    if patient.target is None or patient.port is None:
+    if context.target is None or context.port is None:
         yield not_needed(step, "No port of the target is known: name one with %forward TARGET PORT.")
         return
     began = time.perf_counter()
     try:
-        patient.lease = patient.manager().lease(
-            patient.get_cluster(), patient.target, PortText(patient.port, 0), timeout=_TIMEOUT
+        context.lease = context.manager().lease(
+            context.get_cluster(), context.target, PortText(context.port, 0), timeout=_TIMEOUT
         )
     except Forbidden as error:
-        if patient.database is None or patient.database.namespace == patient.get_cluster().namespace:
+        if context.database is None or context.database.namespace == context.get_cluster().namespace:
             raise
-        raise Forbidden(error.what, why=error.why, hint=_ask_to_share(patient, patient.database)) from None
-    opened = patient.lease.forward
+        raise Forbidden(error.what, why=error.why, hint=_ask_to_share(context, context.database)) from None
+    opened = context.lease.forward
     took = f"opened in {1000 * (time.perf_counter() - began):.0f} ms"
     seen = [
-        f"the pod {opened.pod} answers for port {patient.port}",
-        took if patient.lease.is_new else "it was open already",
+        f"the pod {opened.pod} answers for port {context.port}",
+        took if context.lease.is_new else "it was open already",
     ]
     began = time.perf_counter()
     with contextlib.suppress(OSError):
         socket.create_connection(("localhost", opened.local_port), _TIMEOUT).close()
-        seen.append(f"a connection is taken in {1000 * (time.perf_counter() - began):.1f} ms")
-    what = f"A tunnel to {patient.target} opens ({opened.protocol})."
+        seen.append(f"a connection is accepted in {1000 * (time.perf_counter() - began):.1f} ms")
+    what = f"A tunnel to {context.target} opens ({opened.protocol})."
     if opened.protocol == "channels":
         yield look(
             step, what, *seen,
-            "the server, or a proxy before it, refused SPDY, also inside a WebSocket: the older protocol is used",
-            hint="nothing has to be done; without such a proxy it is faster",
+            "the server, or a proxy in front of it, refused SPDY, also inside a WebSocket: the older protocol is used",
+            hint="you need not do anything; without such a proxy the tunnel is faster",
         )  # fmt: skip
     else:
         yield fine(step, what, *seen)
 
 
-def database(patient: DoctorContext) -> Iterator[Finding]:
-    """Log in to the database by the way that %connect_db would take, and look around."""
-    found = patient.database
+def database(context: DoctorContext) -> Iterator[Finding]:
+    """Log in to the database by the route that %connect_db takes, and check it from inside."""
+    found = context.database
     if found is None:
-        yield not_needed("Database", "What is wanted is no database.")
+        yield not_needed("Database", "The target is not a database.")
         return
     if found.kind != "postgres":
-        yield not_needed("Database", f"Only PostgreSQL is looked into, and this is {found.kind}.")
+        yield not_needed("Database", f"Only PostgreSQL is checked, and this is {found.kind}.")
         return
-    _, login = credentials.find_credentials(patient.get_cluster(), found.path)
-    patient.credentials = login
-    patient.personal |= {login.user}
+    _, login = credentials.find_credentials(context.get_cluster(), found.path)
+    context.credentials = login
+    context.personal |= {login.user}
     journey = RouteRequest(
-        cluster=patient.get_cluster(),
-        manager=patient.manager(),
+        cluster=context.get_cluster(),
+        manager=context.manager(),
         database=found,
         credentials=login,
         timeout=_TIMEOUT,
     )
-    connection, met = _first_way(journey)
+    connection, failures = _open_first_route(journey)
     try:
-        yield fine("Route", f"The database is reached by {connection.route}.", *met)
+        yield fine("Route", f"The database is reached by {connection.route}.", *failures)
         yield from _check_inside(connection, login.source)
     finally:
         connection.close()
 
 
-def _first_way(journey: RouteRequest) -> tuple[DatabaseConnection, list[str]]:
-    """Return a connection by the first way that makes no object in the cluster, and what the others met."""
-    met: list[str] = []
-    failure: SspcloudError | None = None
-    for way in ("direct", "forward"):
+def _open_first_route(journey: RouteRequest) -> tuple[DatabaseConnection, list[str]]:
+    """Connect by the first route that works and creates no object; return the connection, and the earlier failures."""
+    failures: list[str] = []
+    last: SspcloudError | None = None
+    for route in ("direct", "forward"):
         try:
-            return open_by_route(journey, way), met
+            return open_by_route(journey, route), failures
         except (Forbidden, TargetError, DatabaseUnavailable) as error:
-            met.append(f"{way}: {error.what}")
-            failure = error
-    assert failure is not None  # noqa: S101 - the loop ran
-    raise type(failure)(failure.what, why="\n".join([failure.why, *met]).strip(), hint=(
-        f"{failure.hint}\n%connect_db tries a relay, a pod of yours, as well").strip())  # fmt: skip
+            failures.append(f"{route}: {error.what}")
+            last = error
+    assert last is not None  # noqa: S101 - the loop ran
+    raise type(last)(last.what, why="\n".join([last.why, *failures]).strip(), hint=(
+        f"{last.hint}\n%connect_db also tries a relay, a pod of yours").strip())  # fmt: skip
 
 
 def _check_inside(connection: DatabaseConnection, source: str) -> Iterator[Finding]:
@@ -299,20 +296,23 @@ def _check_inside(connection: DatabaseConnection, source: str) -> Iterator[Findi
     yield fine(
         "Login",
         f"{connection.user} is logged in to {connection.dbname}.",
-        f"the password is of {source}",
+        f"password from {source}",
         f"protection: {connection.protection}",
-        f"a question is answered in {1000 * latency:.1f} ms",
-        f"{_PROBE_BYTES / 1e6:.0f} MB came at {rate:.0f} MB/s",
+        f"a query takes {1000 * latency:.1f} ms",
+        f"{_PROBE_BYTES / 1e6:.0f} MB arrived at {rate:.0f} MB/s",
     )
-    words = f"{readable} of {total} tables may be read, {writable} written."
+    words = f"You may read {readable} of {total} tables, and write {writable}."
     if total and not readable:
-        yield look("Tables", words, hint="ask the owner of the database for the right to read them")
+        yield look("Tables", words, hint="ask the owner of the database for the privilege to read them")
     else:
         yield fine("Tables", words)
     left = most - used if limit < 0 else min(most - used, limit - mine)
-    seen = [f"{used} of {most} are used", f"you have {mine} of {limit}" if limit >= 0 else f"you have {mine}"]
+    seen = [
+        f"{used} of {most} are in use",
+        f"you have {mine} of {limit}" if limit >= 0 else f"you have {mine}",
+    ]
     if left > 2:
-        yield fine("Connections", f"{left} connections are left.", *seen)
+        yield fine("Connections", f"{left} connections are free.", *seen)
     else:
-        yield look("Connections", f"Only {left} connections are left.", *seen,
-                   hint="close connections that nobody uses: other notebooks, DBeaver, psql")  # fmt: skip
+        yield look("Connections", f"Only {left} connections are free.", *seen,
+                   hint="close unused connections: other notebooks, DBeaver, psql")  # fmt: skip

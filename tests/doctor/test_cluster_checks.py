@@ -1,4 +1,4 @@
-"""What is said of an identity where the server does not tell one: no sandbox is as old as that."""
+"""Findings on the identity if the server does not report it, as servers older than the sandbox's."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def test_who_one_is_to_the_server(
     told = Identity(user, (), "user-bob", "https://127.0.0.1:1", "a token")
     monkeypatch.setattr(cluster_checks, "who_am_i", lambda _cluster: told)
 
-    def nobody() -> None:
+    def refuse() -> None:
         raise AssertionError("no tunnel is tried")
 
-    patient = DoctorContext(lambda: cluster, nobody, None, None, {}, cluster=cluster)  # type: ignore[arg-type]
-    [finding] = cluster_checks.identity(patient)
-    assert (finding.verdict, patient.identity is told) == (verdict, known)
+    context = DoctorContext(lambda: cluster, refuse, None, None, {}, cluster=cluster)  # type: ignore[arg-type]
+    [finding] = cluster_checks.identity(context)
+    assert (finding.verdict, context.identity is told) == (verdict, known)

@@ -1,4 +1,4 @@
-"""The traps that people are known to step into, laid on a real cluster: each is found, and what mends it is said."""
+"""Known issues on a real cluster: each is found, with a hint."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_proxy_without_upgrades_and_clock_are_found(
     assert "behind the server's" in find_one(report, "Clock", Verdict.LOOK).what
     assert find_one(report, "Target").verdict is Verdict.FINE
     assert find_one(report, "Tunnel").verdict is Verdict.BROKEN
-    assert "many proxies break what is no plain HTTP" in find_one(report, "Environment").what
+    assert "many proxies support only plain HTTP" in find_one(report, "Environment").what
     assert "NO_PROXY" in find_one(report, "Environment").hint
 
 
@@ -137,9 +137,9 @@ def test_service_has_link_and_old_kubeconfig_told(
         cluster.close()
         session.close()
         notebook.forget(sandbox, "user-carol", "view")
-    assert "kubernetes.role=%C2%ABadmin%C2%BB" in find_one(report, "Rights", Verdict.BROKEN).hint
+    assert "kubernetes.role=%C2%ABadmin%C2%BB" in find_one(report, "Permissions", Verdict.BROKEN).hint
     kubeconfig = find_one(report, "Environment", Verdict.LOOK)
-    assert "beside the mounted token" in kubeconfig.what
+    assert "besides the mounted token" in kubeconfig.what
     assert kubeconfig.evidence == (str(stale),)
     assert any("ignored" in line for line in find_one(report, "Configuration").evidence)
 
@@ -162,7 +162,7 @@ def test_what_sleeps_is_told_with_who_wakes_it(doctor: Examine, sandbox: Sandbox
     assert find_one(report, "Tunnel").verdict is Verdict.BROKEN
 
 
-def test_what_was_not_shared_is_told_with_whom_to_ask(doctor: Examine) -> None:
+def test_missing_share_names_the_owner_to_ask(doctor: Examine) -> None:
     report = doctor("carol", f"user-alice/{DATABASE}")
     for step in ("Tunnel", "Database"):
         assert f"%share_db {DATABASE} --with carol" in find_one(report, step, Verdict.BROKEN).hint

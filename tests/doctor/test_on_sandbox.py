@@ -1,4 +1,4 @@
-"""The doctor at the bedside of a real cluster: what is fine, what is broken, and what it says to do."""
+"""The doctor on a real cluster: what is fine, what is broken, and its hints."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def doctor(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Examin
 
     def run(person: str, wanted: str | None = None, kubeconfig: Path | None = None, **environ: str) -> Report:
         file = kubeconfig or sandbox.kubeconfig(person)
-        patient = DoctorContext(
+        context = DoctorContext(
             lambda: find_cluster(kubeconfig=file, environ={}), session_module.manager, wanted, None, environ
         )
         try:
-            return examine(patient)
+            return examine(context)
         finally:
-            if patient.cluster is not None:
-                patient.cluster.close()
+            if context.cluster is not None:
+                context.cluster.close()
 
     yield run
     session.close()
@@ -69,7 +69,7 @@ def find_one(report: Report, step: str, verdict: Verdict | None = None) -> Findi
 def test_owner_is_told_all_is_well_but_the_network(doctor: Examine) -> None:
     report = doctor("alice", DATABASE)
     assert report.healthy, str(report)
-    for step in ("Configuration", "Server", "Clock", "Identity", "Rights", "Quota", "Target", "Pods", "Tunnel",
+    for step in ("Configuration", "Server", "Clock", "Identity", "Permissions", "Quota", "Target", "Pods", "Tunnel",
                  "Route", "Login", "Tables", "Connections", "Environment", "Roles", "Secrets"):  # fmt: skip
         assert find_one(report, step).verdict is Verdict.FINE, str(report)
     network = find_one(report, "Network")
@@ -83,7 +83,7 @@ def test_owner_is_told_all_is_well_but_the_network(doctor: Examine) -> None:
 def test_a_colleague_is_told_of_what_was_shared(doctor: Examine) -> None:
     report = doctor("bob", f"user-alice/{DATABASE}")
     assert report.healthy, str(report)
-    assert "0 written" in find_one(report, "Tables").what
+    assert "write 0." in find_one(report, "Tables").what
     assert "of 10" in " ".join(find_one(report, "Connections").evidence)
 
 
@@ -116,7 +116,7 @@ def test_missing_target_checks_the_cluster_only(doctor: Examine) -> None:
 def test_unknown_name_breaks_the_target_only(doctor: Examine) -> None:
     report = doctor("alice", "mon-apy")
     assert find_one(report, "Target").verdict is Verdict.BROKEN
-    assert find_one(report, "Rights").verdict is Verdict.FINE
+    assert find_one(report, "Permissions").verdict is Verdict.FINE
     assert find_one(report, "Tunnel").verdict is Verdict.NOT_NEEDED
 
 
@@ -130,7 +130,7 @@ def test_down_server_ends_dependent_checks_only(doctor: Examine, sandbox: Sandbo
     assert server.verdict is Verdict.BROKEN
     assert "port 1" in server.what
     assert server.hint
-    assert find_one(report, "Rights").verdict is Verdict.NOT_NEEDED
+    assert find_one(report, "Permissions").verdict is Verdict.NOT_NEEDED
     assert "PGHOST" in find_one(report, "Environment").what
 
 
@@ -195,7 +195,7 @@ def test_viewing_service_account_is_told_what_it_lacks(
         file = tmp_path / "config"
         file.write_text(yaml.safe_dump(document))
         report = doctor("carol", None, file)
-    rights = find_one(report, "Rights")
+    rights = find_one(report, "Permissions")
     assert rights.verdict is Verdict.BROKEN
     assert "may not forward to pods" in rights.evidence
     assert "may list pods" in rights.evidence

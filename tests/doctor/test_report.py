@@ -26,8 +26,10 @@ def test_the_summary_names_what_is_broken_first() -> None:
     assert report(look("B", "b"), not_needed("C", "c")).healthy
 
 
-def test_an_error_becomes_a_finding_with_its_mend() -> None:
-    finding = make_failed("Rights", Forbidden("You may not.", why="pods is forbidden", hint="ask\nagain"))
+def test_an_error_becomes_a_finding_with_its_hint() -> None:
+    finding = make_failed(
+        "Permissions", Forbidden("You may not.", why="pods is forbidden", hint="ask\nagain")
+    )
     assert finding.verdict is Verdict.BROKEN
     text = str(report(finding))
     assert (
@@ -74,11 +76,11 @@ def test_machines_read_the_same() -> None:
     }
 
 
-def test_a_redacted_report_names_nobody() -> None:
+def test_a_redacted_report_names_no_person() -> None:
     secret = token(exp=1)
     names = f"oidc-zoe in user-zoe-b1, /home/Zoe/.kube, share_zoe, zoe@ensae.fr, projet-x, {secret}"
     clean = report(make_broken("Login", names, names, hint=names), personal=("zoe", "login")).redact()
-    assert "Login" in str(clean)  # a step is the doctor's word, also where somebody is called so
+    assert "Login" in str(clean)  # the name of a check stays, even if a person has the same name
     for text in (str(clean), clean.to_json(), clean._repr_mimebundle_()["text/html"]):
         assert "zoe" not in text.lower()
         assert secret not in text
