@@ -1,15 +1,14 @@
-"""From a notebook, a tunnel to a colleague's Postgres on SSPCloud, and a DataFrame in the next cell.
+"""Tunnels from a notebook to the databases of SSPCloud, with query results as DataFrames.
 
-In a notebook, ``%load_ext sspcloud_magics`` brings the magics. Each of them is a thin skin over a
-function of the same name, for scripts:
+In a notebook, ``%load_ext sspcloud_magics`` loads the magics. Each magic is a thin layer over a
+function of the same name, which scripts can call:
 
 >>> import sspcloud_magics as ssp
 >>> with ssp.forward("svc/mon-api", "1500:80") as forward:  # doctest: +SKIP
 ...     print(forward.local_port)
 1500
 
-Importing this package is cheap: a function brings what it needs (urllib3, psycopg, pandas)
-when it is first called.
+Importing this package is cheap: urllib3, psycopg and pandas are imported by the first call that needs them.
 """
 
 from __future__ import annotations
@@ -83,8 +82,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        room = "widgets" if name == "panel" else "session"
-        return getattr(import_module(f"{__name__}.{room}"), name)
+        subpackage = "widgets" if name == "panel" else "session"
+        return getattr(import_module(f"{__name__}.{subpackage}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -93,10 +92,10 @@ def __dir__() -> list[str]:
 
 
 class _Function:
-    """A function of the API that has the name of a subpackage.
+    """An API function with the same name as a subpackage.
 
     Importing ``sspcloud_magics.forwards.manager`` makes the import system set ``forwards`` on this
-    package. A data descriptor lets the function keep its name all the same.
+    package. A data descriptor keeps the function under that name.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -106,7 +105,7 @@ class _Function:
         return self if module is None else __getattr__(self._name)
 
     def __set__(self, module: ModuleType, value: object) -> None:
-        """Ignore what the import system sets."""
+        """Ignore the subpackage that the import system sets."""
 
 
 class _Package(ModuleType):
@@ -119,11 +118,11 @@ sys.modules[__name__].__class__ = _Package
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Bring the magics into a notebook: ``%load_ext sspcloud_magics``. Touches no network."""
-    # By name, as in `__getattr__`: a script pays for no magics, and no layer imports a higher one through here.
+    """Load the magics, for ``%load_ext sspcloud_magics``. Sends nothing to the network."""
+    # By name, as in `__getattr__`: scripts do not import the magics, and no layer imports a higher one through here.
     import_module(f"{__name__}.magics").load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Take the magics away again. Forwards and the connection stay: `%reload_ext` finds them."""
+    """Unload the magics. Forwards and the connection stay open, for ``%reload_ext``."""
     import_module(f"{__name__}.magics").unload(shell)

@@ -1,4 +1,4 @@
-"""Forked children and what the parent process holds: they wait for none of its locks, and end none of its conversations."""
+"""Forked children wait for none of the parent's locks, and close none of its connections."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DATABASE = "postgresql-cnpg-951239"
 
 @pytest.fixture
 def alice(sandbox: Sandbox) -> Iterator[None]:
-    """The Python API as alice, who has used what there is: the cluster, a forward, a database, the panel."""
+    """The Python API as alice, with a cluster, a forward, a database and the panel in use."""
     session.login(kubeconfig=sandbox.kubeconfig())
     session.pods()
     session.connect_db(DATABASE)
@@ -147,10 +147,10 @@ def test_childs_end_leaves_the_parents_watch(alice: None) -> None:
 def test_child_has_no_panel(alice: None) -> None:
     panel = widgets.panel()
     for ask in (widgets.panel, lambda: repr(panel._repr_mimebundle_()) and widgets.panel()):
-        assert in_child(ask).startswith("UsageProblem: A process that was forked has no panel")
-    in_child(panel.board.close)
-    panel.board.look_once(30)
-    assert panel.board.facts
+        assert in_child(ask).startswith("UsageProblem: A forked process has no panel")
+    in_child(panel.controller.close)
+    panel.controller.poll_once(30)
+    assert panel.controller.snapshot
     panel.close()
 
 

@@ -1,4 +1,4 @@
-"""What comes from outside moves no cursor and turns no text around, wherever it is shown."""
+"""Untrusted text moves no cursor and reverses no text, wherever it is displayed."""
 
 from __future__ import annotations
 
@@ -123,11 +123,11 @@ def progress() -> str:
 
 def panel() -> str:
     told: list[dict[str, Any]] = []
-    board = Controller(told.append)
-    board._outbox.want({HOSTILE: {"name": [HOSTILE]}})
-    board._facts = lambda: {HOSTILE: {"name": [HOSTILE]}}  # type: ignore[method-assign]
-    board._whole_wanted = True
-    board._turn()
+    controller = Controller(told.append)
+    controller._queue.update({HOSTILE: {"name": [HOSTILE]}})
+    controller._collect = lambda: {HOSTILE: {"name": [HOSTILE]}}  # type: ignore[method-assign]
+    controller._owes_whole = True
+    controller._turn()
     return json.dumps(told, ensure_ascii=False)
 
 
@@ -154,7 +154,7 @@ SURFACES: dict[str, Callable[[], str]] = {
     "progress": progress,
     "panel": panel,
     "panel's answers": lambda: json.dumps(
-        json.loads("".join(reply_parts.pieces([HOSTILE]))), ensure_ascii=False
+        json.loads("".join(reply_parts.split_reply([HOSTILE]))), ensure_ascii=False
     ),
     "panel without a kernel": lambda: (
         static_fallback.text({"who": {"user": HOSTILE, "namespace": HOSTILE, "server": HOSTILE}})

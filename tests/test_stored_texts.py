@@ -1,4 +1,4 @@
-"""What is stored or typed keeps its text, whatever the code calls it.
+"""Stored and typed texts stay the same, whatever the code calls them.
 
 Notebooks, configuration files, shares in clusters and databases, and the panel of a page that is still open hold these texts.
 `stored_texts.txt` is the list: a line goes only with a way for those who have it.
@@ -17,7 +17,7 @@ from sspcloud_magics.magics.settings import SSPCloud
 from sspcloud_magics.session import recent_namespaces
 from sspcloud_magics.sharing import handover, role_sql
 from sspcloud_magics.user_files import state_folder
-from sspcloud_magics.widgets.commands import ORDERS
+from sspcloud_magics.widgets.commands import COMMANDS
 
 LIST = Path(__file__).with_name("stored_texts.txt")
 
@@ -54,7 +54,7 @@ def lines() -> set[str]:
             f"state {path.relative_to(home)}"
             for path in (saved_forwards.state_folder(), recent_namespaces.file())
         ),
-        *(f"panel {command}" for command in ORDERS),
+        *(f"panel {command}" for command in COMMANDS),
     }
 
 

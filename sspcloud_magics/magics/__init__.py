@@ -114,7 +114,7 @@ def unload(shell: InteractiveShell) -> None:
     shell.configurables[:] = [each for each in shell.configurables if id(each) not in ours]
     for callback in loaded.callbacks:
         shell.events.unregister("post_run_cell", callback)
-    side_panel.fall_silent()
+    side_panel.stop_listening()
     if display := sys.modules.get(f"{__name__}.dataframe_display"):  # imported by the first query
         display.unregister(shell)
     shell.Completer.custom_matchers[:] = [

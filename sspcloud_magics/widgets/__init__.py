@@ -1,7 +1,7 @@
-"""The panel: the session and the cluster at a glance, and the buttons for what one does most.
+"""The panel: an overview of the session and the cluster, with buttons for the most frequent commands.
 
-It is a view of `sspcloud_magics.session` and holds no state of its own: what a magic opens is seen in it, and
-what it opens is there for the next cell.
+It is a view of `sspcloud_magics.session` without state of its own: it shows what magics have opened, and
+the next cell can use what its buttons open.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ __all__ = ["panel"]
 
 
 def panel(*, language: str | None = None) -> Panel:
-    """Return the panel, a widget for the output of a cell; ``%sspcloud`` shows the same.
+    """Return the panel, a widget for the output of a cell, as ``%sspcloud`` shows it.
 
     Parameters
     ----------
     language
-        ``en`` or ``fr``; where it is None, that of JupyterLab, then of the kernel, then of the browser.
+        ``en`` or ``fr``; if None, the language of JupyterLab, then of the kernel, then of the browser.
 
     Returns
     -------
     Panel
-        The one panel of this process. It is live wherever it is displayed, and asks the cluster nothing
-        while nobody sees it.
+        The only panel of this process. All its displays are live. It sends no requests to the cluster
+        while no display is visible.
 
     Raises
     ------
     UsageProblem
-        If it does not speak that language, or this process was forked.
+        If the language is not supported, or this process was forked.
 
     Examples
     --------
     >>> import sspcloud_magics as ssp
     >>> ssp.panel()  # doctest: +SKIP
     """
-    from sspcloud_magics.widgets.widget import LANGUAGES, the_panel  # noqa: PLC0415 - at first use
+    from sspcloud_magics.widgets.widget import LANGUAGES, get_panel  # noqa: PLC0415 - at first use
 
     if language is not None and language not in LANGUAGES:
-        raise UsageProblem("The panel speaks English and French.", hint="%sspcloud --language fr")
-    return the_panel(language)
+        raise UsageProblem("The panel is available in English and French.", hint="%sspcloud --language fr")
+    return get_panel(language)

@@ -1,4 +1,4 @@
-"""The arguments of an order, read: the browser is not trusted to be well-formed."""
+"""Validate the arguments of a command, which come from the browser and are not trusted."""
 
 from __future__ import annotations
 
@@ -7,64 +7,65 @@ from typing import Any, TypeAlias
 
 from sspcloud_magics.errors import UsageProblem
 
-Order: TypeAlias = Mapping[str, Any]
+Command: TypeAlias = Mapping[str, Any]
 LONGEST = 512
+"""Maximum length of a text, in characters."""
 
 
-def text(order: Order, name: str) -> str:
+def text(command: Command, name: str) -> str:
     """Return a text that is not empty.
 
     Raises
     ------
     UsageProblem
-        If the order has none of that name.
+        If the command has no such argument.
     """
-    value = order.get(name)
+    value = command.get(name)
     if not isinstance(value, str) or not value.strip() or len(value) > LONGEST:
-        raise UsageProblem(f"The button did not say which {name} it means.")
+        raise UsageProblem(f"The button sent no valid {name}.")
     return value.strip()
 
 
-def number(order: Order, name: str) -> int:
-    """Return a whole number.
+def number(command: Command, name: str) -> int:
+    """Return an integer.
 
     Raises
     ------
     UsageProblem
-        If the order has none of that name.
+        If the command has no such argument.
     """
-    value = order.get(name)
+    value = command.get(name)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise UsageProblem(f"The button did not say which {name} it means.")
+        raise UsageProblem(f"The button sent no valid {name}.")
     return value
 
 
-def names(order: Order, name: str) -> list[str]:
-    """Return names that were chosen, none where the order says ``all``.
+def names(command: Command, name: str) -> list[str]:
+    """Return the chosen names; an empty list stands for ``all``.
 
     Raises
     ------
     UsageProblem
-        If nothing was chosen, or it is something else than names.
+        If nothing was chosen, or the argument is not a list of names.
     """
-    value = order.get(name)
+    value = command.get(name)
     if value == "all":
         return []
     chosen = value if isinstance(value, list) else []
     if not chosen or not all(isinstance(each, str) and 0 < len(each) <= LONGEST for each in chosen):
-        raise UsageProblem(f"The button did not say which {name} it means.", hint="choose at least one")
+        raise UsageProblem(f"The button sent no valid {name}.", hint="choose at least one")
     return chosen
 
 
-def words(order: Order, name: str) -> list[str]:
-    """Return the words of a text that may be empty, as people separate them: blanks, commas, semicolons.
+def words(command: Command, name: str) -> list[str]:
+    """Return the words of a text, which may be empty, separated by blanks, commas or semicolons.
 
     Raises
     ------
     UsageProblem
-        If it is no text.
+        If the argument is not a text.
     """
-    value = order.get(name, "")
+    value = command.get(name, "")
     if not isinstance(value, str) or len(value) > LONGEST:
-        raise UsageProblem(f"The button did not say which {name} it means.")
+        raise UsageProblem(f"The button sent no valid {name}.")
     return value.replace(",", " ").replace(";", " ").split()

@@ -1,8 +1,8 @@
-"""What a click asks for: a table of orders, each a call of the Python API.
+"""The commands of the panel's buttons, each a call of the Python API.
 
-Every order is idempotent: a port that is forwarded stays forwarded, what is stopped stays stopped. An order that
-does not fit is a `UsageProblem`, told beside its button. What an order returns is its answer: JSON for the view
-that gave it, and never anything secret.
+Every command is idempotent: a forwarded port stays forwarded, a stopped forward stays stopped. An invalid command
+raises `UsageProblem`, which the panel shows next to the button. The return value of a command is its reply: JSON for
+the view that sent it, without secrets.
 """
 
 from __future__ import annotations
@@ -15,77 +15,77 @@ from sspcloud_magics import sandbox_session, session
 from sspcloud_magics.errors import ForwardStopped, UsageProblem
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.widgets import database_commands
-from sspcloud_magics.widgets.command_args import Order, number, text
+from sspcloud_magics.widgets.command_args import Command, number, text
 
 
-def _log_in(order: Order) -> None:
-    """Log in with the account page's script: a page names no file, since the answer would tell which files there are."""
-    script = order.get("script")
+def _log_in(command: Command) -> None:
+    """Log in with the text of the account page's script. A file name is not accepted: errors would reveal which files exist."""
+    script = command.get("script")
     if not isinstance(script, Secret):
-        raise UsageProblem(
-            "The button did not say which script it means.", hint="paste the script, or choose its file"
-        )
+        raise UsageProblem("The button sent no valid script.", hint="paste the script, or choose its file")
     from sspcloud_magics.cluster import login_script  # noqa: PLC0415 - at first use
 
     pasted = script.reveal()
     if len(pasted) > login_script.LIMIT:
-        raise UsageProblem("What was pasted is far too long for a login script.")
+        raise UsageProblem(
+            "The pasted text is far too long for a login script.", hint="paste only the login script"
+        )
     session.login(login_script.parse(pasted))
 
 
-def _renew(_order: Order) -> None:
+def _renew(_command: Command) -> None:
     session.renew()
 
 
-def _use_namespace(order: Order) -> None:
-    session.use_namespace(text(order, "namespace"))
+def _use_namespace(command: Command) -> None:
+    session.use_namespace(text(command, "namespace"))
 
 
-def _forward(order: Order) -> None:
-    # Who stops it while it is being opened knows, and is told nothing.
+def _forward(command: Command) -> None:
+    # No error for the user who has stopped it while it was being opened.
     with suppress(ForwardStopped):
-        session.forward(f"{text(order, 'kind')}/{text(order, 'name')}", number(order, "port"))
+        session.forward(f"{text(command, 'kind')}/{text(command, 'name')}", number(command, "port"))
 
 
-def _stop(order: Order) -> None:
-    wanted = number(order, "forward")
+def _stop(command: Command) -> None:
+    wanted = number(command, "forward")
     for each in session.open_forwards():
         if each.id == wanted:
             each.stop()
 
 
-def _restart(order: Order) -> None:
-    wanted = number(order, "forward")
+def _restart(command: Command) -> None:
+    wanted = number(command, "forward")
     for each in session.open_forwards():
         if each.id == wanted:
             with suppress(ForwardStopped):
                 session.restart_forward(each)
 
 
-def _start_sandbox(_order: Order) -> None:
+def _start_sandbox(_command: Command) -> None:
     sandbox_session.start()
 
 
-def _stop_sandbox(_order: Order) -> None:
+def _stop_sandbox(_command: Command) -> None:
     sandbox_session.end()
 
 
-def _reset_sandbox(_order: Order) -> None:
+def _reset_sandbox(_command: Command) -> None:
     sandbox_session.end(forget=True)
 
 
-def _become(order: Order) -> None:
-    person = text(order, "person")
+def _become(command: Command) -> None:
+    person = text(command, "person")
     if person not in sandbox_session.PEOPLE:
-        raise UsageProblem("Nobody of that name is in the sandbox.", hint="alice, bob, carol or admin")
+        raise UsageProblem("The sandbox has no user of that name.", hint="choose alice, bob, carol or admin")
     sandbox_session.become(person)
 
 
-def _look_again(_order: Order) -> None:
-    """Nothing but what follows every order: the cluster is asked anew."""
+def _look_again(_command: Command) -> None:
+    """Do nothing: the cluster is polled after each command."""
 
 
-ORDERS: dict[str, Callable[[Order], Any]] = {
+COMMANDS: dict[str, Callable[[Command], Any]] = {
     "log in": _log_in,
     "renew": _renew,
     "namespace": _use_namespace,
@@ -107,33 +107,33 @@ ORDERS: dict[str, Callable[[Order], Any]] = {
     "look again": _look_again,
 }
 
-WITHOUT_TRACE = frozenset(
+WITHOUT_CLUSTER_CHANGES = frozenset(
     {"forward", "stop", "restart", "tables", "columns", "schemas", "plan share", "sessions"}
 )
-"""Orders that change nothing in the cluster: unless they fail, it is not asked anew behind them."""
+"""Commands that change nothing in the cluster: it is polled after them only if they fail."""
 
 
-def carry_out(order: Order) -> Any:
-    """Do what a click asks for; returns when it is done.
+def run_command(command: Command) -> Any:
+    """Run a command, and return its reply.
 
     Parameters
     ----------
-    order
-        ``do`` names the order, the rest its arguments.
+    command
+        ``do`` is the name of the command; the other items are its arguments.
 
     Returns
     -------
     Any
-        What the order has found, as JSON has it; None where it finds nothing.
+        The reply, as a value for JSON; None for a command without one.
 
     Raises
     ------
     SspcloudError
-        What the Python API raises, or `UsageProblem` where there is no such order.
+        An error of the Python API, or `UsageProblem` for an unknown command.
     """
-    known = ORDERS.get(str(order.get("do")))
-    if known is None:
+    function = COMMANDS.get(str(command.get("do")))
+    if function is None:
         raise UsageProblem(
             "The panel does not know that button.", hint="reload the page, and run the cell again"
         )
-    return known(order)
+    return function(command)

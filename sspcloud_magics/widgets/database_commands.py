@@ -1,11 +1,11 @@
-"""Orders about databases: connecting, what is in them, and sharing them, with a preview first."""
+"""Commands for databases: connect, list tables and columns, and share with a preview."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics import session
-from sspcloud_magics.widgets.command_args import Order, names, text, words
+from sspcloud_magics.widgets.command_args import Command, names, text, words
 from sspcloud_magics.widgets.snapshots import cut
 
 if TYPE_CHECKING:
@@ -15,16 +15,16 @@ MOST_TABLES = 200
 MOST_COLUMNS = 200
 
 
-def connect(order: Order) -> None:
-    """Connect to a database, and make it the one that queries ask."""
-    session.connect_db(text(order, "database"))
+def connect(command: Command) -> None:
+    """Connect to a database, and make it the current connection."""
+    session.connect_db(text(command, "database"))
 
 
-def tables(order: Order) -> dict[str, Any]:
-    """Return the tables of a database, which is connected to where it is not yet."""
+def tables(command: Command) -> dict[str, Any]:
+    """Return the tables of a database, connecting to it if necessary."""
     from sspcloud_magics.databases.postgres import catalogue  # noqa: PLC0415 - at first use
 
-    with session.open_side_session(text(order, "database")) as connection:
+    with session.open_side_session(text(command, "database")) as connection:
         found = catalogue.tables(connection)
     return {
         "tables": [
@@ -43,12 +43,12 @@ def tables(order: Order) -> dict[str, Any]:
     }
 
 
-def columns(order: Order) -> dict[str, Any]:
-    """Return the columns of a table, and a SELECT of them."""
+def columns(command: Command) -> dict[str, Any]:
+    """Return the columns of a table, and a SELECT statement with them."""
     from sspcloud_magics.databases.postgres import catalogue  # noqa: PLC0415 - at first use
 
-    with session.open_side_session(text(order, "database")) as connection:
-        found = catalogue.columns(connection, text(order, "schema"), text(order, "table"))
+    with session.open_side_session(text(command, "database")) as connection:
+        found = catalogue.columns(connection, text(command, "schema"), text(command, "table"))
     return {
         "columns": [
             [row.name, row.type, bool(row.nullable), _text(row.comment)]
@@ -59,14 +59,14 @@ def columns(order: Order) -> dict[str, Any]:
     }
 
 
-def schemas(order: Order) -> list[str]:
-    """Return the schemas of a database of one's own that can be shared."""
-    return session.shareable_schemas(text(order, "database"))
+def schemas(command: Command) -> list[str]:
+    """Return the schemas of your database that you can share."""
+    return session.shareable_schemas(text(command, "database"))
 
 
-def plan_share(order: Order) -> dict[str, Any]:
-    """Return what sharing would make; nothing is made."""
-    plan: SharePlan = session.preview_share(**_wish(order))
+def plan_share(command: Command) -> dict[str, Any]:
+    """Return the preview of a share, without creating anything."""
+    plan: SharePlan = session.preview_share(**_share_arguments(command))
     return {
         "colleagues": [share.colleague.name for share in plan.shares],
         "roles": [share.role for share in plan.shares],
@@ -81,34 +81,34 @@ def plan_share(order: Order) -> dict[str, Any]:
     }
 
 
-def share(order: Order) -> dict[str, Any]:
+def share(command: Command) -> dict[str, Any]:
     """Share a database, and return the line to send to the colleagues."""
-    opened: Any = session.share_db(**_wish(order))
+    result: Any = session.share_db(**_share_arguments(command))
     return {
-        "line": opened.line,
-        "colleagues": [each.colleague.name for each in opened.shares],
-        "until": int(opened.shares[0].until.timestamp()),
-        "notes": list(opened.notes),
+        "line": result.line,
+        "colleagues": [each.colleague.name for each in result.shares],
+        "until": int(result.shares[0].until.timestamp()),
+        "notes": list(result.notes),
     }
 
 
-def _wish(order: Order) -> dict[str, Any]:
+def _share_arguments(command: Command) -> dict[str, Any]:
     return {
-        "name": text(order, "database"),
-        "colleagues": words(order, "colleagues"),
-        "read_write": order.get("write") is True,
-        "schemas": names(order, "schemas"),
-        "duration": text(order, "lasts"),
+        "name": text(command, "database"),
+        "colleagues": words(command, "colleagues"),
+        "read_write": command.get("write") is True,
+        "schemas": names(command, "schemas"),
+        "duration": text(command, "lasts"),
     }
 
 
-def revoke(order: Order) -> None:
-    """Take a share back."""
-    session.unshare(text(order, "database"), text(order, "colleague"))
+def revoke(command: Command) -> None:
+    """Revoke a share."""
+    session.unshare(text(command, "database"), text(command, "colleague"))
 
 
-def sessions(_order: Order) -> dict[str, tuple[int, int | None]]:
-    """Return how many sessions each colleague has open and since when, by database and colleague."""
+def sessions(_command: Command) -> dict[str, tuple[int, int | None]]:
+    """Return the number of open sessions of each colleague, and the start of the first, by database and colleague."""
     import pandas as pd  # noqa: PLC0415 - at first use
 
     listed = session.shares()

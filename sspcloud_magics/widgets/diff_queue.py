@@ -1,9 +1,9 @@
-"""What the browser still has to be told, and in which portions. No thread and no I/O.
+"""Differences between the panel's snapshot and the browser's copy, split into small updates. No thread and no I/O.
 
-The panel's state is a flat mapping of *facts*: ``"pod/mon-api-abcdef-12345"`` → a small value. `want` says what
-is true now; `part` gives what differs from what was told, at most `MOST` bytes of it: what somebody waits for
-first (what became of a click), then the facts that have waited longest. Nothing differs, nothing is given. A fact
-that is gone is told as None.
+A snapshot is a flat mapping such as ``"pod/mon-api-abcdef-12345"`` → a small value. `update` sets the current
+snapshot; `next_part` returns at most `MOST` bytes of the differences: first the results of commands, for which
+the user waits, then the values that have waited longest. It is empty without differences. None stands for a
+key that no longer exists.
 """
 
 from __future__ import annotations
@@ -12,66 +12,64 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-Facts: TypeAlias = dict[str, Any]
+Snapshot: TypeAlias = dict[str, Any]
 
 MOST = 1900
-"""Bytes of JSON in one update; what is around it makes it 2 kB."""
+"""Bytes of JSON in one update; with the envelope, an update has 2 kB."""
 
 AWAITED = ("order/", "answer/", "who", "look/who", "forward/", "connection/")
-"""The kinds of facts that a click brings: they do not stand in line behind a hundred pods."""
+"""Prefixes of the keys that a command changes: they are sent before all others, such as a hundred pods."""
 
 
 class DiffQueue:
-    """The difference between what is true and what the browser knows."""
+    """The differences between the current snapshot and the browser's copy."""
 
     def __init__(self) -> None:
-        self._true: Facts = {}
-        self._told: Facts = {}
-        self._due: dict[str, None] = {}  # in the order in which they became due
+        # The current snapshot; the browser's copy; and the keys that differ, in the order in which they changed.
+        self._current: Snapshot = {}
+        self._sent: Snapshot = {}
+        self._due: dict[str, None] = {}
 
     @property
-    def facts(self) -> Mapping[str, Any]:
-        """What is true."""
-        return self._true
+    def snapshot(self) -> Mapping[str, Any]:
+        """The current snapshot."""
+        return self._current
 
-    def want(self, facts: Facts) -> None:
-        """Take in what is true now; all of it."""
-        for key in {**self._true, **facts}:
-            if facts.get(key) == self._told.get(key):
+    def update(self, snapshot: Snapshot) -> None:
+        """Replace the current snapshot."""
+        for key in {**self._current, **snapshot}:
+            if snapshot.get(key) == self._sent.get(key):
                 self._due.pop(key, None)
             else:
                 self._due.setdefault(key)
-        self._true = facts
+        self._current = snapshot
 
-    def part(self) -> Facts:
-        """Return the next portion to tell; empty where there is nothing."""
-        portion: Facts = {}
+    def next_part(self) -> Snapshot:
+        """Return the differences for the next update, and count them as sent; empty without any."""
+        part: Snapshot = {}
         size = 2
-        # Sorting keeps the order of those that are alike.
+        # The sort is stable: within both groups, the oldest come first.
         for key in sorted(self._due, key=lambda key: not key.startswith(AWAITED)):
-            size += _size(key, self._true.get(key))
-            if portion and size > MOST:
+            size += _size(key, self._current.get(key))
+            if part and size > MOST:
                 break
-            portion[key] = self._true.get(key)
+            part[key] = self._current.get(key)
             del self._due[key]
-            self._tell(key)
-        return portion
+            if key in self._current:
+                self._sent[key] = self._current[key]
+            else:
+                self._sent.pop(key, None)
+        return part
 
-    def owes(self, kinds: tuple[str, ...]) -> bool:
-        """Whether a fact of one of these kinds is still to be told."""
-        return any(key.startswith(kinds) for key in self._due)
+    def has_pending(self, prefixes: tuple[str, ...]) -> bool:
+        """Whether a key with one of these prefixes is still to be sent."""
+        return any(key.startswith(prefixes) for key in self._due)
 
-    def whole(self) -> Facts:
-        """Return everything, for a browser that knows nothing."""
-        self._told = dict(self._true)
+    def take_all(self) -> Snapshot:
+        """Return the whole snapshot, for a new view, and count it as sent."""
+        self._sent = dict(self._current)
         self._due.clear()
-        return dict(self._true)
-
-    def _tell(self, key: str) -> None:
-        if key in self._true:
-            self._told[key] = self._true[key]
-        else:
-            self._told.pop(key, None)
+        return dict(self._current)
 
 
 def _size(key: str, value: Any) -> int:

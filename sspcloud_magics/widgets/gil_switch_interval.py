@@ -1,8 +1,8 @@
-"""How soon a kernel that computes lets another thread in: every 5 ms, and ten times as often while a click is carried out.
+"""Shorten Python's thread switch interval, normally 5 ms, to a tenth while a command runs.
 
-A thread that wants Python's interpreter lock gets it when the cell has held it for `sys.getswitchinterval`. A click
-crosses six threads and waits for sockets a dozen times, and after each of these waits anew. The interval belongs to the
-whole process: it is shortened only for as long as an order lasts, and put back to what it was when the last of several has ended.
+A thread that waits for the interpreter lock gets it after a computing cell has held it for `sys.getswitchinterval`. A command
+crosses six threads and waits for sockets a dozen times, and each time it waits for the lock again. The interval applies to the
+whole process: it is shortened only while commands run, and restored after the last one.
 """
 
 from __future__ import annotations
@@ -13,54 +13,56 @@ import threading
 from sspcloud_magics import fork_hooks
 
 SHORT = 0.0005
-"""The interval while an order is carried out, in seconds."""
+"""The interval while a command runs, in seconds."""
 
 _ROUNDING = 0.5e-6
-"""The interval is kept in whole microseconds, and cut to them: half of one more, and what was read is what is set."""
+"""Python truncates the interval to microseconds: with half of one added, the value that was read is set exactly."""
 
+# Guards the two values below.
 _lock = threading.Lock()
-_hurrying = 0
+# The number of instances that have shortened the interval, and the interval before.
+_active = 0
 _before = 0.0
 
 
-def _begin_in_child() -> None:
-    global _lock, _hurrying  # noqa: PLW0603 - a thread that the child does not have may hold it
+def _reset_in_child() -> None:
+    global _lock, _active  # noqa: PLW0603 - a thread of the parent may hold it
     _lock = threading.Lock()
-    if _hurrying and _before > SHORT:
+    if _active and _before > SHORT:
         sys.setswitchinterval(_before + _ROUNDING)
-    _hurrying = 0
+    _active = 0
 
 
-fork_hooks.in_child(_begin_in_child)
+fork_hooks.call_in_child(_reset_in_child)
 
 
 class GilSwitchInterval:
-    """Somebody who may be in a hurry; the interval is short while anybody is."""
+    """A request for a short interval, which applies while any instance is on."""
 
     def __init__(self) -> None:
         self._is_on = False
 
     def begin(self) -> None:
-        """Shorten the interval, where it is longer; idempotent."""
-        global _hurrying, _before  # noqa: PLW0603 - the interval is the process's
+        """Shorten the interval, if it is longer; idempotent."""
+        global _active, _before  # noqa: PLW0603 - the interval is the process's
         with _lock:
             if self._is_on:
                 return
             self._is_on = True
-            _hurrying += 1
-            if _hurrying == 1:
+            _active += 1
+            if _active == 1:
                 _before = sys.getswitchinterval()
                 if _before > SHORT:
                     sys.setswitchinterval(SHORT + _ROUNDING)
 
     def end(self) -> None:
-        """Put it back, unless somebody else is in a hurry, or has set it meanwhile; idempotent."""
-        global _hurrying  # noqa: PLW0603 - as above
+        """Restore the interval, unless another instance is on, or other code has changed it; idempotent."""
+        global _active  # noqa: PLW0603 - as above
         with _lock:
             if not self._is_on:
                 return
             self._is_on = False
-            _hurrying -= 1
+            _active -= 1
             is_ours = abs(sys.getswitchinterval() - SHORT) < _ROUNDING
-            if not _hurrying and is_ours and _before > SHORT:
+            if not _active and is_ours and _before > SHORT:
                 sys.setswitchinterval(_before + _ROUNDING)

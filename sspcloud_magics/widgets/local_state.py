@@ -1,20 +1,20 @@
-"""What belongs to this process, as facts: its forwards and its connections. Read at every turn; asks nobody."""
+"""Snapshots of the local state, the forwards and connections of this process, read without a request."""
 
 from __future__ import annotations
 
 from sspcloud_magics import session
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.sockets import UNIX
-from sspcloud_magics.widgets.diff_queue import Facts
+from sspcloud_magics.widgets.diff_queue import Snapshot
 from sspcloud_magics.widgets.snapshots import MOST_PORTS, cut
 
 
-def forwards() -> Facts:
-    """Return the forwards of this process, and what they have carried."""
-    facts: Facts = {}
+def forwards() -> Snapshot:
+    """Return the forwards of this process, and their traffic."""
+    snapshot: Snapshot = {}
     for each in session.open_forwards():
         counters = each.counters
-        facts[f"forward/{each.id}"] = {
+        snapshot[f"forward/{each.id}"] = {
             "target": str(each.target),
             "state": str(each.state),
             "reason": cut(each.reason),
@@ -25,13 +25,13 @@ def forwards() -> Facts:
             "notes": cut(" ".join(each.notes)),
             "magic": _magic(each),
         }
-        facts[f"traffic/{each.id}"] = [counters.sent, counters.received, counters.open_connections]
-    return facts
+        snapshot[f"traffic/{each.id}"] = [counters.sent, counters.received, counters.open_connections]
+    return snapshot
 
 
 def _magic(forward: Forward) -> str:
     """Return the line that opens the same forward in another notebook."""
-    if forward.destination:  # its relay ends with it, so another one is needed
+    if forward.destination:  # its relay ends with it, so the line creates a new one
         target, ports = f"--relay {forward.destination}", [str(local) for local, _ in forward.ports]
     else:
         target = str(forward.target)
@@ -40,8 +40,8 @@ def _magic(forward: Forward) -> str:
     return " ".join(["%forward", target, *ports, *where])
 
 
-def connections() -> Facts:
-    """Return the databases that this process is connected to; the last one is asked by a query."""
+def connections() -> Snapshot:
+    """Return the connections of this process; the last one is the current connection."""
     opened = session.open_connections()
     return {
         f"connection/{each.database.path}/{each.user}/{each.dbname}": {

@@ -1,8 +1,8 @@
-"""When the browser may be told again: news keep their distance, the answer to a click does not wait. No clock and no thread.
+"""Rate limiting for panel updates: background changes every 0.5 s, replies at once. No clock and no thread.
 
-Each update pays for itself with `PACE` seconds in which no news go out. The answer to a click may go out before that time
-has passed, up to `AHEAD` seconds of it: it is paid for by the news behind it. So there are two updates a second at most over any longer
-time, and a click is answered at once unless somebody gives several orders a second.
+After each update, background changes wait for `PACE` seconds. A reply may be sent up to `AHEAD` seconds early, and
+delays later background changes by as much. So over a longer time there are at most two updates a second,
+and a reply is immediate unless the user sends several commands a second.
 """
 
 from __future__ import annotations
@@ -11,33 +11,34 @@ PACE = 0.5
 """Seconds between two updates."""
 
 AHEAD = 2.0
-"""Seconds by which answers may be ahead of that: four of them at once."""
+"""Seconds by which replies may be early: four of them at once."""
 
 
 class RateLimiter:
-    """The times of the updates; all arguments are seconds of a monotonic clock.
+    """A rate limiter; all times are seconds of a monotonic clock.
 
     Parameters
     ----------
     pace
-        Between two updates.
+        The time between two updates.
     ahead
-        By which answers may be ahead of that.
+        How early replies may be.
     """
 
     def __init__(self, pace: float = PACE, ahead: float = AHEAD) -> None:
         self.pace, self.ahead = pace, ahead
+        # The time of the next background update, by the pace and by `hold`.
         self._next = self._held = 0.0
 
-    def wait(self, now: float, *, answer: bool) -> float:
-        """Return how long to wait before the next update, which is the answer to a click or is not; 0 or less for at once."""
-        return self._next - self.ahead - now if answer else max(self._next, self._held) - now
+    def wait(self, now: float, *, reply: bool) -> float:
+        """Return the time until the next update may be sent, with a reply or without; 0 or less for at once."""
+        return self._next - self.ahead - now if reply else max(self._next, self._held) - now
 
     def count(self, now: float) -> None:
-        """Take in that an update has gone out, or that there was nothing to tell."""
+        """Record that an update was sent, or that there was nothing to send."""
         self._next = max(self._next, now) + self.pace
         self._held = 0.0
 
     def hold(self, now: float) -> None:
-        """Wait a little, since an answer is about to come: one update tells both."""
+        """Delay background changes, so that one update has them and a reply that is expected soon."""
         self._held = max(self._held, now + self.pace)

@@ -1,7 +1,7 @@
-"""What an order has found, on its way to the browser: one JSON text, cut into facts that fit into an update.
+"""Split the reply of a command into parts that fit into an update.
 
-A preview of a share is some kilobytes, a list of tables more; the browser puts the pieces together. Each piece
-carries the order's id, so that those of an older answer are not taken for this one's.
+The preview of a share has some kilobytes, a list of tables more. The browser joins the parts of the JSON text. Each part
+has the id of its command, so that the browser does not mix it with parts of an older reply.
 """
 
 from __future__ import annotations
@@ -10,32 +10,32 @@ import json
 from typing import Any
 
 from sspcloud_magics.printable import printable_values
-from sspcloud_magics.widgets.diff_queue import Facts
+from sspcloud_magics.widgets.diff_queue import Snapshot
 
-PIECE = 1500
-"""Bytes of one piece, as it is written inside of an update."""
+MOST = 1500
+"""Bytes of a part, as a JSON string in an update."""
 
 
-def pieces(answer: Any) -> list[str]:
-    """Cut an answer into texts that are at most `PIECE` bytes when they are written as JSON strings.
+def split_reply(reply: Any) -> list[str]:
+    """Split the JSON of a reply into parts of at most `MOST` bytes, counted as JSON strings.
 
     Parameters
     ----------
-    answer
-        Anything that JSON can hold.
+    reply
+        A value for JSON.
     """
-    text = json.dumps(printable_values(answer), separators=(",", ":"))
+    text = json.dumps(printable_values(reply), separators=(",", ":"))
     found: list[str] = []
     begin = size = 0
     for at, mark in enumerate(text):
         cost = 2 if mark in '"\\' else 1
-        if size + cost > PIECE:
+        if size + cost > MOST:
             found.append(text[begin:at])
             begin, size = at, 0
         size += cost
     return [*found, text[begin:]]
 
 
-def facts(key: str, order_id: str, cut: list[str]) -> Facts:
-    """Return the facts that hold the pieces of the answer to one order."""
-    return {f"answer/{key}/{number}": [order_id, piece] for number, piece in enumerate(cut)}
+def make_snapshot(key: str, command_id: str, parts: list[str]) -> Snapshot:
+    """Return the snapshot with the parts of a reply."""
+    return {f"answer/{key}/{number}": [command_id, part] for number, part in enumerate(parts)}

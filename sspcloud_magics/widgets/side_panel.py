@@ -1,9 +1,9 @@
-"""The kernel's end of JupyterLab's side panel: which widget to show, and what the status bar says.
+"""The kernel's side of JupyterLab's side panel: the widget to show, and the summary for the status bar.
 
-The plugin opens a comm to `TARGET`; whoever has loaded the extension answers on it, inside its handler, with the
-panel's model and a summary, and again whenever these change. A kernel that has not loaded it closes the comm, as
-Jupyter does for any target that nobody knows. Nothing is asked of the cluster here, and no thread is started: what
-changes is told by the forwards, by the panel, and by the end of a cell.
+The plugin opens a comm to `TARGET`. A kernel with the extension replies in the handler of the comm, with the
+panel's model and a summary, and again whenever these change. A kernel without the extension closes the comm, as
+Jupyter does for any unknown target. This module sends no requests and starts no thread: forwards, the panel and the
+end of a cell trigger updates.
 """
 
 from __future__ import annotations
@@ -17,63 +17,67 @@ from sspcloud_magics.errors import SspcloudError
 
 TARGET = "sspcloud_magics"
 MOST = 16
-"""How many plugins are told; a page that was closed leaves its comm behind, and the oldest is forgotten."""
+"""Maximum number of comms; a closed page leaves its comm behind, and the oldest is dropped."""
 
 TROUBLED = ("reconnecting", "failed")
 
 
 class _Links:
-    """The comms of the plugins that asked, and what each was told last."""
+    """The open comms of plugins."""
 
     def __init__(self) -> None:
+        # Guards all of the below.
         self._lock = threading.Lock()
-        self._told: dict[Any, dict[str, Any]] = {}
+        # The comms, in the order of their opening, with the last message to each.
+        self._sent: dict[Any, dict[str, Any]] = {}
+        # Ends the subscription to forwards, which lasts while there are comms.
         self._unwatch: Callable[[], None] = lambda: None
-        self._begun = self._said = 0
-        fork_hooks.begin_again(self)
+        # The numbers of the last refresh that has started, and of the last one that was sent.
+        self._last_begun = self._last_sent = 0
+        fork_hooks.register(self)
 
-    def begin_in_child(self) -> None:
-        """Tell nothing in a forked child: the comms are the parent's."""
+    def reset_in_child(self) -> None:
+        """Drop the comms in a forked child: they belong to the parent."""
         self._lock = threading.Lock()
-        self._told = {}
+        self._sent = {}
         self._unwatch = lambda: None
 
     def add(self, comm: Any) -> None:
         with self._lock:
-            for oldest in list(self._told)[: -MOST + 1]:
-                del self._told[oldest]
-            if not self._told:
+            for oldest in list(self._sent)[: -MOST + 1]:
+                del self._sent[oldest]
+            if not self._sent:
                 self._unwatch = session.watch_forwards(self.refresh)
-            self._told[comm] = {}
+            self._sent[comm] = {}
         self.refresh()
 
     def forget(self, comm: Any) -> None:
         with self._lock:
-            self._told.pop(comm, None)
-            if not self._told:
+            self._sent.pop(comm, None)
+            if not self._sent:
                 self._unwatch()
 
     def refresh(self) -> None:
-        """Tell what has changed; what was found before something newer was told is not."""
+        """Send the summary to each comm if it has changed, unless a later refresh has already sent one."""
         with self._lock:
-            if not self._told:
+            if not self._sent:
                 return
-            self._begun += 1
-            turn = self._begun
-        # Without the lock: what is asked has locks of its own, and calls back under some of them.
+            self._last_begun += 1
+            turn = self._last_begun
+        # Without the lock: the session has locks of its own, and calls back while it holds some of them.
         message = {"model_id": _model_id(), **summary()}
         with self._lock:
-            if turn < self._said:
+            if turn < self._last_sent:
                 return
-            self._said = turn
-            for comm, told in self._told.items():
-                if told != message:
-                    self._told[comm] = message
+            self._last_sent = turn
+            for comm, last in self._sent.items():
+                if last != message:
+                    self._sent[comm] = message
                     comm.send(message)
 
     def close(self) -> None:
         with self._lock:
-            comms, self._told = list(self._told), {}
+            comms, self._sent = list(self._sent), {}
             self._unwatch()
         for comm in comms:
             comm.close()
@@ -84,14 +88,14 @@ refresh = _links.refresh
 
 
 def listen() -> None:
-    """Answer the plugin from now on."""
-    import comm  # noqa: PLC0415 - a terminal has no use for it before
+    """Accept comms of the plugin."""
+    import comm  # noqa: PLC0415 - IPython in a terminal does not need it
 
     comm.get_comm_manager().register_target(TARGET, _on_open)
 
 
-def fall_silent() -> None:
-    """Answer no longer; the panels that are open say so."""
+def stop_listening() -> None:
+    """Refuse and close comms of the plugin; open panels show that."""
     import comm  # noqa: PLC0415 - as above
 
     comm.get_comm_manager().targets.pop(TARGET, None)
@@ -99,29 +103,29 @@ def fall_silent() -> None:
 
 
 def after_cell(_result: object) -> None:
-    """Tell what a cell has changed; IPython calls this after each cell."""
+    """Send changes of the summary; IPython calls this after each cell."""
     refresh()
 
 
 def _on_open(comm: Any, _message: object) -> None:
     from sspcloud_magics.widgets import widget  # noqa: PLC0415 - at first use
 
-    widget.answer_on_the_shell_that_asks(comm)
+    widget.reply_on_requesting_shell(comm)
     widget.observers.add(refresh)
     comm.on_close(lambda _message: _links.forget(comm))
     _links.add(comm)
 
 
 def _model_id() -> str:
-    from sspcloud_magics.widgets.widget import the_panel  # noqa: PLC0415 - at first use
+    from sspcloud_magics.widgets.widget import get_panel  # noqa: PLC0415 - at first use
 
-    return str(the_panel().model_id)
+    return str(get_panel().model_id)
 
 
 def summary() -> dict[str, Any]:
-    """Return what the status bar says: open forwards, those in trouble, and when the login ends (seconds).
+    """Return the data of the status bar: the numbers of open and of troubled forwards, and the login's expiry (seconds).
 
-    And what a new cell of SQL needs to name: the current database, where several are connected.
+    With several connections, also the current database, which a new SQL cell must name.
     """
     connections = session.open_connections()
     states = [str(each.state) for each in session.open_forwards()]
@@ -138,7 +142,7 @@ def _login_ends() -> int | None:
     if cluster is None:
         return None
     try:
-        ends = cluster.validity().ends
+        ends = cluster.expiry().ends
     except SspcloudError:
-        return None  # whoever needs the cluster is told why
+        return None  # the next use of the cluster raises the error
     return None if ends is None else int(ends.timestamp())

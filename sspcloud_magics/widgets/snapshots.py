@@ -1,8 +1,8 @@
-"""What the panel knows of the world, as facts: small values under a key, ready to be told to the browser.
+"""Snapshots of the cluster for the panel: small values under a key, ready to send to the browser.
 
-`LOOKS` is the table of what the cluster is asked, and how often while a view is visible; `FOLLOWED` of what is
-watched. What belongs to this process is in `local_state`. Texts are cut: a fact is one row of a table, not a
-document. Nothing secret is in any of them.
+`SOURCES` is the table of polled sources, with their intervals while a view is visible; `WATCHED` that of watched
+resources. `local_state` has the snapshots of this process. Texts are shortened: a value is one row of a table, not a
+document. No snapshot holds secrets.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics import sandbox_session, session
 from sspcloud_magics.errors import SandboxFailed, SspcloudError
-from sspcloud_magics.widgets.diff_queue import Facts
+from sspcloud_magics.widgets.diff_queue import Snapshot
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.api.resources import Resource
     from sspcloud_magics.cluster.cluster import Cluster
     from sspcloud_magics.cluster.workloads.inventory import TargetPort
 
+# The maximum length of a text, in characters, and of lists.
 LONGEST = 240
 MOST_PORTS = 12
 MOST_NAMESPACES = 12
@@ -29,26 +30,26 @@ _SHARE_TONES = {"open": "good", "incomplete": "waiting"}
 
 @dataclass(frozen=True, slots=True)
 class SnapshotSource:
-    """One question to the cluster.
+    """A source that the panel polls.
 
     Parameters
     ----------
     ask
-        Returns facts; runs on a thread that may wait.
+        Returns a snapshot; called in a thread that may wait.
     every
-        How long its answer is good, in seconds.
+        The polling interval, in seconds.
     """
 
-    ask: Callable[[Cluster], Facts]
+    ask: Callable[[Cluster], Snapshot]
     every: float
 
 
-def who(cluster: Cluster) -> Facts:
-    """Return who one is, where, with which rights, until when, and which configuration said so."""
+def who(cluster: Cluster) -> Snapshot:
+    """Return your identity, namespace, server, role, the expiry of the credentials, and their source."""
     from sspcloud_magics.cluster.requests.permissions import strongest_role, who_am_i  # noqa: PLC0415 - at first use
 
     found = who_am_i(cluster)
-    validity = cluster.validity()
+    expiry = cluster.expiry()
     return {
         "who": {
             "user": cut(found.user),
@@ -59,17 +60,17 @@ def who(cluster: Cluster) -> Facts:
             "server": cut(found.server),
             "source": cut(found.source),
             "role": strongest_role(cluster),
-            "ends": int(validity.ends.timestamp()) if validity.ends else None,
-            "renews": validity.renews,
-            "renewable": validity.renews and not cluster.in_service,
+            "ends": int(expiry.ends.timestamp()) if expiry.ends else None,
+            "renews": expiry.renews,
+            "renewable": expiry.renews and not cluster.in_service,
             "unverified": not cluster.verifies,
             "remote": cluster.in_service,
         }
     }
 
 
-def pod(item: dict[str, Any]) -> Facts:
-    """Return what is told of a pod."""
+def pod(item: dict[str, Any]) -> Snapshot:
+    """Return the snapshot of a pod."""
     from sspcloud_magics.cluster.workloads.inventory import Pod  # noqa: PLC0415 - at first use
     from sspcloud_magics.cluster.workloads.tables import pod_tone  # noqa: PLC0415
 
@@ -84,8 +85,8 @@ def pod(item: dict[str, Any]) -> Facts:
     }
 
 
-def service(item: dict[str, Any]) -> Facts:
-    """Return what is told of a service."""
+def service(item: dict[str, Any]) -> Snapshot:
+    """Return the snapshot of a service."""
     from sspcloud_magics.cluster.workloads.inventory import Service  # noqa: PLC0415 - at first use
 
     found = Service.from_object(item)
@@ -108,15 +109,15 @@ def _services() -> Resource:
     return SERVICES
 
 
-FOLLOWED: dict[str, tuple[Callable[[], Resource], str, Callable[[dict[str, Any]], Facts]]] = {
+WATCHED: dict[str, tuple[Callable[[], Resource], str, Callable[[dict[str, Any]], Snapshot]]] = {
     "pods": (_pods, "pod/", pod),
     "services": (_services, "service/", service),
 }
-"""What is watched: the kind of object, under which key its facts are, and how an object becomes one."""
+"""Watched resources: the resource type, the prefix of the keys, and the function that makes the snapshot of an object."""
 
 
-def databases(cluster: Cluster) -> Facts:
-    """Return the databases of one's namespace, and those that colleagues share with oneself."""
+def databases(cluster: Cluster) -> Snapshot:
+    """Return the databases of your namespace, and those that colleagues share with you."""
     return {
         f"database/{each.path}": {
             "name": each.name,
@@ -129,8 +130,8 @@ def databases(cluster: Cluster) -> Facts:
     }
 
 
-def shares(cluster: Cluster) -> Facts:
-    """Return what one shares with colleagues, and who is connected where that can be asked in passing."""
+def shares(cluster: Cluster) -> Snapshot:
+    """Return your shares, with the sessions of colleagues for databases with an open connection."""
     from sspcloud_magics.sharing.inventory import list_shares  # noqa: PLC0415 - at first use
 
     found = list_shares(cluster)
@@ -151,7 +152,7 @@ def shares(cluster: Cluster) -> Facts:
 
 
 def _sessions(wanted: set[str]) -> dict[tuple[str, str], tuple[int, int | None]]:
-    """Return how many sessions the roles of shares have and since when, where this process is connected anyway."""
+    """Return the sessions of the roles of shares, their number and start, in databases with an open connection."""
     opened = {each.database.path for each in session.open_connections()}
     sessions: dict[tuple[str, str], tuple[int, int | None]] = {}
     for path in wanted & opened:
@@ -163,42 +164,41 @@ def _sessions(wanted: set[str]) -> dict[tuple[str, str], tuple[int, int | None]]
                     since = int(role.since.timestamp()) if role.since else None
                     sessions[path, role.name] = (role.sessions, since)
         except SspcloudError:
-            continue  # it is asked for in passing: whoever needs the database is told why
+            continue  # optional information: the next use of the database raises the error
     return sessions
 
 
-LOOKS = {
+SOURCES = {
     "who": SnapshotSource(who, 60.0),
     "databases": SnapshotSource(databases, 15.0),
     "shares": SnapshotSource(shares, 15.0),
 }
 
 
-def sandbox() -> Facts:
-    """Return the practice cluster of this machine; nothing where it is not installed."""
+def sandbox() -> Snapshot:
+    """Return the state of the sandbox; empty if it is not installed."""
     try:
         status = sandbox_session.status()
     except SandboxFailed:
         return {}
-    facts = {"running": status.running, "server": status.server or "", "keeps": status.keeps}
-    return {"sandbox": facts}
+    return {"sandbox": {"running": status.running, "server": status.server or "", "keeps": status.keeps}}
 
 
-def trouble(error: BaseException) -> Facts:
-    """Return an error as a fact's value: what happened, why, what to do next, and its family in the tree of errors."""
+def describe_error(error: BaseException) -> Snapshot:
+    """Return the value for an error: what, why, hint, and the base class in the tree of errors."""
     if isinstance(error, SspcloudError):
-        told = error.to_wire() | {"family": type(error).__mro__[1].__name__}
+        parts = error.to_wire() | {"family": type(error).__mro__[1].__name__}
     else:
-        # Its text may hold anything.
-        told = SspcloudError(f"Something unexpected went wrong ({type(error).__name__}).").to_wire()
-    return {name: cut(text) for name, text in told.items()}
+        # Without its message, which may hold anything.
+        parts = SspcloudError(f"Something unexpected went wrong ({type(error).__name__}).").to_wire()
+    return {name: cut(text) for name, text in parts.items()}
 
 
 def cut(text: str) -> str:
-    """Return a text that is short enough for a row."""
+    """Shorten a text to the length of a row."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _ports(ports: Iterable[TargetPort]) -> list[list[Any]]:
-    # A forward carries TCP only.
+    # Only TCP ports can be forwarded.
     return [[port.number, port.name] for port in ports if port.protocol == "TCP"][:MOST_PORTS]

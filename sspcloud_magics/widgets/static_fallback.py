@@ -1,4 +1,4 @@
-"""The panel where nothing is live: on GitHub, in nbconvert, in a terminal. Who one was, and what was open."""
+"""The panel without a live kernel, as on GitHub, in nbconvert or in a terminal: the identity and what was open."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ _LIVE = "Run the cell in a notebook with widgets for the live panel."
 _FAINT = "color:var(--jp-ui-font-color2,#767676)"
 
 
-def lines(facts: Mapping[str, Any]) -> list[str]:
-    """Return who one is and what is open, a line each."""
-    found = facts.get("who")
-    said = [f"{found['user']} in {found['namespace']}, {found['server']}"] if found else []
-    trouble = facts.get("look/who")
-    if isinstance(trouble, dict):
-        said += [trouble["what"], *(f"→ {step}" for step in trouble["mend"].splitlines())]
-    said += [_forward(fact) for key, fact in facts.items() if key.startswith("forward/")]
-    said += [
-        f"connected to {fact['database']} as {fact['user']}"
-        for key, fact in facts.items()
+def lines(snapshot: Mapping[str, Any]) -> list[str]:
+    """Return lines with the identity, an error if there is one, the forwards and the connections."""
+    who = snapshot.get("who")
+    shown = [f"{who['user']} in {who['namespace']}, {who['server']}"] if who else []
+    error = snapshot.get("look/who")
+    if isinstance(error, dict):
+        shown += [error["what"], *(f"→ {step}" for step in error["mend"].splitlines())]
+    shown += [_forward(value) for key, value in snapshot.items() if key.startswith("forward/")]
+    shown += [
+        f"connected to {value['database']} as {value['user']}"
+        for key, value in snapshot.items()
         if key.startswith("connection/")
     ]
-    return said
+    return shown
 
 
-def _forward(fact: Mapping[str, Any]) -> str:
-    shape = next((mark for state, mark in SHAPES.items() if state == fact["state"]), "")
+def _forward(value: Mapping[str, Any]) -> str:
+    shape = next((mark for state, mark in SHAPES.items() if state == value["state"]), "")
     where = ", ".join(
-        f"{where} → {fact['target']}:{remote}"
+        f"{where} → {value['target']}:{remote}"
         for where, (_, remote) in zip(
-            fact["sockets"] or [format_endpoint(fact["address"], local) for local, _ in fact["ports"]],
-            fact["ports"],
+            value["sockets"] or [format_endpoint(value["address"], local) for local, _ in value["ports"]],
+            value["ports"],
             strict=False,
         )
     )
-    return f"{shape} {fact['state']} {where or fact['target']}"
+    return f"{shape} {value['state']} {where or value['target']}"
 
 
-def text(facts: Mapping[str, Any]) -> str:
+def text(snapshot: Mapping[str, Any]) -> str:
     """Return the panel as plain text."""
-    return printable("\n".join(["SSPCloud panel", *(f"  {line}" for line in lines(facts))]))
+    return printable("\n".join(["SSPCloud panel", *(f"  {line}" for line in lines(snapshot))]))
 
 
-def html(facts: Mapping[str, Any]) -> str:
-    """Return the panel as HTML without script or style sheet."""
-    rows = "".join(f"<div>{escape(printable(line))}</div>" for line in lines(facts))
+def html(snapshot: Mapping[str, Any]) -> str:
+    """Return the panel as HTML without scripts and style sheets."""
+    rows = "".join(f"<div>{escape(printable(line))}</div>" for line in lines(snapshot))
     return (
         '<div style="line-height:1.6;color:var(--jp-content-font-color1,inherit)"><strong>SSPCloud</strong>'
         f'{rows}<div style="{_FAINT}">{_LIVE}</div></div>'

@@ -1,9 +1,9 @@
-"""Pods and services as facts that the API server keeps true by itself: a watch each, while somebody looks.
+"""Snapshots of pods and services, updated by a watch of each while the panel is visible.
 
-A follower is one thread that reads one watch and rebuilds one mapping of facts; the board reads the mapping
-whenever it has its turn, and closes the follower when nobody looks any more or somebody is somebody else. What
-may not be watched is listed now and then (`cluster.requests.watching`); what fails is told as the section's trouble and
-tried again.
+A watcher is a thread that reads a watch and rebuilds a snapshot. The controller reads the snapshot
+in its turns, and closes the watcher when no view is visible, or the identity changes. Without the permission to watch,
+the objects are listed periodically (`cluster.requests.watch`). An error becomes the snapshot of the section, and the
+watcher tries again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics.errors import Forbidden, SspcloudError
 from sspcloud_magics.widgets import snapshots
-from sspcloud_magics.widgets.diff_queue import Facts
+from sspcloud_magics.widgets.diff_queue import Snapshot
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.cluster import Cluster
@@ -23,39 +23,42 @@ if TYPE_CHECKING:
 
 AGAIN = 4.0
 REFUSED_AGAIN = 30.0
-"""Seconds after which a list that failed, or was forbidden, is asked for again."""
+"""Seconds before the next try after an error, and after a list that is forbidden."""
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
 
 class ResourceWatcher:
-    """One kind of object in one's namespace, as facts.
+    """Snapshots of the objects of a resource type in your namespace.
 
     Parameters
     ----------
     cluster
-        Where, and as whom.
+        The cluster.
     name
-        One of `snapshots.FOLLOWED`.
+        One of `snapshots.WATCHED`.
     known
-        What is taken for true until the first list is there.
+        The snapshot to use until the first list has arrived.
     """
 
     def __init__(self, cluster: Cluster, name: str, known: Mapping[str, Any]) -> None:
         self.cluster = cluster
         self._name = name
-        self._objects: Facts = {}
-        self._told = dict(known)
+        # The objects of the current list and watch.
+        self._objects: Snapshot = {}
+        # What the controller reads: the objects and the state of the section, or an error. Replaced, never changed.
+        self._snapshot = dict(known)
         self._closing = threading.Event()
+        # The running watch, or the last one.
         self._watch: Watch | None = None
         self._thread = threading.Thread(target=self._run, name=f"sspcloud-panel-{name}", daemon=True)
         self._thread.start()
 
     @property
-    def facts(self) -> Mapping[str, Any]:
-        """What is known now; another mapping after each change."""
-        return self._told
+    def snapshot(self) -> Mapping[str, Any]:
+        """The current snapshot; a new mapping after each change."""
+        return self._snapshot
 
     @property
     def is_closed(self) -> bool:
@@ -63,19 +66,19 @@ class ResourceWatcher:
         return self._closing.is_set()
 
     def close(self) -> None:
-        """End it; its thread ends a moment later."""
+        """Close the watch; the thread ends shortly after."""
         self._closing.set()
         if self._watch is not None:
             self._watch.close()
 
     def join(self) -> None:
-        """Wait for the end of its thread."""
+        """Wait for the end of the thread."""
         self._thread.join()
 
     def _run(self) -> None:
         from sspcloud_magics.cluster.requests.watch import Watch  # noqa: PLC0415 - at first use
 
-        resource, prefix, fact = snapshots.FOLLOWED[self._name]
+        resource, prefix, convert = snapshots.WATCHED[self._name]
         while not self._closing.is_set():
             self._watch = Watch(self.cluster, resource())
             if self._closing.is_set():
@@ -83,31 +86,31 @@ class ResourceWatcher:
             pause = AGAIN
             try:
                 for change in self._watch.changes():
-                    self._take(change, prefix, fact)
+                    self._apply(change, prefix, convert)
             except SspcloudError as error:
-                self._told = {f"look/{self._name}": snapshots.trouble(error)}
+                self._snapshot = {f"look/{self._name}": snapshots.describe_error(error)}
                 pause = REFUSED_AGAIN if isinstance(error, Forbidden) else AGAIN
-            except Exception as error:  # noqa: BLE001 - whatever the server sends, it is asked again
-                _log.exception("what the server sent could not be read")
-                self._told = {f"look/{self._name}": snapshots.trouble(error)}
+            except Exception as error:  # noqa: BLE001 - try again, whatever the server has sent
+                _log.exception("the watch of %s failed", self._name)
+                self._snapshot = {f"look/{self._name}": snapshots.describe_error(error)}
             self._closing.wait(pause)
 
-    def _take(
+    def _apply(
         self,
         change: Mapping[str, dict[str, Any] | None] | None,
         prefix: str,
-        fact: Callable[[dict[str, Any]], Facts],
+        convert: Callable[[dict[str, Any]], Snapshot],
     ) -> None:
         if change is None:
             self._objects = {}
             return
-        gone = {f"{prefix}{name}" for name, item in change.items() if item is None}
-        fresh: Facts = {}
+        deleted = {f"{prefix}{name}" for name, item in change.items() if item is None}
+        changed: Snapshot = {}
         for name, item in change.items():
             if item is not None:
                 try:
-                    fresh[f"{prefix}{name}"] = fact(item)
-                except Exception:  # noqa: BLE001 - one odd object must not hide the others
-                    _log.exception("an object could not be read")
-        self._objects = {key: value for key, value in self._objects.items() if key not in gone} | fresh
-        self._told = self._objects | {f"look/{self._name}": True}
+                    changed[f"{prefix}{name}"] = convert(item)
+                except Exception:  # noqa: BLE001 - a malformed object must not hide the others
+                    _log.exception("an object of %s could not be read", self._name)
+        self._objects = {key: value for key, value in self._objects.items() if key not in deleted} | changed
+        self._snapshot = self._objects | {f"look/{self._name}": True}

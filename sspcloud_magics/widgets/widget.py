@@ -1,8 +1,8 @@
-"""The panel as one anywidget: the board behind it, the view in ``static/`` before it, built from ``labextension/``.
+"""The panel as an anywidget, between the controller and the view in ``static/``, which is built from ``labextension/``.
 
-State goes one way, in custom messages: the browser says hello, is told everything once, and then what changes.
-Its clicks come back as messages too; it never sets a trait. So a hundred pods cost what changes among them, and
-nothing of the cluster is saved with the notebook.
+State flows in one direction, in custom messages: a new view gets the whole snapshot once, then the changes.
+Clicks return as messages too; the browser never sets a trait. So a hundred pods cost only their changes, and
+the notebook saves nothing of the cluster.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from sspcloud_magics.widgets.controller import Controller
 STATIC = Path(__file__).parent / "static"
 LANGUAGES = ("en", "fr")
 observers: set[Callable[[], None]] = set()
-"""Called after each message to the view: a click may have changed what they show too, as the status bar does."""
-FIRST_LOOK = 3.0
-"""Seconds that the first display waits for the cluster, so that its text form says who one is."""
+"""Called after each message to the view: the status bar may have to show the same change."""
+FIRST_POLL = 3.0
+"""Seconds that a display waits for the cluster, so that its text form has the identity."""
 
 
 class Panel(anywidget.AnyWidget):
-    """The panel: who one is, what runs, what is open, and buttons for it.
+    """The panel: your identity, pods, services and databases, forwards and connections, with buttons.
 
     Parameters
     ----------
     language
-        ``en`` or ``fr``; empty leaves it to JupyterLab's language, then the kernel's, then the browser's.
+        ``en`` or ``fr``; if empty, the language of JupyterLab, then of the kernel, then of the browser.
     """
 
     _esm = (STATIC / "panel.js").read_text(encoding="utf-8")
@@ -46,78 +46,81 @@ class Panel(anywidget.AnyWidget):
 
     def __init__(self, language: str = "") -> None:
         super().__init__(language=language, kernel_language=get_language())
-        answer_on_the_shell_that_asks(self.comm)
-        self.board = Controller(self._tell)
-        self.on_msg(lambda _widget, message, _buffers: self.board.receive(message))
+        reply_on_requesting_shell(self.comm)
+        self.controller = Controller(self._send_message)
+        self.on_msg(lambda _widget, message, _buffers: self.controller.receive(message))
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _send_message(self, message: dict[str, Any]) -> None:
         self.send(message)
         for observe in tuple(observers):
             observe()
 
     def close(self) -> None:
-        """End the panel, and its thread."""
-        board: Controller | None = getattr(self, "board", None)
-        if board is not None:
-            board.close()
+        """Close the panel and its controller."""
+        controller: Controller | None = getattr(self, "controller", None)
+        if controller is not None:
+            controller.close()
         super().close()
 
     def __repr__(self) -> str:
-        return static_fallback.text(self.board.facts)
+        return static_fallback.text(self.controller.snapshot)
 
     def _repr_mimebundle_(self, **choice: Any) -> Any:
-        self.board.look_once(FIRST_LOOK)
+        self.controller.poll_once(FIRST_POLL)
         bundle: Any = super()._repr_mimebundle_(**choice)
         data, metadata = bundle
         return {
             **data,
             "text/plain": repr(self),
-            "text/html": static_fallback.html(self.board.facts),
+            "text/html": static_fallback.html(self.controller.snapshot),
         }, metadata
 
 
-def answer_on_the_shell_that_asks(comm: Any) -> None:
-    """Keep clicks on the subshell on which JupyterLab sends them, so that they do not wait for a long cell.
+def reply_on_requesting_shell(comm: Any) -> None:
+    """Keep clicks on the subshell to which JupyterLab sends them, so that they do not wait for a long cell.
 
-    ipykernel 7.4 sends messages of a comm to the shell that last published on it, and takes a thread such as the
-    board's for the main shell, which a running cell occupies. Other releases keep to the shell by themselves. The attribute is private; a test in a real
-    JupyterLab says when it stops to work.
+    ipykernel 7.4 sends messages of a comm to the shell that last published on it, and counts a thread such as the
+    controller's as the main shell, which a running cell occupies. Other releases use the right shell. The attribute
+    is private; a test in a real JupyterLab shows if it stops working.
     """
     if hasattr(comm, "_reply_subshell_for"):
         comm._reply_subshell_for = None  # noqa: SLF001
 
 
 def get_language() -> str:
-    """Return the language that the kernel's environment names, where it is one of the panel's."""
-    said = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
-    language = re.split(r"[_.@]", said)[0].lower()
+    """Return the language of the kernel's environment if the panel supports it, else an empty text."""
+    locale = next(
+        (os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), ""
+    )
+    language = re.split(r"[_.@]", locale)[0].lower()
     return language if language in LANGUAGES else ""
 
 
+# Guards the creation of the panel.
 _lock = threading.Lock()
 _panel: Panel | None = None
 
 
-def _begin_in_child() -> None:
-    global _lock  # noqa: PLW0603 - a thread that the child does not have may hold it
+def _reset_in_child() -> None:
+    global _lock  # noqa: PLW0603 - a thread of the parent may hold it
     _lock = threading.Lock()
 
 
-fork_hooks.in_child(_begin_in_child)
+fork_hooks.call_in_child(_reset_in_child)
 
 
-def the_panel(language: str | None = None) -> Panel:
-    """Return the panel of this process; each display of it is one more view of the same.
+def get_panel(language: str | None = None) -> Panel:
+    """Return the panel of this process; all its displays are views of the same panel.
 
     Raises
     ------
     UsageProblem
-        If the process was forked: JupyterLab speaks with its parent.
+        If the process was forked: JupyterLab communicates with its parent.
     """
-    global _panel  # noqa: PLW0603 - one for a process, as there is one session
+    global _panel  # noqa: PLW0603 - one per process, as there is one session
     if fork_hooks.is_child():
         raise UsageProblem(
-            "A process that was forked has no panel: JupyterLab speaks with its parent.",
+            "A forked process has no panel: JupyterLab communicates with its parent.",
             hint="%sspcloud in a cell of the notebook",
         )
     with _lock:

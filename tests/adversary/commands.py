@@ -19,7 +19,7 @@ from sspcloud_magics.cluster.api.resources import JOBS, ROLE_BINDINGS, ROLES, SE
 from sspcloud_magics.cluster.requests import object_writes
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.magics.sql_completion import KnownTables
-from sspcloud_magics.widgets.commands import carry_out
+from sspcloud_magics.widgets.commands import run_command
 from tests.adversary.attack import Attack
 from tests.adversary.stage import DATABASE, NAMESPACE, SCHEMAS, Stage
 
@@ -86,7 +86,7 @@ def _draw(value: Any) -> None:
 
 
 def _click(order: str, **more: Any) -> Any:
-    return carry_out({"do": order, "database": DATABASE, **more})
+    return run_command({"do": order, "database": DATABASE, **more})
 
 
 def _preview(scene: Scene) -> None:

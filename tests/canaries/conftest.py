@@ -1,4 +1,4 @@
-"""An IPython, and an API server that says back what it was shown."""
+"""An IPython, and an API server that echoes the token."""
 
 from tests.cluster.conftest import api, authority, write_kubeconfig
 from tests.magics.conftest import fresh_session, notebook

@@ -131,13 +131,13 @@ def service_account(stage: Stage, token: str) -> None:
 
 def a_pasted_script(stage: Stage, text: str) -> None:
     del stage
-    board = Controller(PASTED.append)
-    board.receive({"do": "log in", "script": text, "key": "log in", "id": "1"})
+    controller = Controller(PASTED.append)
+    controller.receive({"do": "log in", "script": text, "key": "log in", "id": "1"})
     for thread in [each for each in threading.enumerate() if each.name == "sspcloud-order"]:
         thread.join()
-    board._turn()
-    PASTED.append({"board": repr(vars(board))})
-    board.close()
+    controller._turn()
+    PASTED.append({"controller": repr(vars(controller))})
+    controller.close()
 
 
 PASTED: list[dict[str, Any]] = []
@@ -344,7 +344,7 @@ def variables(error: BaseException | None) -> str:
 
 
 def objects_of_ours() -> str:
-    """Return what an inspector of memory is shown of all objects that this package has made."""
+    """Return the reprs of all objects of this package in memory."""
     told = []
     for each in gc.get_objects():
         if str(type(each).__module__).startswith("sspcloud_magics"):
@@ -354,7 +354,7 @@ def objects_of_ours() -> str:
 
 
 def draw_traceback(notebook: Notebook, error: BaseException, mode: str) -> str:
-    """Return the traceback that IPython draws of an error in a mode, as of one that has no words of its own."""
+    """Return IPython's traceback of an error in a mode, without the error's own rendering."""
     drawing = notebook.shell.InteractiveTB
     drawing.set_mode(mode)
     try:
@@ -382,7 +382,7 @@ def outputs(notebook: Notebook, cell: str, caplog: pytest.LogCaptureFixture) -> 
         shown |= {
             "error": f"{error!r}{error}{vars(error)}{error.__context__!r}{error.__cause__!r}",
             "frames": variables(error),
-            "panel": json.dumps(snapshots.trouble(error)),
+            "panel": json.dumps(snapshots.describe_error(error)),
         }
         shown |= {f"traceback, {mode}": draw_traceback(notebook, error, mode) for mode in MODES}
     cluster = session_module.session.cluster
@@ -444,7 +444,7 @@ def list_leaks(folder: Path, canary: str = CANARY) -> set[Path]:
 
 
 def test_the_canaries_would_be_found(notebook: Notebook, caplog: pytest.LogCaptureFixture) -> None:
-    """What looks for canaries sees one that a cell lets out, in each output that it looks at."""
+    """The search finds a canary that a cell reveals, in each kind of output."""
     caplog.set_level(logging.DEBUG)
     notebook.shell.user_ns["held"] = f"[{CANARY}"
     cell = (

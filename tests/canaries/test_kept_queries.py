@@ -1,4 +1,4 @@
-"""What the file of a notebook's statements has, of values that were bound and of secrets that were typed."""
+"""The file of a notebook's statements holds no bound values and no typed secrets."""
 
 from __future__ import annotations
 

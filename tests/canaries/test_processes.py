@@ -1,4 +1,4 @@
-"""What other users of the machine, or of the notebook file, could read while everything is open."""
+"""What other users can read of the processes and the notebook file while everything is open."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def test_processes_state_and_files_hold_no_secret(
     assert helpers
     panel = Panel()
     try:
-        panel.board.look_once(10)
-        saved = json.dumps([panel.get_state(), dict(panel.board.facts)], default=repr)
+        panel.controller.poll_once(10)
+        saved = json.dumps([panel.get_state(), dict(panel.controller.snapshot)], default=repr)
     finally:
         panel.close()
     looked_at = {

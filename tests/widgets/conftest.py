@@ -1,4 +1,4 @@
-"""A board with a session of its own, and a browser's place for what it is told."""
+"""A controller with a session of its own, and a stand-in for the browser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOOK = {"do": "look", "view": "one", "seen": True, "new": True}
 
 
 class Browser:
-    """What a browser knows: the facts, as it puts them together from what it is told."""
+    """The snapshot of a browser, merged from the updates."""
 
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}
@@ -52,14 +52,14 @@ class Browser:
             return true(self.facts)
 
 
-def as_alice(board: Controller, sandbox: Sandbox) -> None:
-    """Be alice, and look."""
+def as_alice(controller: Controller, sandbox: Sandbox) -> None:
+    """Log in as alice, and open a view."""
     session.login(kubeconfig=sandbox.kubeconfig("alice"))
-    board.receive(LOOK)
+    controller.receive(LOOK)
 
 
 def outcome(browser: Browser, key: str, number: str) -> dict[str, Any]:
-    """Wait for the end of an order, and return how it ended."""
+    """Wait for the end of a command, and return its outcome."""
 
     def find_ended(facts: dict[str, Any]) -> dict[str, Any] | None:
         fact: dict[str, Any] | None = facts.get(f"order/{key}")
@@ -69,7 +69,7 @@ def outcome(browser: Browser, key: str, number: str) -> dict[str, Any]:
 
 
 def answer(browser: Browser, key: str, number: str) -> Any:
-    """Wait for the end of an order, and return what it has found, put together as the view does."""
+    """Wait for the end of a command, and return its reply, joined as the view does."""
     ended = outcome(browser, key, number)
     assert ended["state"] == "done", ended
     names = [f"answer/{key}/{each}" for each in range(ended["pieces"])]
@@ -84,7 +84,7 @@ def answer(browser: Browser, key: str, number: str) -> Any:
 
 @pytest.fixture
 def fresh_session(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Be nobody yet, in a home that names no cluster; the practice cluster is the tests' own."""
+    """Start without a login, in a home without a kubeconfig; the practice cluster belongs to the tests."""
     monkeypatch.setattr(session_module, "session", session_module.Session())
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -102,13 +102,13 @@ def browser() -> Browser:
 
 @pytest.fixture
 def lease() -> float:
-    """How long a view may say nothing."""
+    """How long a view may be silent."""
     return LEASE
 
 
 @pytest.fixture
-def board(fresh_session: None, browser: Browser, lease: float) -> Iterator[Controller]:
-    """A board that nobody looks at yet."""
+def controller(fresh_session: None, browser: Browser, lease: float) -> Iterator[Controller]:
+    """A controller without a view."""
     made = Controller(browser.take, lease=lease)
     yield made
     made.close()

@@ -1,4 +1,4 @@
-"""The board on a real sandbox: what it tells, what a click does, and when it keeps silent."""
+"""The controller on a real sandbox: its updates, its commands, and when it sends nothing."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ POD = "mon-api-abcdef-12345"
 FORWARD = {"do": "forward", "kind": "pod", "name": POD, "port": 8000, "key": "api", "id": "1"}
 
 
-def test_a_look_tells_who_one_is_and_what_runs(board: Controller, browser: Browser, sandbox: Sandbox) -> None:
-    as_alice(board, sandbox)
+def test_a_look_tells_who_one_is_and_what_runs(
+    controller: Controller, browser: Browser, sandbox: Sandbox
+) -> None:
+    as_alice(controller, sandbox)
     browser.wait_until(lambda facts: facts.get("look/shares") is True and f"pod/{POD}" in facts)
     assert browser.facts["who"]["user"] == "oidc-alice"
     assert browser.facts["who"]["role"] == "admin"
@@ -46,10 +48,10 @@ def test_a_look_tells_who_one_is_and_what_runs(board: Controller, browser: Brows
 
 
 def test_a_click_forwards_twice_the_same_and_stops(
-    board: Controller, browser: Browser, sandbox: Sandbox
+    controller: Controller, browser: Browser, sandbox: Sandbox
 ) -> None:
-    as_alice(board, sandbox)
-    board.receive(FORWARD)
+    as_alice(controller, sandbox)
+    controller.receive(FORWARD)
     assert outcome(browser, "api", "1") == {"id": "1", "state": "done"}
     (opened,) = session.open_forwards()
     with urllib.request.urlopen(f"http://localhost:{opened.local_port}/", timeout=SECONDS) as answer:
@@ -57,12 +59,12 @@ def test_a_click_forwards_twice_the_same_and_stops(
     browser.wait_until(lambda facts: facts.get(f"traffic/{opened.id}", (0, 0))[1] > 0)
     assert browser.facts[f"forward/{opened.id}"]["ports"] == [[opened.local_port, 8000]]
 
-    board.receive(FORWARD | {"id": "2"})
+    controller.receive(FORWARD | {"id": "2"})
     assert outcome(browser, "api", "2")["state"] == "done"
     assert session.open_forwards() == [opened]
 
     for number in ("3", "4"):
-        board.receive({"do": "stop", "forward": opened.id, "key": "stop", "id": number})
+        controller.receive({"do": "stop", "forward": opened.id, "key": "stop", "id": number})
         assert outcome(browser, "stop", number)["state"] == "done"
     browser.wait_until(lambda facts: f"forward/{opened.id}" not in facts)
     assert session.open_forwards() == []
@@ -70,7 +72,7 @@ def test_a_click_forwards_twice_the_same_and_stops(
 
 @pytest.fixture
 def own_runtime_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A short place for sockets, which no test beside this one uses."""
+    """A short folder for the sockets of this test only."""
     with tempfile.TemporaryDirectory() as folder:
         monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
         yield
@@ -79,11 +81,11 @@ def own_runtime_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such sockets")
 @pytest.mark.usefixtures("own_runtime_folder")
 def test_forward_on_a_unix_socket_is_told_by_its_path(
-    board: Controller,
+    controller: Controller,
     browser: Browser,
     sandbox: Sandbox,
 ) -> None:
-    as_alice(board, sandbox)
+    as_alice(controller, sandbox)
     opened = session.forward("svc/mon-api", "http", unix=True)
     fact = browser.wait_until(
         lambda facts: (fact := facts.get(f"forward/{opened.id}", {})).get("sockets") and fact
@@ -96,14 +98,14 @@ def test_forward_on_a_unix_socket_is_told_by_its_path(
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert client.recv(100).startswith(b"HTTP/1.")
     browser.wait_until(lambda facts: facts.get(f"traffic/{opened.id}", (0, 0))[1] > 0)
-    board.receive({"do": "stop", "forward": opened.id, "key": "stop", "id": "1"})
+    controller.receive({"do": "stop", "forward": opened.id, "key": "stop", "id": "1"})
     assert outcome(browser, "stop", "1")["state"] == "done"
     browser.wait_until(lambda facts: f"forward/{opened.id}" not in facts)
     assert not Path(fact["sockets"][0]).exists()
 
 
 def test_forward_stopped_while_opening_is_no_failure(
-    board: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    controller: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starts = threading.Event()
 
@@ -112,14 +114,14 @@ def test_forward_stopped_while_opening_is_no_failure(
         return Helper()
 
     monkeypatch.setattr(session_module.manager(), "_start_helper", late)
-    as_alice(board, sandbox)
-    board.receive(FORWARD | {"id": "1"})
+    as_alice(controller, sandbox)
+    controller.receive(FORWARD | {"id": "1"})
     number = browser.wait_until(lambda facts: forward_in(facts, "starting"))
-    board.receive({"do": "stop", "key": "stop", "id": "2", "forward": number})
+    controller.receive({"do": "stop", "key": "stop", "id": "2", "forward": number})
     assert outcome(browser, "stop", "2")["state"] == "done"
     assert outcome(browser, FORWARD["key"], "1") == {"id": "1", "state": "done"}
     starts.set()
-    board.receive(FORWARD | {"id": "3"})
+    controller.receive(FORWARD | {"id": "3"})
     assert outcome(browser, FORWARD["key"], "3")["state"] == "done"
     assert browser.wait_until(lambda facts: forward_in(facts, "active")) != number
 
@@ -137,7 +139,7 @@ def forward_in(facts: dict[str, Any], wanted: str) -> int | None:
 
 
 def test_double_click_is_one_order_answered_twice(
-    board: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    controller: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, goes_on, runs = threading.Event(), threading.Event(), []
 
@@ -146,20 +148,20 @@ def test_double_click_is_one_order_answered_twice(
         begun.set()
         goes_on.wait(SECONDS)
 
-    monkeypatch.setattr(board_module.commands, "carry_out", slow)
-    as_alice(board, sandbox)
-    board.receive({"do": "connect", "key": "db", "id": "1"})
+    monkeypatch.setattr(board_module.commands, "run_command", slow)
+    as_alice(controller, sandbox)
+    controller.receive({"do": "connect", "key": "db", "id": "1"})
     assert begun.wait(SECONDS)
-    board.receive({"do": "connect", "key": "db", "id": "2"})
+    controller.receive({"do": "connect", "key": "db", "id": "2"})
     browser.wait_until(lambda facts: facts.get("order/db") == {"id": "2", "state": "pending"})
     goes_on.set()
     assert outcome(browser, "db", "2")["state"] == "done"
     assert runs == ["1"]
 
 
-def test_an_order_that_fails_says_why(board: Controller, browser: Browser, sandbox: Sandbox) -> None:
-    as_alice(board, sandbox)
-    board.receive(FORWARD | {"port": 4711})
+def test_an_order_that_fails_says_why(controller: Controller, browser: Browser, sandbox: Sandbox) -> None:
+    as_alice(controller, sandbox)
+    controller.receive(FORWARD | {"port": 4711})
     failed = outcome(browser, "api", "1")
     assert failed["state"] == "failed"
     assert failed["error"]["code"] in {"DialFailed", "PortNotFound"}
@@ -176,22 +178,22 @@ def test_an_order_that_fails_says_why(board: Controller, browser: Browser, sandb
     ],
 )
 def test_senseless_order_fails_alone(
-    board: Controller, browser: Browser, sandbox: Sandbox, order: dict[str, Any]
+    controller: Controller, browser: Browser, sandbox: Sandbox, order: dict[str, Any]
 ) -> None:
-    as_alice(board, sandbox)
-    board.receive("no message")
-    board.receive({"do": 7})
-    board.receive(order | {"key": "odd", "id": "1"})
+    as_alice(controller, sandbox)
+    controller.receive("no message")
+    controller.receive({"do": 7})
+    controller.receive(order | {"key": "odd", "id": "1"})
     assert outcome(browser, "odd", "1")["error"]["code"] == "UsageProblem"
 
 
 def test_colleagues_database_is_connected_by_name(
-    board: Controller, browser: Browser, sandbox: Sandbox
+    controller: Controller, browser: Browser, sandbox: Sandbox
 ) -> None:
     session.login(kubeconfig=sandbox.kubeconfig("bob"))
-    board.receive(LOOK)
+    controller.receive(LOOK)
     name = "user-alice/postgresql-cnpg-951239"
-    board.receive({"do": "connect", "database": name, "key": "db", "id": "1"})
+    controller.receive({"do": "connect", "database": name, "key": "db", "id": "1"})
     assert outcome(browser, "db", "1")["state"] == "done"
     connected = browser.wait_until(
         lambda facts: [facts[key] for key in facts if key.startswith("connection/")]
@@ -200,18 +202,18 @@ def test_colleagues_database_is_connected_by_name(
     assert int(session.query_db("SELECT 1 AS one")["one"][0]) == 1
 
 
-def test_somebody_else_s_world_replaces_one_s_own(
-    board: Controller, browser: Browser, sandbox: Sandbox
+def test_another_identity_replaces_the_snapshot(
+    controller: Controller, browser: Browser, sandbox: Sandbox
 ) -> None:
-    as_alice(board, sandbox)
+    as_alice(controller, sandbox)
     browser.wait_until(lambda facts: f"pod/{POD}" in facts)
-    board.receive({"do": "become", "person": "bob", "key": "become", "id": "1"})
+    controller.receive({"do": "become", "person": "bob", "key": "become", "id": "1"})
     browser.wait_until(lambda facts: facts.get("who", {}).get("user") == "oidc-bob")
     browser.wait_until(lambda facts: facts.get("look/pods") is True and f"pod/{POD}" not in facts)
 
 
-def test_missing_cluster_is_told_with_a_hint(board: Controller, browser: Browser) -> None:
-    board.receive(LOOK)
+def test_missing_cluster_is_told_with_a_hint(controller: Controller, browser: Browser) -> None:
+    controller.receive(LOOK)
     told = browser.wait_until(lambda facts: facts.get("look/who"))
     assert told["code"] == "NotLoggedIn"
     assert told["mend"]
@@ -219,27 +221,27 @@ def test_missing_cluster_is_told_with_a_hint(board: Controller, browser: Browser
 
 
 def test_forbidden_list_is_its_sections_trouble(
-    board: Controller, browser: Browser, sandbox: Sandbox
+    controller: Controller, browser: Browser, sandbox: Sandbox
 ) -> None:
     session.login(kubeconfig=sandbox.kubeconfig("bob"), namespace="user-carol")
-    board.receive(LOOK)
+    controller.receive(LOOK)
     told = browser.wait_until(lambda facts: facts.get("look/pods"))
     assert told["code"] == "Forbidden"
     assert browser.facts["who"]["user"] == "oidc-bob"
 
 
 class Turns:
-    """Counts what the board's thread does, to wait for it."""
+    """Counts what the controller's thread does, to wait for it."""
 
-    def __init__(self, board: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
         self._semaphore = threading.Semaphore(0)
-        turn = board._turn
+        turn = controller._turn
 
         def count_turn() -> None:
             turn()
             self._semaphore.release()
 
-        monkeypatch.setattr(board, "_turn", count_turn)
+        monkeypatch.setattr(controller, "_turn", count_turn)
 
     def wait(self, number: int) -> None:
         for _ in range(number):
@@ -247,7 +249,7 @@ class Turns:
 
 
 def test_nothing_is_sent_while_nothing_changes(
-    board: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    controller: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = threading.Semaphore(0)
     ask = snapshots.databases
@@ -257,10 +259,10 @@ def test_nothing_is_sent_while_nothing_changes(
         asked.release()
         return found
 
-    monkeypatch.setitem(snapshots.LOOKS, "databases", snapshots.SnapshotSource(ask_and_count, 0.2))
-    as_alice(board, sandbox)
+    monkeypatch.setitem(snapshots.SOURCES, "databases", snapshots.SnapshotSource(ask_and_count, 0.2))
+    as_alice(controller, sandbox)
     browser.wait_until(lambda facts: facts.get("look/shares") is True)
-    Turns(board, monkeypatch).wait(12)
+    Turns(controller, monkeypatch).wait(12)
     before = len(browser.told)
     while asked.acquire(blocking=False):
         pass
@@ -269,14 +271,16 @@ def test_nothing_is_sent_while_nothing_changes(
     assert [message for _, message in browser.told[before:]] == []
 
 
-def test_answer_does_not_wait_and_is_told_once(board: Controller, browser: Browser, sandbox: Sandbox) -> None:
-    as_alice(board, sandbox)
+def test_answer_does_not_wait_and_is_told_once(
+    controller: Controller, browser: Browser, sandbox: Sandbox
+) -> None:
+    as_alice(controller, sandbox)
     browser.wait_until(lambda facts: "who" in facts)
-    board._pace.pace, board._pace.ahead = 10_000.0, 100_000.0
+    controller._pace.pace, controller._pace.ahead = 10_000.0, 100_000.0
     for number in ("1", "2"):
-        board.receive(FORWARD | {"id": number})
+        controller.receive(FORWARD | {"id": number})
         assert outcome(browser, FORWARD["key"], number)["state"] == "done"
-    board.receive({"do": "nonsense", "key": "x", "id": "3"})
+    controller.receive({"do": "nonsense", "key": "x", "id": "3"})
     assert outcome(browser, "x", "3")["state"] == "failed"
     told = [part[key] for _, part in browser.parts() for key in part if key.startswith("order/")]
     assert [each["state"] for each in told] == ["done", "done", "failed"], (
@@ -285,27 +289,29 @@ def test_answer_does_not_wait_and_is_told_once(board: Controller, browser: Brows
 
 
 def test_interpreter_lock_is_shared_during_an_order(
-    board: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    controller: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, during = sys.getswitchinterval(), []
-    monkeypatch.setattr(board_module.commands, "carry_out", lambda _: during.append(sys.getswitchinterval()))
-    as_alice(board, sandbox)
-    board.receive(FORWARD)
+    monkeypatch.setattr(
+        board_module.commands, "run_command", lambda _: during.append(sys.getswitchinterval())
+    )
+    as_alice(controller, sandbox)
+    controller.receive(FORWARD)
     assert outcome(browser, FORWARD["key"], "1")["state"] == "done"
     assert during == [pytest.approx(SHORT)]
     # This is answered in a later turn than that in which the order ended.
     told = len(browser.told)
-    board.receive(LOOK)
+    controller.receive(LOOK)
     browser.wait_until(lambda _: any("whole" in message for _, message in browser.told[told:]))
     assert sys.getswitchinterval() == before
 
 
 def test_updates_keep_their_distance_and_their_size(
-    board: Controller, browser: Browser, sandbox: Sandbox
+    controller: Controller, browser: Browser, sandbox: Sandbox
 ) -> None:
-    as_alice(board, sandbox)
+    as_alice(controller, sandbox)
     for number in range(30):
-        board.receive({"do": "nonsense", "key": f"{number}", "id": "1"})
+        controller.receive({"do": "nonsense", "key": f"{number}", "id": "1"})
     browser.wait_until(
         lambda facts: all(facts.get(f"order/{number}", {}).get("state") == "failed" for number in range(30))
     )
@@ -318,50 +324,50 @@ def test_updates_keep_their_distance_and_their_size(
     assert max(len(json.dumps(part, separators=(",", ":"))) for _, part in parts) <= 2000
 
 
-def test_nothing_is_asked_while_nobody_looks(
-    board: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+def test_nothing_is_polled_without_a_view(
+    controller: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    as_alice(board, sandbox)
+    as_alice(controller, sandbox)
     browser.wait_until(lambda facts: "who" in facts)
-    board.receive(LOOK | {"seen": False, "new": False})
-    turns = Turns(board, monkeypatch)
-    board.receive(LOOK | {"view": "two", "seen": False, "new": False})
+    controller.receive(LOOK | {"seen": False, "new": False})
+    turns = Turns(controller, monkeypatch)
+    controller.receive(LOOK | {"view": "two", "seen": False, "new": False})
     turns.wait(1)
-    assert board._pause() is None, "it sleeps until somebody looks or clicks"
+    assert controller._pause() is None, "it sleeps until a view opens or the user clicks"
     wait_until(lambda: not followers())  # it watches nothing
-    board.receive(LOOK | {"new": False})
-    wait_until(lambda: len(followers()) == len(snapshots.FOLLOWED))
+    controller.receive(LOOK | {"new": False})
+    wait_until(lambda: len(followers()) == len(snapshots.WATCHED))
 
 
 def test_click_is_answered_though_the_panel_is_hidden(
-    board: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    controller: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who becomes somebody else has an empty panel for a moment, and what is below moves up into its place."""
+    """After a change of identity the panel is empty for a moment, and the cells below move up."""
 
     def become_bob(_order: Any) -> None:
         session.login(kubeconfig=sandbox.kubeconfig("bob"))
 
-    monkeypatch.setattr(board_module.commands, "carry_out", become_bob)
-    as_alice(board, sandbox)
+    monkeypatch.setattr(board_module.commands, "run_command", become_bob)
+    as_alice(controller, sandbox)
     browser.wait_until(lambda facts: "who" in facts)
-    board.receive({"do": "become", "person": "bob", "key": "bob", "id": "1"})
-    board.receive(LOOK | {"seen": False, "new": False})
+    controller.receive({"do": "become", "person": "bob", "key": "bob", "id": "1"})
+    controller.receive(LOOK | {"seen": False, "new": False})
     browser.wait_until(lambda facts: facts.get("who", {}).get("user") == "oidc-bob")
     assert outcome(browser, "bob", "1")["state"] == "done"
 
 
 def followers() -> list[threading.Thread]:
-    """Return the threads that watch."""
+    """Return the threads of the watchers."""
     return [each for each in threading.enumerate() if each.name.startswith("sspcloud-panel-")]
 
 
 @pytest.mark.parametrize("lease", [0.2])
 def test_a_browser_that_vanished_is_forgotten(
-    board: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    controller: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turns = Turns(board, monkeypatch)
-    as_alice(board, sandbox)
+    turns = Turns(controller, monkeypatch)
+    as_alice(controller, sandbox)
     turns.wait(1)
-    while board._views:
+    while controller._views:
         turns.wait(1)
-    assert board._pause() is None
+    assert controller._pause() is None

@@ -19,16 +19,16 @@ WISH = {"database": DATABASE, "colleagues": "carol", "write": False, "schemas": 
 
 
 def test_a_share_is_previewed_then_made_then_revoked(
-    board: Controller, browser: Browser, sandbox: Sandbox
+    controller: Controller, browser: Browser, sandbox: Sandbox
 ) -> None:
-    as_alice(board, sandbox)
+    as_alice(controller, sandbox)
     browser.wait_until(lambda facts: facts.get("look/shares") is True)
-    board.receive({"do": "schemas", "database": DATABASE, "key": "schemas", "id": "0"})
+    controller.receive({"do": "schemas", "database": DATABASE, "key": "schemas", "id": "0"})
     schemas = answer(browser, "schemas", "0")
     assert "public" in schemas
-    board.receive({"do": "plan share", "key": "plan", "id": "1", **WISH | {"schemas": ["public"]}})
+    controller.receive({"do": "plan share", "key": "plan", "id": "1", **WISH | {"schemas": ["public"]}})
     assert answer(browser, "plan", "1")["schemas"] == ["public"]
-    board.receive({"do": "plan share", "key": "plan", "id": "1b", **WISH})
+    controller.receive({"do": "plan share", "key": "plan", "id": "1b", **WISH})
     plan = answer(browser, "plan", "1b")
     assert plan["colleagues"] == ["carol"]
     assert not plan["read_write"]
@@ -39,7 +39,7 @@ def test_a_share_is_previewed_then_made_then_revoked(
     sizes = [len(json.dumps(part, separators=(",", ":"))) for _, part in browser.parts()]
     assert max(sizes) <= 2000
 
-    board.receive({"do": "share", "key": "share", "id": "2", **WISH})
+    controller.receive({"do": "share", "key": "share", "id": "2", **WISH})
     made = answer(browser, "share", "2")
     assert made["line"] == f"%connect_db {DATABASE}"
     share = browser.wait_until(lambda facts: facts.get("share/postgresql-cnpg-951239/carol"))
@@ -49,18 +49,18 @@ def test_a_share_is_previewed_then_made_then_revoked(
     session.login(kubeconfig=sandbox.kubeconfig("carol"))
     joined = session.connect_db(DATABASE)
     session.login(kubeconfig=sandbox.kubeconfig("alice"))
-    board.receive({"do": "sessions", "key": "sessions", "id": "3"})
+    controller.receive({"do": "sessions", "key": "sessions", "id": "3"})
     count, since = answer(browser, "sessions", "3")["postgresql-cnpg-951239/carol"]
     assert count == 1
     assert 0 <= time.time() - since < 600
     session.connect_db(DATABASE)
-    board.receive({"do": "look again", "key": "again", "id": "4"})
+    controller.receive({"do": "look again", "key": "again", "id": "4"})
     browser.wait_until(
         lambda facts: facts.get("share/postgresql-cnpg-951239/carol", {}).get("sessions") == [1, since]
     )
     assert joined.user == "share_carol"
 
-    board.receive(
+    controller.receive(
         {
             "do": "revoke",
             "database": "postgresql-cnpg-951239",
@@ -84,30 +84,30 @@ def test_a_share_is_previewed_then_made_then_revoked(
     ],
 )
 def test_impossible_wish_is_refused_with_its_reason(
-    board: Controller, browser: Browser, sandbox: Sandbox, wish: dict[str, Any], code: str
+    controller: Controller, browser: Browser, sandbox: Sandbox, wish: dict[str, Any], code: str
 ) -> None:
-    as_alice(board, sandbox)
-    board.receive({"do": "plan share", "key": "plan", "id": "1", **WISH, **wish})
+    as_alice(controller, sandbox)
+    controller.receive({"do": "plan share", "key": "plan", "id": "1", **WISH, **wish})
     failed = outcome(browser, "plan", "1")
     assert failed["error"]["code"] == code
     assert failed["error"]["mend"]
 
 
 def test_tables_are_browsed_after_a_failed_transaction(
-    board: Controller, browser: Browser, sandbox: Sandbox
+    controller: Controller, browser: Browser, sandbox: Sandbox
 ) -> None:
-    as_alice(board, sandbox)
+    as_alice(controller, sandbox)
     session.connect_db(DATABASE)
     with pytest.raises(QueryFailed):
         session.query_db("BEGIN; SELECT 1 / 0")
-    board.receive({"do": "tables", "database": DATABASE, "key": "tables", "id": "1"})
+    controller.receive({"do": "tables", "database": DATABASE, "key": "tables", "id": "1"})
     listed = answer(browser, "tables", "1")
     assert listed["all"] == len(listed["tables"]) > 0
     schema, table, kind, rows, size, _, _ = next(
         each for each in listed["tables"] if each[2] == "table" and each[3]
     )
     assert (kind, rows > 0, size > 0) == ("table", True, True)
-    board.receive(
+    controller.receive(
         {"do": "columns", "database": DATABASE, "schema": schema, "table": table, "key": "columns", "id": "2"}
     )
     described = answer(browser, "columns", "2")
@@ -120,7 +120,7 @@ def test_tables_are_browsed_after_a_failed_transaction(
         session.query_db("SELECT count(*) AS n FROM pg_stat_activity WHERE usename = current_user")["n"][0]
         == 1
     )
-    board.receive(
+    controller.receive(
         {"do": "columns", "database": DATABASE, "schema": "x", "table": 'y"', "key": "columns", "id": "3"}
     )
     assert outcome(browser, "columns", "3")["error"]["code"] == "QueryFailed"

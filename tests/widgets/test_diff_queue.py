@@ -1,4 +1,4 @@
-"""What the browser is told: differences only, in small portions."""
+"""Updates for the browser: only differences, in small parts."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ facts = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 3) | st.just("
 
 def test_nothing_is_told_where_nothing_changed() -> None:
     box = DiffQueue()
-    box.want({"a": 1, "b": [2]})
-    assert box.part() == {"a": 1, "b": [2]}
-    box.want({"a": 1, "b": [2]})
-    assert box.part() == {}
+    box.update({"a": 1, "b": [2]})
+    assert box.next_part() == {"a": 1, "b": [2]}
+    box.update({"a": 1, "b": [2]})
+    assert box.next_part() == {}
 
 
 def test_change_undone_before_it_was_told_is_not_told() -> None:
     box = DiffQueue()
-    box.want({"a": 1})
-    box.part()
-    box.want({"a": 2})
-    box.want({"a": 1})
-    assert box.part() == {}
+    box.update({"a": 1})
+    box.next_part()
+    box.update({"a": 2})
+    box.update({"a": 1})
+    assert box.next_part() == {}
 
 
 def test_a_fact_that_is_gone_is_told_as_none() -> None:
     box = DiffQueue()
-    box.want({"a": 1})
-    box.part()
-    box.want({})
-    assert box.part() == {"a": None}
-    assert box.part() == {}
+    box.update({"a": 1})
+    box.next_part()
+    box.update({})
+    assert box.next_part() == {"a": None}
+    assert box.next_part() == {}
 
 
 def test_500_pods_are_told_in_portions_of_2_kb() -> None:
     box = DiffQueue()
     pods = {f"pod/jupyter-{number}": {"state": "Running", "ports": [[8888, "http"]]} for number in range(500)}
-    box.want(pods)
+    box.update(pods)
     told = {}
-    while part := box.part():
+    while part := box.next_part():
         assert len(json.dumps({"part": part}, separators=(",", ":"))) <= 2000
         told |= part
     assert told == pods
@@ -51,32 +51,32 @@ def test_500_pods_are_told_in_portions_of_2_kb() -> None:
 
 def test_what_has_waited_longest_is_told_first() -> None:
     box = DiffQueue()
-    box.want({f"slow/{number}": "x" * 900 for number in range(4)})
-    first = box.part()
-    box.want({f"slow/{number}": "x" * 900 for number in range(4)} | dict.fromkeys(first, "y" * 900))
-    assert not first.keys() & box.part().keys()
+    box.update({f"slow/{number}": "x" * 900 for number in range(4)})
+    first = box.next_part()
+    box.update({f"slow/{number}": "x" * 900 for number in range(4)} | dict.fromkeys(first, "y" * 900))
+    assert not first.keys() & box.next_part().keys()
 
 
 def test_outcome_of_a_click_overtakes_the_pods() -> None:
     box = DiffQueue()
     pods = {f"pod/jupyter-{number}": {"state": "Running", "ports": [[8888, "http"]]} for number in range(500)}
-    box.want(pods)
-    box.part()
+    box.update(pods)
+    box.next_part()
     click = {"order/stop 1": {"state": "done"}, "forward/2": {"state": "active"}}
-    box.want(pods | click)
-    assert box.owes(("order/",))
-    assert box.part().items() >= click.items()
-    assert not box.owes(("order/",))
-    assert box.owes(("pod/",))
+    box.update(pods | click)
+    assert box.has_pending(("order/",))
+    assert box.next_part().items() >= click.items()
+    assert not box.has_pending(("order/",))
+    assert box.has_pending(("pod/",))
 
 
 def test_new_browser_is_told_all_and_then_changes() -> None:
     box = DiffQueue()
-    box.want({"a": 1, "b": 2})
-    box.part()
-    assert box.whole() == {"a": 1, "b": 2}
-    box.want({"a": 1, "b": 3})
-    assert box.part() == {"b": 3}
+    box.update({"a": 1, "b": 2})
+    box.next_part()
+    assert box.take_all() == {"a": 1, "b": 2}
+    box.update({"a": 1, "b": 3})
+    assert box.next_part() == {"b": 3}
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other tests may take the machine
@@ -84,8 +84,8 @@ def test_new_browser_is_told_all_and_then_changes() -> None:
 def test_the_browser_ends_up_with_what_is_true(history: list[dict[str, object]]) -> None:
     box, browser = DiffQueue(), {}
     for wanted in history:
-        box.want(wanted)
-        browser |= box.part()
-    while part := box.part():
+        box.update(wanted)
+        browser |= box.next_part()
+    while part := box.next_part():
         browser |= part
     assert {key: value for key, value in browser.items() if value is not None} == (history or [{}])[-1]

@@ -1,4 +1,4 @@
-"""The front end and the package belong together: one version, one set of errors, one set of orders."""
+"""The front end and the package belong together: one version, one set of errors, one set of commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 import sspcloud_magics
 from sspcloud_magics import errors
-from sspcloud_magics.widgets.commands import ORDERS
+from sspcloud_magics.widgets.commands import COMMANDS
 from tools import frontend
 
 SOURCES = Path(__file__).resolve().parent.parent.parent / "labextension"
@@ -41,7 +41,7 @@ def test_error_or_its_family_has_a_french_name() -> None:
 def test_the_view_gives_only_orders_that_there_are() -> None:
     given = set(re.findall(r'\{ do: "([^"]+)"', (SOURCES / "src/view/commands.ts").read_text()))
     assert given
-    assert given <= set(ORDERS)
+    assert given <= set(COMMANDS)
 
 
 def test_the_lock_file_names_no_address() -> None:
@@ -57,7 +57,7 @@ def no_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def a_node(file: Path, version: str) -> None:
-    """Put a command there that says which node it is."""
+    """Install a command that prints which node it is."""
     file.parent.mkdir(parents=True)
     file.write_text(f"#!/bin/sh\necho v{version}\n")
     file.chmod(0o755)
@@ -83,7 +83,7 @@ def test_what_node_is_found_comes_before_all_else(no_node: Path) -> None:
     assert path == [str(wheel), str(Path(sys.executable).parent), str(no_node / "commands")]
 
 
-def test_node_trusts_whom_pip_trusts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_node_trusts_the_authorities_of_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in frontend.TRUSTED:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))

@@ -1,4 +1,4 @@
-"""The switch interval: short while anybody is in a hurry, and what it was afterwards."""
+"""The switch interval: short while a command runs, and restored afterwards."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_it_is_short_until_the_last_has_ended(interval: float) -> None:
     assert sys.getswitchinterval() == interval
 
 
-def test_what_the_user_sets_meanwhile_stays() -> None:
+def test_an_interval_set_by_the_user_stays() -> None:
     hurry = GilSwitchInterval()
     hurry.begin()
     sys.setswitchinterval(0.02)

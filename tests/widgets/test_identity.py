@@ -1,4 +1,4 @@
-"""Logging in, renewing and moving from the panel; and that what was pasted is seen nowhere afterwards."""
+"""Login, renewal and change of namespace from the panel; pasted text appears nowhere afterwards."""
 
 from __future__ import annotations
 
@@ -26,25 +26,29 @@ def canaries(script: str) -> list[str]:
 
 
 def test_a_pasted_script_logs_in_and_is_seen_nowhere(
-    board: Controller, browser: Browser, sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    controller: Controller,
+    browser: Browser,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     script = account.login_script("bob", sandbox.home)
-    board.receive(LOOK)
-    board.receive({"do": "log in", "script": script, "key": "log in", "id": "1"})
+    controller.receive(LOOK)
+    controller.receive({"do": "log in", "script": script, "key": "log in", "id": "1"})
     assert outcome(browser, "log in", "1")["state"] == "done"
     who = browser.wait_until(lambda facts: facts.get("who"))
     assert (who["user"], who["namespace"], who["unverified"]) == ("oidc-bob", "user-bob", True)
     assert who["renewable"]
     assert who["ends"] > 0
     assert (tmp_path / ".kube" / "config").is_file()
-    told = json.dumps([message for _, message in browser.told]) + repr(vars(board)) + caplog.text
+    told = json.dumps([message for _, message in browser.told]) + repr(vars(controller)) + caplog.text
     assert [each for each in canaries(script) if each in told] == []
 
-    before = session.current_cluster().validity().token_ends
-    board.receive({"do": "renew", "key": "renew", "id": "2"})
+    before = session.current_cluster().expiry().token_ends
+    controller.receive({"do": "renew", "key": "renew", "id": "2"})
     assert outcome(browser, "renew", "2")["state"] == "done"
-    after = session.current_cluster().validity().token_ends
+    after = session.current_cluster().expiry().token_ends
     assert before is not None
     assert after is not None
     assert after >= before
@@ -55,11 +59,11 @@ def test_a_pasted_script_logs_in_and_is_seen_nowhere(
     "spoil", [lambda text: text.replace("kubectl config use", "rm -rf"), lambda text: text[:-90]]
 )
 def test_spoilt_script_is_refused_without_a_quote(
-    board: Controller, browser: Browser, sandbox: Sandbox, spoil, caplog: pytest.LogCaptureFixture
+    controller: Controller, browser: Browser, sandbox: Sandbox, spoil, caplog: pytest.LogCaptureFixture
 ) -> None:
     script = spoil(account.login_script("bob", sandbox.home))
-    board.receive(LOOK)
-    board.receive({"do": "log in", "script": script, "key": "log in", "id": "1"})
+    controller.receive(LOOK)
+    controller.receive({"do": "log in", "script": script, "key": "log in", "id": "1"})
     failed = outcome(browser, "log in", "1")
     assert failed["error"]["code"] == "UsageProblem"
     told = json.dumps([message for _, message in browser.told]) + caplog.text
@@ -67,14 +71,17 @@ def test_spoilt_script_is_refused_without_a_quote(
 
 
 def test_a_fault_of_our_own_is_logged_without_its_text(
-    board: Controller, browser: Browser, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    controller: Controller,
+    browser: Browser,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def fail(order):
         raise ValueError(order["script"].reveal())
 
-    monkeypatch.setitem(board_module.commands.ORDERS, "log in", fail)
-    board.receive(LOOK)
-    board.receive({"do": "log in", "script": "id-token=canary", "key": "log in", "id": "1"})
+    monkeypatch.setitem(board_module.commands.COMMANDS, "log in", fail)
+    controller.receive(LOOK)
+    controller.receive({"do": "log in", "script": "id-token=canary", "key": "log in", "id": "1"})
     assert outcome(browser, "log in", "1")["state"] == "failed"
     assert "ValueError" in caplog.text
     assert "canary" not in caplog.text + json.dumps(browser.facts)
@@ -82,33 +89,33 @@ def test_a_fault_of_our_own_is_logged_without_its_text(
 
 @pytest.mark.parametrize("name", ["config.sh", "no-such-file", ".", "unreadable"])
 def test_a_page_learns_nothing_of_files(
-    board: Controller, browser: Browser, tmp_path: Path, name: str
+    controller: Controller, browser: Browser, tmp_path: Path, name: str
 ) -> None:
-    """A file that is there, one that is not, a directory and a file of another kind get one answer."""
+    """Existing and missing files, directories and other files get the same answer."""
     (tmp_path / "config.sh").write_text("kubectl config use-context canary")
     (tmp_path / "unreadable").touch(mode=0o000)
-    board.receive(LOOK)
-    board.receive({"do": "log in", "file": str(tmp_path / name), "key": "log in", "id": "1"})
+    controller.receive(LOOK)
+    controller.receive({"do": "log in", "file": str(tmp_path / name), "key": "log in", "id": "1"})
     failed = outcome(browser, "log in", "1")["error"]
-    assert failed["what"] == "The button did not say which script it means."
+    assert failed["what"] == "The button sent no valid script."
     assert str(tmp_path) not in json.dumps(failed)
 
 
 def test_an_expired_login_is_told_with_its_family(
-    board: Controller, browser: Browser, sandbox: Sandbox
+    controller: Controller, browser: Browser, sandbox: Sandbox
 ) -> None:
     script = account.login_script("bob", sandbox.home, id_token_seconds=-60, login_seconds=-30)
-    board.receive(LOOK)
-    board.receive({"do": "log in", "script": script, "key": "log in", "id": "1"})
+    controller.receive(LOOK)
+    controller.receive({"do": "log in", "script": script, "key": "log in", "id": "1"})
     assert outcome(browser, "log in", "1")["error"]["code"] == "TokenExpired"
 
 
 def test_the_namespace_is_switched_and_remembered(
-    board: Controller, browser: Browser, sandbox: Sandbox
+    controller: Controller, browser: Browser, sandbox: Sandbox
 ) -> None:
-    as_alice(board, sandbox)
+    as_alice(controller, sandbox)
     browser.wait_until(lambda facts: "pod/mon-api-abcdef-12345" in facts)
-    board.receive({"do": "namespace", "namespace": "user-bob", "key": "namespace", "id": "1"})
+    controller.receive({"do": "namespace", "namespace": "user-bob", "key": "namespace", "id": "1"})
     assert outcome(browser, "namespace", "1")["state"] == "done"
     moved = browser.wait_until(
         lambda facts: facts.get("who", {}).get("namespace") == "user-bob" and facts["who"]
@@ -117,6 +124,6 @@ def test_the_namespace_is_switched_and_remembered(
     assert moved["namespaces"] == ["user-alice", "user-bob"]
     assert browser.wait_until(lambda facts: facts.get("look/pods"))["code"] == "Forbidden"
     assert moved["role"] == "none"
-    board.receive({"do": "namespace", "namespace": "No Such!", "key": "namespace", "id": "2"})
+    controller.receive({"do": "namespace", "namespace": "No Such!", "key": "namespace", "id": "2"})
     assert outcome(browser, "namespace", "2")["error"]["code"] == "UsageProblem"
     assert session.current_cluster().namespace == "user-bob"

@@ -1,4 +1,4 @@
-"""What the kernel tells JupyterLab's plugin."""
+"""Messages of the kernel to JupyterLab's plugin."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tests.testbed import Sandbox
 from tests.widgets.conftest import as_alice
 
 
-def test_summary_names_the_database_of_several(board: Controller, sandbox: Sandbox) -> None:
-    """A new cell of SQL names its database where the next one that is connected would take its place."""
-    as_alice(board, sandbox)
+def test_summary_names_the_database_of_several(controller: Controller, sandbox: Sandbox) -> None:
+    """With several connections, a new SQL cell names its database, since the next connection would replace it."""
+    as_alice(controller, sandbox)
     session.connect_db(DATABASE)
     assert side_panel.summary()["database"] is None
     session.connect_db(DATABASE, database="postgres")

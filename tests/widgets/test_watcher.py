@@ -1,4 +1,4 @@
-"""What the panel follows, where the server sends what it never should."""
+"""Watchers of the panel, with a server that sends malformed objects."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ def test_odd_pod_does_not_hide_the_others(api: ApiServer, cluster: Cluster) -> N
     assert watched.wait(SECONDS)
     follower.close()
     follower.join()
-    assert follower.facts["look/pods"] is True
-    assert {key for key in follower.facts if key.startswith("pod/")} == {"pod/fine"}
+    assert follower.snapshot["look/pods"] is True
+    assert {key for key in follower.snapshot if key.startswith("pod/")} == {"pod/fine"}

@@ -54,8 +54,8 @@ def test_there_is_one_panel_with_a_chosen_language(panel: widget.Panel) -> None:
 
 def test_cluster_facts_are_not_saved_in_the_notebook(panel: widget.Panel, sandbox: Sandbox) -> None:
     session.login(kubeconfig=sandbox.kubeconfig("alice"))
-    panel.board.look_once(30)
-    assert "who" in panel.board.facts
+    panel.controller.poll_once(30)
+    assert "who" in panel.controller.snapshot
     own = set(panel.get_state()) - {name for name in panel.get_state() if name.startswith("_")}
     assert own <= {"kernel_language", "language", "layout", "tabbable", "tooltip"}
 
