@@ -1,4 +1,4 @@
-"""``import sspcloud_magics as ssp``: the functions are there, whatever else was imported before."""
+"""``import sspcloud_magics as ssp``: the functions exist, whatever was imported before."""
 
 from __future__ import annotations
 
@@ -58,6 +58,6 @@ for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
 
 
 def test_each_database_module_imports_first() -> None:
-    """The magics load them one by one, at the first use: a circle of imports would break that one only."""
+    """The magics import each at first use: a circular import would break only that module."""
     done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

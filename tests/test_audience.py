@@ -1,4 +1,4 @@
-"""Outside of IPython, a person watches a terminal; a file or a pipeline's log is watched by none."""
+"""Without IPython, a person watches a terminal, but not a file or the log of a pipeline."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def test_folder_that_cannot_be_made_is_warned_of(tmp_path: Path, monkeypatch: py
 
 
 def test_log_is_not_written_through_a_link(state: Path, tmp_path: Path) -> None:
-    """Where others may write the folder, a link would lead to a file of theirs."""
+    """If others can write the folder, a link could lead to another file."""
     state.mkdir(parents=True)
     (state / f"kernel-{os.getpid()}.log").symlink_to(tmp_path / "elsewhere")
     with pytest.warns(UserWarning, match="No log can be written"):

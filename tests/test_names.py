@@ -1,4 +1,4 @@
-"""Tests are named as what they show: ``test_<subject>_<expected>``, short enough to be read in a list."""
+"""Names of tests say what the test shows: ``test_<subject>_<expected>``, short enough to be read in a list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file for a library that takes no text is this process's alone, and is gone afterwards."""
+"""A private temporary file is readable only by this process, and is removed afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The namespaces that were used are kept for later sessions; a file that cannot be read or written hinders nobody."""
+"""Recent namespaces are saved for later sessions; an unreadable or read-only file does no harm."""
 
 import json
 import stat

@@ -1,4 +1,4 @@
-"""A secret comes out through `reveal`, and through nothing else."""
+"""Only `reveal` returns the value of a secret."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""What belongs to the session itself: choosing a cluster, and what a name means. The rest needs a cluster."""
+"""The session without a cluster: choice of the cluster, and resolution of names."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_ambiguous_forward_is_answered_with_the_open(which: str) -> None:
     assert "b/pod/db-1" in caught.value.hint
 
 
-def test_a_session_that_was_closed_begins_anew() -> None:
+def test_a_closed_session_can_be_used_again() -> None:
     session.close()
     assert session.open_forwards() == []
     assert session.recent_use().cluster is None

@@ -1,4 +1,4 @@
-"""A real HTTPS server that answers as an API server does, and the kubeconfigs that lead to it."""
+"""A real HTTPS server with the answers of an API server, and kubeconfigs for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kubeconfigs as people have them: each in one peculiarity beside a context ``good``, which nothing is wrong with."""
+"""Kubeconfigs of users: each has one peculiarity, next to a faultless context ``good``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client against a real HTTPS server: what goes over the wire, and what failures become."""
+"""The client against a real HTTPS server: its requests, and the errors for failures."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ def test_nothing_listens(tmp_path: Path) -> None:
     assert "what is open stays open" in str(caught.value)
 
 
-def test_a_name_that_nobody_knows(tmp_path: Path) -> None:
+def test_unknown_host_name_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ServerUnreachable, match="name is not known"):
         list_objects(elsewhere("https://no-such-host.invalid", tmp_path), PODS)
 
@@ -343,7 +343,7 @@ def test_a_page_in_the_place_of_the_api(
 def test_redirect_told_with_where_it_leads(api: ApiServer, cluster: Cluster) -> None:
     api.answers[PODS_PATH] = (302, "text/html", b"<html>moved</html>")
     api.headers["Location"] = "https://ana:secret@sso.example/login?state=also-secret"
-    with pytest.raises(ServerError, match="is not where the API server answers") as caught:
+    with pytest.raises(ServerError, match="is not the address of the API server") as caught:
         list_objects(cluster, PODS)
     assert "https://sso.example/login" in caught.value.why
     assert "secret" not in str(caught.value)
@@ -463,7 +463,7 @@ def test_without_readyz_refusal_is_doubted(api: ApiServer, cluster: Cluster, cod
 
 @pytest.mark.parametrize("code", [401, 403, 404])
 def test_without_readyz_refusal_believed_in_the_end(api: ApiServer, cluster: Cluster, code: int) -> None:
-    """And the next one at once: a page that asks ten forbidden questions must not take minutes."""
+    """The next one is believed at once: ten forbidden requests must not take minutes."""
     cluster.api.timings = Timings(starting=0.0)
     said = readiness(api, code, 200)
     for _ in range(2):
@@ -544,7 +544,7 @@ def test_refusal_by_a_rule_is_no_missing_right(message: str, what: str) -> None:
     assert ("relaunch" in error.hint) == what.startswith("You")
 
 
-def test_nobody_is_told_to_log_in() -> None:
+def test_anonymous_user_is_told_to_log_in() -> None:
     code, kind, body = status(403, 'pods is forbidden: User "system:anonymous" cannot list resource "pods"')
     error = api_errors.from_answer(
         code, kind, body, Attempt("list", PODS, "x"), server="s", in_service=False, own=True

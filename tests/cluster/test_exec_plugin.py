@@ -57,7 +57,7 @@ def plugin(spec: dict[str, Any], folder: Path, **times: float) -> ExecPlugin:
 
 
 def decode_token(token: Secret | None) -> Any:
-    """Return what a command says in the place of a token."""
+    """Return the output of a command that stands for a token."""
     assert token is not None
     return json.loads(base64.urlsafe_b64decode(token.reveal()))
 
@@ -121,7 +121,7 @@ def test_the_cluster_is_told_only_on_demand(program: Any, tmp_path: Path) -> Non
         (f"info['apiVersion'] = {V1BETA1!r}; give(token='secret-canary')", f"write apiVersion: {V1BETA1}"),
         (
             "info['apiVersion'] = 'client.authentication.k8s.io/v1alpha1'; give(token='secret-canary')",
-            "another version than it is asked in",
+            "another API version than requested",
         ),
         ("give(token='secret-canary', expirationTimestamp='soon')", "did not print an ExecCredential"),
         ("give(token='secret-canary\\n2')", "one word on one line"),
@@ -146,7 +146,7 @@ def test_command_may_print_errors_without_end(program: Any, tmp_path: Path) -> N
 
 
 def test_command_left_behind_keeps_no_answer(program: Any, tmp_path: Path) -> None:
-    """It ends at once, and a process of its own goes on with the other end of the pipe."""
+    """The command ends at once, but its background process keeps the other end of the pipe."""
     body = (
         "import subprocess\n"
         "left = subprocess.Popen([sys.executable, '-IS', '-c', 'while True: print(1)'])\n"
@@ -176,7 +176,7 @@ def test_missing_x_bit_is_named(
 
 
 def test_null_parts_of_an_entry_are_empty(program: Any, tmp_path: Path) -> None:
-    """As kubectl passes them on: no text where null is."""
+    """As in kubectl, null is an empty text."""
     body = "give(token=json_token([sys.argv[1:], os.environ['EMPTY'], 'cluster' in info['spec']]))"
     spec = program(
         body,
@@ -246,7 +246,7 @@ WAITS = (
 def test_command_that_waits_shows_what_it_says(
     program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: float
 ) -> None:
-    """And takes it away at the end: a notebook keeps no code and no token."""
+    """The line is erased at the end: a notebook keeps no code and no token."""
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen)
     found = plugin(program(WAITS), tmp_path, quiet=quiet)
@@ -283,7 +283,7 @@ LONG = "c4nary" * 10
 def test_login_prompt_shows_lines_without_secrets(
     monkeypatch: pytest.MonkeyPatch, said: str, shown: str
 ) -> None:
-    """The pipe stays open, as that of a command that waits for a person does."""
+    """The pipe stays open, as with a command that waits for the user."""
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setenv("COLUMNS", "700")
@@ -331,7 +331,7 @@ def test_command_ends_where_no_thread_starts(
 def test_lost_error_stream_does_not_matter(
     program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: str | None
 ) -> None:
-    """As of a program without a console, or when the terminal is gone while the command runs."""
+    """There is no stream in a program without a console, or after the terminal has closed."""
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen if stream else None)
     found = plugin(program(WAITS), tmp_path, quiet=0.0)
@@ -428,7 +428,7 @@ def test_plugin_runs_once_and_again_after_a_401(
     assert first.token == cluster.access().token == Secret("token-1")
     second = cluster.renew_access(first)
     assert second.token == Secret("token-2")
-    # Somebody else who was refused with the first one needs no third run.
+    # Another caller whose first credentials were refused needs no third run.
     assert cluster.renew_access(first) == second
     assert (tmp_path / "runs").read_text() == "2"
 

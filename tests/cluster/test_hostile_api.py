@@ -1,4 +1,4 @@
-"""An API server that is not trusted: what it answers has limits, and is told as no Kubernetes API's."""
+"""An untrusted API server: limits of its answers, and errors for malformed ones."""
 
 from __future__ import annotations
 
@@ -47,10 +47,13 @@ def cluster_of(authority: trustme.CA, tmp_path: Path) -> Callable[[api.Behaviour
         (api.answer(b'{"items": [{"metadata": {"name": "\\udcff"}}]}'), "It answered application/json"),
         (api.json_answer([]), "It answered application/json"),
         (api.json_answer({"items": [None]}), "an object without a name"),
-        (api.json_answer({"items": {"metadata": {}}}), "Asked for a list"),
+        (api.json_answer({"items": {"metadata": {}}}), "answered a list request"),
         (api.json_answer({"items": [{"metadata": {"name": 1}}]}), "an object without a name"),
-        (api.json_answer({"items": [{"metadata": {"name": "a"}, "spec": []}]}), "another shape"),
-        (api.json_answer({"items": [], "metadata": {"continue": "x"}}), "leads to itself"),
+        (
+            api.json_answer({"items": [{"metadata": {"name": "a"}, "spec": []}]}),
+            "not a valid Kubernetes object",
+        ),
+        (api.json_answer({"items": [], "metadata": {"continue": "x"}}), "refers to itself"),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )
@@ -160,7 +163,7 @@ ODD: tuple[Any, ...] = (None, [], {}, "x", 5, True, [None], {"x": None}, -1, "\x
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield where something stands in a value."""
+    """Yield the paths of all parts of a value."""
     if path:
         yield path
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -250,7 +253,7 @@ def test_an_odd_object_raises_no_bare_error(cluster_of: Any, kind: str, path: tu
 
 
 def test_defect_is_told_as_itself(cluster_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What asks the server is no reading of objects: a bare error of it is a defect of ours."""
+    """Requests are not part of reading objects: their errors are defects of the package."""
 
     def defect(*_: object, **__: object) -> None:
         raise ValueError("a defect")

@@ -154,8 +154,8 @@ def test_a_directory_is_no_kubeconfig(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def as_nobody() -> Iterator[None]:
-    """Be a user whose files these are not, where we may: root reads and enters everything."""
+def as_other_user() -> Iterator[None]:
+    """Run as a user who does not own the files, if possible: root can read everything."""
     if os.geteuid() != 0:
         yield
         return
@@ -168,7 +168,7 @@ def as_nobody() -> Iterator[None]:
 
 @pytest.fixture
 def closed_folder(tmp_path: Path) -> Iterator[Path]:
-    """Make a folder that may not be entered; only its root may."""
+    """Make a folder that only root can enter."""
     folder = tmp_path / "closed"
     folder.mkdir()
     for name in ("config", "token", "ca.crt"):
@@ -194,7 +194,7 @@ def closed_folder(tmp_path: Path) -> Iterator[Path]:
     ids=["kubeconfig", "KUBECONFIG", "home", "CA", "token", "login script", "login"],
 )
 def test_folder_that_one_may_not_enter_is_told(
-    closed_folder: Path, as_nobody: None, use: Callable[[Path], object]
+    closed_folder: Path, as_other_user: None, use: Callable[[Path], object]
 ) -> None:
     with pytest.raises(SspcloudError, match="Permission denied"):
         use(closed_folder)

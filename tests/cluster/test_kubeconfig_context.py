@@ -101,7 +101,7 @@ def test_text_around_pem_blocks_counts_for_nothing(write_kubeconfig: Write, auth
 
 def test_certificate_authority_without_a_block_is_told(write_kubeconfig: Write) -> None:
     cluster = {"server": SERVER, "certificate-authority-data": b64("no certificate")}
-    with pytest.raises(KubeconfigInvalid, match="no certificate in PEM"):
+    with pytest.raises(KubeconfigInvalid, match="no PEM certificate"):
         tls_context(find(write_kubeconfig(cluster=cluster)).access())
 
 

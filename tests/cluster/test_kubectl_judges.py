@@ -1,4 +1,4 @@
-"""kubectl is the judge of kubeconfigs: what it reads is read here with the same values.
+"""kubectl is the reference for kubeconfigs: the package reads the same values.
 
 kubectl refuses a whole file for one bad entry. Here the other entries can be used, and a login can be merged.
 """

@@ -39,7 +39,7 @@ def kubeconfig(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def script(sandbox: Sandbox) -> Script:
-    """A fresh login script of carol, whom no other test logs in."""
+    """A fresh login script of carol, who logs in only in this test."""
 
     def write(**asked: Any) -> str:
         return account.login_script("carol", sandbox.home, **asked)

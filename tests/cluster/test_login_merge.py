@@ -191,7 +191,7 @@ def test_kubectl_and_we_shut_each_other_out(tmp_path: Path) -> None:
     subprocess.run(change, env=environment, check=True, capture_output=True)
     (tmp_path / "config.lock").touch()
     with (
-        pytest.raises(KubeconfigInvalid, match=r"config\.lock is there"),
+        pytest.raises(KubeconfigInvalid, match=r"config\.lock exists"),
         kubeconfig_file.lock_files([file], patience=0),
     ):
         raise AssertionError

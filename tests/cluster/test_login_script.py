@@ -135,7 +135,7 @@ def test_a_script_that_is_cut_off_anywhere_is_refused(keep: int) -> None:
         (SCRIPT.replace("https://api", "http://api"), "https://"),
         (SCRIPT.replace("https://api", "https://user:pw@api"), "https://"),
         (SCRIPT.replace("verify=true", "verify=maybe"), "true or false"),
-        (SCRIPT.replace(ID_TOKEN, ID_TOKEN[:40]), "cut off"),
+        (SCRIPT.replace(ID_TOKEN, ID_TOKEN[:40]), "truncated"),
         (SCRIPT.replace("=refresh-token=CANARY-refresh", "=refresh-token="), "refresh-token"),
         (SCRIPT.replace("=refresh-token=CANARY-refresh", "='refresh-token=CANARY\n-refresh'"), "line break"),
         (SCRIPT.replace("--server=https", "--server='\n'https"), "no usable server"),

@@ -40,7 +40,7 @@ def person(sandbox: Sandbox) -> Iterator[People]:
 @pytest.mark.parametrize(
     ("name", "user"), [("alice", "oidc-alice"), ("bob", "oidc-bob"), ("carol", "oidc-carol")]
 )
-def test_everybody_is_somebody(person: People, name: str, user: str) -> None:
+def test_each_person_has_a_user_name(person: People, name: str, user: str) -> None:
     me = who_am_i(person(name))
     assert (me.user, me.namespace) == (user, f"user-{name}")
 

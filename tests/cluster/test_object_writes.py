@@ -1,4 +1,4 @@
-"""Making, changing and removing objects, on the sandbox: the same words twice have the same end."""
+"""Create, update, apply and delete objects on the sandbox; repeated calls have the same result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A provider that is down, or is none, or says no: each is told in a word, and no token leaves for elsewhere."""
+"""A provider that is down, is another service, or refuses: the errors, and that no token is sent elsewhere."""
 
 from __future__ import annotations
 
@@ -143,15 +143,13 @@ def test_ended_login_tells_of_a_clock_two_hours_off(provider: Provider) -> None:
     ("changed", "words"),
     [
         ({"iss": "https://evil.example"}, "another identity provider"),
-        ({"iss": "https://evil.example:8443/realms/other"}, "evil.example:8443/realms/other,"),
+        ({"iss": "https://evil.example:8443/realms/other"}, "evil.example:8443/realms/other;"),
         ({"aud": "nextcloud"}, "audience"),
         ({"aud": []}, "audience"),
         ({"sub": "alice"}, "another user"),
     ],
 )
-def test_a_token_for_somebody_else_is_not_used(
-    provider: Provider, changed: dict[str, Any], words: str
-) -> None:
+def test_a_token_of_another_user_is_not_used(provider: Provider, changed: dict[str, Any], words: str) -> None:
     provider.gives(id_token=token(**{"iss": provider.url, "aud": "k8s", "sub": "bob", **changed}))
     with pytest.raises(errors.ServerError, match=words):
         oidc.refresh(provider.settings())

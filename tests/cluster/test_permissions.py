@@ -41,7 +41,7 @@ def test_a_proxy_that_refuses_everything_is_no_answer(api: ApiServer, cluster: C
 def test_missing_user_is_not_an_empty_name(api: ApiServer, cluster: Cluster) -> None:
     words = 'selfsubjectreviews.authentication.k8s.io is forbidden: User "system:anonymous" cannot create resource'
     api.answers[REVIEW] = status(403, words)
-    with pytest.raises(Forbidden, match="takes you for nobody"):
+    with pytest.raises(Forbidden, match="does not know who you are"):
         who_am_i(cluster)
 
 

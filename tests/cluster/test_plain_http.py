@@ -45,7 +45,7 @@ def test_no_credentials_go_in_clear(
     list_objects(cluster, PODS)
     assert [asked.token for asked in plain.asked] == [""]
     assert "http://" in who_am_i(cluster).warning
-    assert cluster.validity().ends is None
+    assert cluster.expiry().ends is None
     cluster.close()
 
 
@@ -78,13 +78,13 @@ def test_a_server_that_wants_them_is_told_apart(
     plain.tokens = {"canary"}
     file = write_kubeconfig(cluster={"server": plain.url}, user={"token": "canary"})
     cluster = find_cluster(kubeconfig=file, environ={})
-    with pytest.raises(NotLoggedIn, match="none are sent"):
+    with pytest.raises(NotLoggedIn, match="none were sent"):
         list_objects(cluster, PODS)
     cluster.close()
 
 
 @pytest.mark.parametrize("tls", [True, False])
-def test_a_context_without_a_user_is_nobody(
+def test_a_context_without_a_user_is_anonymous(
     plain: ApiServer, api: ApiServer, write_kubeconfig: Callable[..., Path], tmp_path: Path, tls: bool
 ) -> None:
     server = api if tls else plain

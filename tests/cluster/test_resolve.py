@@ -153,12 +153,12 @@ def test_of_many_things_an_error_names_some(api: ApiServer, cluster: Cluster) ->
     assert "batch-11, and 18 more." in str(caught.value)
 
 
-def test_a_pod_that_has_ended_is_told_to_be_over(api: ApiServer, cluster: Cluster) -> None:
+def test_a_pod_that_has_ended_is_refused(api: ApiServer, cluster: Cluster) -> None:
     put(api, "pods", "job-1")
     terminated = {"terminated": {"exitCode": 0, "reason": "Completed"}}
     found = api.answers[path("pods", "user-bob", "job-1")]
     found["status"] = {"phase": "Succeeded", "containerStatuses": [{"name": "c", "state": terminated}]}
-    with pytest.raises(PodNotReady, match=r"over \(Completed\)"):
+    with pytest.raises(PodNotReady, match=r"has ended \(Completed\)"):
         resolve(cluster, "job-1")
     found["status"] = {
         "phase": "Running",
@@ -258,21 +258,21 @@ def test_ports_that_the_target_has(cluster: Cluster) -> None:
 
 def test_without_a_port_the_only_one_is_meant(cluster: Cluster) -> None:
     assert check_ports(resolve(cluster, "svc/mon-api"), []) == (PortText(80),)
-    with pytest.raises(PortNotFound, match="2 ports: say which") as caught:
+    with pytest.raises(PortNotFound, match="2 ports: name one") as caught:
         check_ports(resolve(cluster, "worker-0"), [])
     assert "9000, 9001 (metrics)" in str(caught.value)
 
 
 def test_without_a_port_and_none_declared(cluster: Cluster) -> None:
     nothing = ResolvedTarget(Target("user-bob", "pod", "x"))
-    with pytest.raises(PortNotFound, match="say which") as caught:
+    with pytest.raises(PortNotFound, match="name one") as caught:
         check_ports(nothing, [])
     assert "declares no ports" in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("port", "hint"),
-    [("8000", "the service's own is 80"), ("https", "did you mean http?"), ("81", "use 80")],
+    [("8000", "use 80, the port of the service"), ("https", "did you mean http?"), ("81", "use 80")],
 )
 def test_a_service_has_its_own_ports_only(cluster: Cluster, port: str, hint: str) -> None:
     with pytest.raises(PortNotFound, match=f"has no port {port}") as caught:
@@ -292,7 +292,7 @@ def test_udp_is_refused_with_the_reason(cluster: Cluster) -> None:
     for text in ("514", "dns"):
         with pytest.raises(PortNotFound, match="is UDP") as caught:
             check_ports(resolve(cluster, "svc/dns"), ports(text))
-        assert "TCP only" in str(caught.value)
+        assert "only TCP" in str(caught.value)
     # The same number under both protocols: the TCP one is meant.
     assert check_ports(resolve(cluster, "svc/dns"), ports("53")) == (PortText(53),)
 

@@ -65,9 +65,9 @@ def test_an_empty_table_keeps_its_dtypes_and_says_so(table: ResourceTable) -> No
 
 
 def test_an_empty_table_says_what_was_looked_for() -> None:
-    """Whoever types `%k8s_pods user-alice` means a namespace, and has named a pod."""
+    """`%k8s_pods user-alice` names a pod, although the user means a namespace."""
     assert repr(pod_table([], "user-bob", "user-alice")) == (
-        "No resources like 'user-alice' found in user-bob namespace. Another namespace is written -n NAMESPACE."
+        "No resources like 'user-alice' found in user-bob namespace. For another namespace, add -n NAMESPACE."
     )
     assert repr(service_table([], "", "api")) == "No resources like 'api' found."
 

@@ -1,4 +1,4 @@
-"""A watch on a real sandbox: what changes is told, whoever may only list is served too, and it ends when it is told to."""
+"""A watch on a real sandbox: its changes, the fallback to lists without the permission, and its end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECONDS = 30.0
 
 @contextmanager
 def read_watch(watch: Watch) -> Iterator[queue.Queue[Any]]:
-    """Give what a watch tells, read on a thread of its own as its users do."""
+    """Yield the changes of a watch, which a thread reads."""
     found: queue.Queue[Any] = queue.Queue()
 
     def read() -> None:

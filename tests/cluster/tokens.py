@@ -1,4 +1,4 @@
-"""JSON Web Tokens for tests: readable, and signed by nobody."""
+"""JSON Web Tokens for tests: readable, and without a valid signature."""
 
 from __future__ import annotations
 

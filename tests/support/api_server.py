@@ -1,6 +1,6 @@
-"""A small HTTPS server that answers as an API server does: what it knows is set, what it was asked is kept.
+"""A small HTTPS server with settable answers of an API server, which records requests.
 
-For what the kernel asks. `tests.tunnel.apiserver` forwards, and `tests.hostile.api` sends what no server should.
+It serves the kernel's requests. `tests.tunnel.apiserver` forwards, and `tests.hostile.api` sends what no server should.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Asked:
 
 @dataclass
 class ApiServer:
-    """What the server answers, and what it was asked."""
+    """The answers of the server, and the requests to it."""
 
     ca: trustme.CA
     url: str = ""

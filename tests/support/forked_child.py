@@ -1,4 +1,4 @@
-"""What a function gives in a forked child."""
+"""Run a function in a forked child."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def in_child(ask: Callable[[], Any], leave: Callable[[int], None] = os._exit) -> Any:
-    """Return what a function gives in a forked child."""
+    """Return the result of a function in a forked child."""
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:

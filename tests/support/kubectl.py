@@ -14,7 +14,7 @@ KUBECTL = Path(sys.executable).with_name("kubectl")
 
 @dataclass(frozen=True)
 class Said:
-    """What kubectl said."""
+    """The output of kubectl."""
 
     out: str
     err: str

@@ -1,4 +1,4 @@
-"""What the machine and its user have set, put aside before the first test.
+"""Isolate the tests from the settings of the machine and its user.
 
 A test finds the same variables, the same home and the same Ctrl-C wherever it runs: as a job of a script in the
 background, in a container without a home, under a user's proxies and locale.

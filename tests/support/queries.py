@@ -25,6 +25,6 @@ def connect(
 def query(
     connection: DatabaseConnection, sql: str, params: Any = None, **options: Any
 ) -> pd.DataFrame | QueryResult:
-    """Return the rows, or what was done where there are none; `options` as `QueryOptions` takes them."""
+    """Return the rows, or the status of a statement without rows; `options` as `QueryOptions` takes them."""
     result = run(connection, sql, params, QueryOptions(**options))
     return result if result.frame is None else attach_notes(result)

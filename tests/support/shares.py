@@ -1,4 +1,4 @@
-"""What tests share is taken back."""
+"""Revoke the shares that tests create."""
 
 from __future__ import annotations
 

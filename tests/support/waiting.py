@@ -1,4 +1,4 @@
-"""Waiting for what a test expects, where nothing tells when it is there.
+"""Wait for an expected condition that has no event.
 
 An event, a queue or a condition is better, where there is one. These are the only pauses of the tests; `test_sleeps` refuses
 others.

@@ -82,7 +82,7 @@ class _Echo:
 
 
 def _accept(listener: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # whoever has left already is no matter
+    with contextlib.suppress(OSError):  # the peer may have closed already
         while True:
             _Echo(listener.accept()[0])
 
