@@ -1,4 +1,4 @@
-"""``python -m sspcloud_magics doctor``: the doctor in a terminal."""
+"""Command line of the doctor: ``python -m sspcloud_magics doctor``."""
 
 from __future__ import annotations
 
@@ -9,29 +9,27 @@ from importlib import import_module
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Examine, print the report, and return the exit code: 0, or 1 where something is broken.
+    """Run the doctor, print its report, and return the exit code: 0, or 1 if a check fails.
 
     Parameters
     ----------
     arguments
-        What stands behind the program's name; ``sys.argv`` where it is None.
+        The arguments of the command line; those of ``sys.argv`` if None.
     """
     parser = argparse.ArgumentParser(
         prog="python -m sspcloud_magics", description="sspcloud_magics in a terminal"
     )
     doctor = parser.add_subparsers(dest="order", required=True).add_parser(
-        "doctor", help="say what works, what does not, and what mends it"
+        "doctor", help="check the cluster and a target, and say how to fix each problem"
     )
     doctor.add_argument("target", nargs="?", help="a pod, a service or a database")
     doctor.add_argument("-n", "--namespace", help="the target's namespace, instead of your own")
-    doctor.add_argument(
-        "--kubeconfig", metavar="FILE", help="a kubeconfig, instead of the one that would be found"
-    )
+    doctor.add_argument("--kubeconfig", metavar="FILE", help="a kubeconfig to use instead of the default")
     doctor.add_argument("--context", metavar="NAME", help="a context of the kubeconfig")
-    doctor.add_argument("--json", action="store_true", help="for machines")
-    doctor.add_argument("--redacted", action="store_true", help="without tokens and names of people")
+    doctor.add_argument("--json", action="store_true", help="print the report as JSON")
+    doctor.add_argument("--redacted", action="store_true", help="hide tokens and names of people")
     given = parser.parse_args(arguments)
-    # By name: importing the package must not import this module's whole world.
+    # By name: importing this module must not import the whole session.
     session = import_module("sspcloud_magics.session")
     session.configure(session.ClusterChoice(kubeconfig=given.kubeconfig, context=given.context))
     try:

@@ -1,7 +1,7 @@
-"""The address of a server or a proxy, parsed once, with its user information kept apart.
+"""Addresses of servers and proxies, parsed once, with the user information kept apart.
 
-``https://user:password@host`` is what some programs take for a login. Shown as a whole it would tell the password, and with
-a ``#`` or ``/`` in it even the parser's error would: so a text that is no address is never quoted.
+Some programs accept a login as ``https://user:password@host``. Such an address must not be displayed whole. If the password
+holds a ``#`` or ``/``, even the parser's error would quote it: so a text that is not an address is never quoted.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from sspcloud_magics.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server is.
+    """The address of a server, without a query or a fragment.
 
     Parameters
     ----------
     scheme, host, port, path
-        Its parts; no port where none is written.
+        The parts of the URL; `port` is None if the URL has none.
     user_info
-        ``USER:PASSWORD`` with its escapes resolved; None where there is none.
+        ``USER:PASSWORD`` with percent escapes decoded; None if the URL has none.
     """
 
     scheme: str
@@ -37,7 +37,7 @@ class Address:
 
 
 def parse(text: str) -> Address | None:
-    """Return the address that a text is; None where it is none.
+    """Parse a text as an address; return None if it is not one.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def parse(text: str) -> Address | None:
         user, password = parts.username, parts.password
     except ValueError:
         return None
-    # A mark of a query or a fragment is a password's, as a rule: an address of ours has none.
+    # `?` and `#` usually belong to a password: these addresses have no query and no fragment.
     if not parts.scheme or not host or port == 0 or "?" in text or "#" in text:
         return None
     user_info = None

@@ -1,8 +1,8 @@
-"""The main job in a terminal, in front of the user: ``python -m sspcloud_magics.demo``.
+"""Demonstration of the main task in a terminal: ``python -m sspcloud_magics.demo``.
 
-A practice cluster is started in a directory of its own, and bob, who has an account on it and nothing else,
-reads a table of alice's Postgres into a DataFrame. What is shown is what runs: every cell goes through a real
-IPython, as it would in a notebook. The practice cluster ends with this process, however this process ends.
+It starts a practice cluster in a temporary directory. There bob, who has only an account, reads a table of alice's
+Postgres into a DataFrame. Every cell runs in a real IPython, as in a notebook. The practice cluster ends with this
+process, even if the process is killed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CELLS: tuple[tuple[str, str], ...] = (
     ("Who am I?", "%k8s_whoami"),
     ("For a moment as alice, a colleague: what runs in her namespace?", "%sandbox as alice"),
     ("", "%k8s_pods"),
-    ("As bob again, with whom she has shared her Postgres.", "%sandbox as bob"),
+    ("As bob again: alice has shared her Postgres with him.", "%sandbox as bob"),
     (
         "Its name is enough: a tunnel is opened, and the login that she made for bob is found.",
         "%connect_db user-alice/postgresql-cnpg-951239",
@@ -53,27 +53,28 @@ ORDER BY salaire_moyen DESC""",
     ("The tunnel waits in the background, and heals when its pod is replaced.", "%forwards"),
 )
 
+# How long the practice cluster may take to stop its Postgres before it is killed.
 STOP_SECONDS = 20.0
 
 
 class Failed(Exception):
-    """A cell failed; says which, and why."""
+    """A cell failed; the message has its first line and the error."""
 
 
 class Page:
-    """What is written to the terminal: plain where it is no terminal, or `NO_COLOR <https://no-color.org>`_ is set."""
+    """Terminal output: plain text if it is not a terminal, or if `NO_COLOR <https://no-color.org>`_ is set."""
 
     def __init__(self) -> None:
         self.colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
     def write(self, text: str = "", style: str = "") -> None:
-        """Write a line at once; `style` is the parameters of an SGR sequence."""
+        """Write a line and flush; `style` holds the parameters of an SGR sequence."""
         if style and self.colours:
             text = f"\x1b[{style}m{text}\x1b[0m"
         print(text, flush=True)  # noqa: T201 - it is a program for the terminal
 
     def cell(self, number: int, source: str) -> None:
-        """Write a cell behind its prompt, as IPython does."""
+        """Write a cell after its prompt, as IPython does."""
         first, *rest = source.splitlines()
         prompt = f"In [{number}]: "
         self.write(self._prompt(prompt) + first)
@@ -85,21 +86,21 @@ class Page:
 
 
 class Notebook(InteractiveShell):
-    """IPython without a prompt, a history or a traceback: whoever runs a cell asks for its error."""
+    """IPython without a prompt, a history or tracebacks: `run` reads the error from the result of the cell."""
 
     def showtraceback(self, *_: Any, **__: Any) -> None:
-        """Show nothing: the error is in the cell's result."""
+        """Show nothing."""
 
 
 @contextlib.contextmanager
 def practice_cluster() -> Iterator[None]:
-    """Run a sandbox in a directory of its own, which ``%sandbox`` finds."""
+    """Run a sandbox in a temporary directory, where ``%sandbox`` finds it."""
     from sspcloud_magics.sandbox import daemon  # noqa: PLC0415 - missing where the extra is not installed
 
     home = Path(tempfile.mkdtemp(prefix="sspcloud-demo-"))
     try:
         if os.geteuid() == 0:
-            home.chmod(0o711)  # its Postgres runs as another user, who must pass through
+            home.chmod(0o711)  # Postgres runs as another user, who must be able to enter
         process = daemon.spawn(home, with_parent=True)
         try:
             os.environ["SSPCLOUD_SANDBOX_HOME"] = str(home)
@@ -111,7 +112,7 @@ def practice_cluster() -> Iterator[None]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Close the sandbox's standard input, which ends it, and wait for its last pod."""
+    """Close the sandbox's standard input, which stops it, and wait for its last pod."""
     if process.stdin is not None:
         process.stdin.close()
     try:
@@ -123,7 +124,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def notebook(page: Page) -> Iterator[InteractiveShell]:
-    """Give an IPython that reads no configuration of the user's and writes no history."""
+    """Yield an IPython that reads no user configuration and writes no history."""
     with tempfile.TemporaryDirectory(prefix="sspcloud-demo-") as folder:
         os.environ["IPYTHONDIR"] = os.environ["XDG_STATE_HOME"] = folder
         config = Config()
@@ -141,14 +142,14 @@ def notebook(page: Page) -> Iterator[InteractiveShell]:
 
 
 def run(page: Page) -> None:
-    """Start, show every cell, and end all that was started.
+    """Start the practice cluster, run and show every cell, and stop everything.
 
     Raises
     ------
     Failed
         If a cell fails.
     KeyboardInterrupt
-        If the user ends it.
+        If the user interrupts it.
     """
     began = time.monotonic()
     page.write("sspcloud_magics: a colleague's table in a DataFrame", "1")
@@ -160,7 +161,7 @@ def run(page: Page) -> None:
                 page.write(f"# {line}", "2")
             page.cell(number, source)
             done: Any = shell.run_cell(source, store_history=True)  # type: ignore[no-untyped-call]  # IPython's
-            # IPython calls it "before" too what comes between two statements of a cell, such as Ctrl-C.
+            # IPython also reports an error between two statements of a cell, such as Ctrl-C, as "before".
             error = done.error_before_exec or done.error_in_exec
             if isinstance(error, KeyboardInterrupt):
                 raise error
@@ -180,7 +181,7 @@ def main() -> int:
     Returns
     -------
     int
-        The exit code: 0, 1 where something failed, 130 where the user ended it.
+        The exit code: 0, 1 if something failed, 130 if the user interrupted it.
     """
     page = Page()
     if sys.platform == "win32":
@@ -193,7 +194,7 @@ def main() -> int:
     except KeyboardInterrupt:
         page.write("\nEnded; nothing is left running.")
         return 130
-    except Exception as error:  # noqa: BLE001 - whatever it is, the user is told and nothing stays behind
+    except Exception as error:  # noqa: BLE001 - report any failure to the user, without a traceback
         page.write(f"\nThe demonstration failed: {error}", "31")
         return 1
     return 0

@@ -1,10 +1,9 @@
-"""Where an error is explained: the address that its message ends with.
+"""Links from an error message to the documentation of that error.
 
-The site has a page of all errors, with the name of each as its anchor. Where the package's metadata say where the site is
-published (``Documentation`` among ``[project.urls]``), the address leads there. Where pip installed the package from a repository, as
-README says, it wrote down which one: the address leads to the error's entry in the source of that very commit, of which the
-page is made. Nothing is asked of the network, and where neither is known there is no address: the name of the error finds it in
-any copy of the documentation.
+The documentation has a page of all errors, with the name of each as its anchor. If the package's metadata name the site
+(``Documentation`` in ``[project.urls]``), the link leads there. If pip installed the package from a repository, as the README
+says, pip recorded the commit: the link leads to the error class in the source at that commit, from which the page is made.
+Neither needs the network. If both are unknown there is no link: search the documentation for the name of the error.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ SOURCE = "sspcloud_magics/errors.py"
 
 
 def address_of(kind: type[Exception]) -> str:
-    """Return the address at which a class of errors is explained, "" where none is known."""
+    """Return the link to the documentation of an error class; "" if none is known."""
     try:
         package = distribution(PACKAGE)
     except PackageNotFoundError:
@@ -35,7 +34,7 @@ def address_of(kind: type[Exception]) -> str:
 
 
 def _site(package: Distribution) -> str:
-    """Return where the documentation's site is published."""
+    """Return the address of the documentation; "" if the metadata have none."""
     for line in package.metadata.get_all("Project-URL") or ():
         label, _, url = str(line).partition(",")
         if label.strip().lower() == "documentation":
@@ -44,11 +43,11 @@ def _site(package: Distribution) -> str:
 
 
 def _commit(package: Distribution) -> str:
-    """Return where a browser shows the commit that pip installed (PEP 610, "direct_url.json")."""
+    """Return the web address of the commit that pip installed (PEP 610, "direct_url.json")."""
     try:
         origin = json.loads(package.read_text("direct_url.json") or "{}")
         url, commit = str(origin["url"]), str(origin["vcs_info"]["commit_id"])
     except (ValueError, KeyError, TypeError):
         return ""
-    # GitHub's and GitLab's way; pip writes no user and no password of the address.
+    # The path of GitHub and GitLab. pip has removed user and password from the URL.
     return f"{url.removesuffix('.git')}/blob/{commit}" if url.startswith("https://") else ""

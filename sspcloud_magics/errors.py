@@ -1,37 +1,37 @@
-"""What can go wrong, in words for the person in front of the notebook.
+"""The errors of this package, with messages for the user of the notebook.
 
 Every error says what happened, why, and what to do next. IPython shows exactly that, without a
-traceback, while the cell still fails, so that a notebook that is run by a machine stops there.
-What stands behind the first line of a class's docstring is the mend that its entry in the documentation has.
+traceback. The cell still fails, so that an automatic run of the notebook stops there.
+The documentation's page of errors shows the text after the first line of a class's docstring as its hint.
 
 SspcloudError
 ├── UsageProblem                 the line of a magic, or an argument, cannot be understood
 ├── ClusterError
-│   ├── NotLoggedIn              no configuration says which cluster, or as whom
-│   ├── KubeconfigInvalid        a kubeconfig that cannot be read, or lacks what it names
+│   ├── NotLoggedIn              no configuration names a cluster and an identity
+│   ├── KubeconfigInvalid        a kubeconfig cannot be read, or an entry that it refers to is missing
 │   ├── TokenExpired             the server answered 401
-│   ├── Forbidden                the server answered 403: a right is missing
+│   ├── Forbidden                the server answered 403: a permission is missing
 │   ├── ServerUnreachable        no connection to the API server
 │   ├── CertificateNotTrusted    the API server's certificate does not verify
-│   └── ServerError              any other answer that is not a success
+│   └── ServerError              any other error status
 ├── TargetError
 │   ├── TargetNotFound           nothing has that name
-│   ├── AmbiguousTarget          several things have that name
+│   ├── AmbiguousTarget          several objects have that name
 │   ├── PortNotFound             the target has no such port
-│   └── PodNotReady              the target is there and nothing ready stands behind it
+│   └── PodNotReady              the target exists and has no ready pod
 ├── ForwardError
-│   ├── PortTaken                something listens on the local port
+│   ├── PortTaken                another program listens on the local port
 │   ├── DialFailed               nothing accepts connections on the port in the pod
 │   ├── TunnelLost               the tunnel ended, and could not be opened again in time
-│   │   └── ForwardStopped       somebody stopped the forward while it was being opened
-│   └── HelperFailed             the process that carries the bytes could not be started
+│   │   └── ForwardStopped       the forward was stopped while it was being opened
+│   └── HelperFailed             the helper process could not be started
 ├── DatabaseError
 │   ├── DatabaseNotFound         no database has that name
-│   ├── DatabaseHibernated       it is there, and paused
-│   ├── CredentialsNotFound      no user and password can be read for it
+│   ├── DatabaseHibernated       it exists, and is paused
+│   ├── CredentialsNotFound      no user and password were found for it
 │   ├── LoginRefused             the database refused the user or the password
-│   ├── DatabaseUnavailable      it is there, and accepts no connection now
-│   ├── DatabaseNotTrusted       it does not prove that it is the right server
+│   ├── DatabaseUnavailable      it exists, and accepts no connection now
+│   ├── DatabaseNotTrusted       it cannot prove that it is the right server
 │   ├── NotConnected             no connection is open
 │   ├── ConnectionLost           the connection to the database ended
 │   ├── ConnectionBusy           it reads the rows of another query
@@ -48,21 +48,21 @@ from urllib.parse import urlsplit, urlunsplit
 
 from sspcloud_magics.printable import printable, shorten
 
-# In characters. What quotes a server is cut where it is quoted; this is for all else, such as names of any length.
+# In characters. Quoted answers of servers are cut earlier; this limit is for the rest, such as very long names.
 _LONGEST_PART = 16_000
 
 
 class SspcloudError(Exception):
-    """The root of all errors that this package raises on purpose.
+    """The base class of all errors that this package raises on purpose.
 
     Parameters
     ----------
     what
         What happened, in one sentence.
     why
-        The reason, where it is known; may quote the server.
+        The reason, if known; may quote the server.
     hint
-        What to do next: a command to type, a link, a person to ask. One step a line.
+        What to do next: a command to type, a link, a person to ask. One step per line.
     """
 
     def __init__(self, what: str, *, why: str = "", hint: str = "") -> None:
@@ -77,8 +77,8 @@ class SspcloudError(Exception):
         return printable("\n".join(parts))
 
     def _render_traceback_(self) -> list[str]:
-        """Return what IPython shows instead of a traceback: the message, and where the error is explained."""
-        # When it is needed: who imports errors, as the helper does, reads no metadata.
+        """Return the lines that IPython shows instead of a traceback: the message, and a link to the documentation."""
+        # Imported late: the helper process imports errors and needs no metadata.
         from sspcloud_magics.error_docs import address_of  # noqa: PLC0415
 
         address = address_of(type(self))
@@ -92,129 +92,129 @@ class SspcloudError(Exception):
 class UsageProblem(SspcloudError):
     """The line of a magic, or an argument, cannot be understood.
 
-    Compare the line with what ``%NAME?`` shows. A line is also refused where it holds a password or a token, because
+    Compare the line with what ``%NAME?`` shows. A line that holds a password or a token is also refused, because
     it is saved with the notebook: change the secret if it was a real one.
     """
 
 
 class ClusterError(SspcloudError):
-    """The cluster cannot be reached or refuses.
+    """The cluster cannot be reached, or refuses the request.
 
-    ``%k8s_doctor`` walks the way to the cluster and says which step fails.
+    ``%k8s_doctor`` checks the route to the cluster and says which step fails.
     """
 
 
 class NotLoggedIn(ClusterError):
-    """No configuration says which cluster, or as whom.
+    """No configuration names a cluster and an identity.
 
-    In a notebook service nothing is needed: the service was started without a role, start another. On a laptop save the
-    script of the account page and give it to ``%k8s_login config.sh``.
+    A notebook service needs no configuration: this one was started without a role; start another. On a laptop, save the
+    script of the account page and run ``%k8s_login config.sh``.
     """
 
 
 class KubeconfigInvalid(ClusterError):
-    """A kubeconfig cannot be read, or lacks what it names.
+    """A kubeconfig cannot be read, or an entry that it refers to is missing.
 
-    The message names the file and the entry. ``%k8s_login config.sh`` writes a whole new context; ``%k8s_login --context NAME``
-    takes another one.
+    The message names the file and the entry. ``%k8s_login config.sh`` writes a complete new context; ``%k8s_login --context NAME``
+    uses another one.
     """
 
 
 class TokenExpired(ClusterError):
-    """The server does not accept the credentials any more (401).
+    """The server no longer accepts the credentials (401).
 
-    Copy the script of the account page again and run ``%k8s_login config.sh``. What is open stays open and heals by itself. In a
-    notebook service the token is renewed by the cluster: restart the service if it is not.
+    Copy the script of the account page again and run ``%k8s_login config.sh``. Open forwards stay and reconnect automatically.
+    In a notebook service the cluster renews the token: restart the service if it does not.
     """
 
 
 class Forbidden(ClusterError):
-    """A right is missing (403).
+    """A permission is missing (403).
 
-    In your own namespace: start the notebook service again with the role *admin* (the message has the link). In somebody
-    else's: check the spelling first, since a namespace that does not exist is answered the same way; then ask its owner for a
-    share.
+    In your own namespace, start the notebook service again with the role *admin* (the message has the link). In another
+    user's, check the spelling first: the answer for a namespace that does not exist is the same. Then ask its owner for a share.
     """
 
 
 class ServerUnreachable(ClusterError):
     """No connection to the API server.
 
-    Check the network, the VPN, and the proxy (``HTTPS_PROXY``, ``NO_PROXY``); ``%k8s_doctor`` tells name, port and TLS apart.
+    Check the network, the VPN, and the proxy (``HTTPS_PROXY``, ``NO_PROXY``). ``%k8s_doctor`` says whether the name, the port
+    or TLS fails.
     """
 
 
 class CertificateNotTrusted(ClusterError):
     """The API server's certificate does not verify.
 
-    Give the authority that signed it: ``%k8s_login config.sh --ca CA.pem``. Do not switch the verification off: whoever stands
-    between could read your token.
+    Give the authority that signed it: ``%k8s_login config.sh --ca CA.pem``. Do not turn verification off: an attacker on the
+    network could read your token.
     """
 
 
 class ServerError(ClusterError):
-    """The API server answered with an error of its own.
+    """The API server answered with an error.
 
-    Usually it passes: try again in a minute. A message about a quota or an admission rule is the cluster's own: do what it says, or
-    show it to those who run the cluster.
+    Most errors are temporary: try again in a minute. A message about a quota or an admission rule comes from the cluster's
+    configuration: do what it says, or show it to the administrators of the cluster.
     """
 
 
 class TargetError(SspcloudError):
     """The target of a forward cannot be used.
 
-    ``%k8s_pods`` and ``%k8s_services`` list what there is; Tab completes names.
+    ``%k8s_pods`` and ``%k8s_services`` list the targets; Tab completes names.
     """
 
 
 class TargetNotFound(TargetError):
     """Nothing has that name.
 
-    The message lists what there is and what is spelt alike. Something of somebody else is written ``NAMESPACE/NAME``.
+    The message lists the names that exist and those with a similar spelling. Write ``NAMESPACE/NAME`` for another namespace.
     """
 
 
 class AmbiguousTarget(TargetError):
-    """Several things have that name.
+    """Several objects have that name.
 
-    Say the kind: ``pod/NAME``, ``svc/NAME`` or ``deploy/NAME``.
+    Add the kind: ``pod/NAME``, ``svc/NAME`` or ``deploy/NAME``.
     """
 
 
 class PortNotFound(TargetError):
     """The target has no such port.
 
-    The message lists the ports that are known, by number and by name. A number that the pod does not announce may be used for a
-    pod all the same.
+    The message lists the known ports, by number and by name. For a pod you can also use the number of a port that it does
+    not declare.
     """
 
 
 class PodNotReady(TargetError):
-    """The target exists and no ready pod stands behind it.
+    """The target exists and has no ready pod.
 
-    Look at ``%k8s_pods``: a pod that starts is ready in a minute, one that crashes says why in its logs.
+    Look at ``%k8s_pods``: a pod that starts is ready in a minute; the logs of a pod that crashes say why.
     """
 
 
 class ForwardError(SspcloudError):
-    """A forward could not be made, or ended.
+    """A forward could not be opened, or ended.
 
-    ``%forwards`` shows what is open and its last error.
+    ``%forwards`` lists the forwards with their last errors.
     """
 
 
 class PortTaken(ForwardError):
-    """Something already listens on the local port.
+    """Another program listens on the local port.
 
-    The message says which program holds the port. Take another (``%forward TARGET 1501:8000``) or any (``%forward TARGET :8000``), or
-    stop what holds it.
+    The message names the program. Use another port (``%forward TARGET 1501:8000``) or any free one
+    (``%forward TARGET :8000``), or stop the program.
     """
 
 
 class DialFailed(ForwardError):
     """Nothing accepts connections on the port in the pod.
 
-    The tunnel works and nothing listens in the pod: check the number of the port, and whether the program has started and listens
+    The tunnel works, but nothing listens in the pod. Check the port number, and whether the program has started and listens
     on all addresses or on localhost.
     """
 
@@ -222,129 +222,133 @@ class DialFailed(ForwardError):
 class TunnelLost(ForwardError):
     """The tunnel ended, and could not be opened again in time.
 
-    The forward goes on trying. ``%k8s_doctor TARGET`` says whether the pod, the right or the network is missing.
+    The forward keeps trying. ``%k8s_doctor TARGET`` says whether the pod, the permission or the network is missing.
     """
 
 
 class ForwardStopped(TunnelLost):
     """The forward was stopped, or all were closed, while it was being opened.
 
-    Open it again, if that was not meant.
+    If that was a mistake, open it again.
     """
 
 
 class HelperFailed(ForwardError):
-    """The process that carries the bytes could not be started.
+    """The helper process, which carries the bytes of forwards, could not be started.
 
-    Restart the kernel. If it comes back, the message has the helper's last words: report them.
+    Restart the kernel. If the error returns, report it with the helper's last output, which the message quotes.
     """
 
 
 class DatabaseError(SspcloudError):
     """A database cannot be used.
 
-    ``%k8s_doctor NAME`` walks the way to the database, up to its tables.
+    ``%k8s_doctor NAME`` checks the route to the database, up to its tables.
     """
 
 
 class DatabaseNotFound(DatabaseError):
     """No database has that name.
 
-    ``%databases`` lists yours; a colleague's is written ``user-alice/NAME``.
+    ``%databases`` lists yours; write ``user-alice/NAME`` for a colleague's.
     """
 
 
 class DatabaseHibernated(DatabaseError):
-    """The database is there, and paused.
+    """The database exists, and is paused.
 
-    Its owner starts it again on the page *My services* of the datalab.
+    Its owner can start it again on the page *My services* of the datalab.
     """
 
 
 class CredentialsNotFound(DatabaseError):
-    """No user and password can be read for the database.
+    """No user and password were found for the database.
 
-    Ask the owner to share it: the message has the line that they run. Or give a user of your own: ``%connect_db NAME --user USER``
-    asks for the password, ``--url-env VAR`` reads it from the environment.
+    Ask the owner to share it: the message has the line to send them. Or log in as a user that you know:
+    ``%connect_db NAME --user USER`` asks for the password, ``--url-env VAR`` reads it from the environment.
     """
 
 
 class LoginRefused(DatabaseError):
     """The database refused the user or the password.
 
-    A share that has ended is refused like this: ask the owner to run ``%share_db`` again. Otherwise check user, password and database.
+    This is also the answer after a share has expired: ask the owner to run ``%share_db`` again. Otherwise check user,
+    password and database.
     """
 
 
 class DatabaseUnavailable(DatabaseError):
-    """The database is there, and accepts no connection now.
+    """The database exists, and accepts no connection now.
 
-    It starts, is full, or the network is closed on the way: try again in some seconds, close connections that nobody uses, and
-    leave ``--route`` out so that the way is chosen. ``%k8s_doctor NAME`` says which it is.
+    It is starting, has no free connection, or the network blocks it. Try again in some seconds, close unused connections,
+    and leave out ``--route`` so that the route is chosen for you. ``%k8s_doctor NAME`` finds the cause.
     """
 
 
 class DatabaseNotTrusted(DatabaseError):
-    """The database does not prove that it is the right server.
+    """The database cannot prove that it is the right server.
 
-    Nothing was sent to it. If it was installed again, connect again: its new authority is read. Otherwise ask its owner.
+    Nothing was sent to it. If it was reinstalled, connect again: this reads its new certificate authority. Otherwise ask its owner.
     """
 
 
 class NotConnected(DatabaseError):
     """No connection to a database is open.
 
-    ``%connect_db NAME`` first; ``%connect_db`` alone lists what there is.
+    Run ``%connect_db NAME`` first; ``%connect_db`` alone lists the databases.
     """
 
 
 class ConnectionLost(DatabaseError):
     """The connection to the database ended.
 
-    Run the cell again: the connection is made anew. Temporary tables, ``SET`` and an open transaction are gone.
+    Run the cell again: it opens a new connection. Temporary tables, settings of ``SET`` and an open transaction are lost.
     """
 
 
 class ConnectionBusy(DatabaseError):
-    """The connection reads the rows of another query, or has a transaction of another thread open.
+    """The connection is reading the rows of another query, or another thread has a transaction open in it.
 
-    Read the rows to their end, or give the rest up: ``chunks.close()``; end the transaction, or do its work in its own thread. Then ask again.
+    Read the rows to their end, or discard the rest with ``chunks.close()``. End the transaction, or do its work in its own
+    thread. Then run the query again.
     """
 
 
 class ParameterError(DatabaseError):
     """A parameter of a query is missing, or cannot be bound.
 
-    Assign the variable that the message names. Where no parameter is meant, write the colon apart, as in ``a[1 : n]``, or in quotes.
+    Assign the variable that the message names. If you mean no parameter, put a space after the colon, as in ``a[1 : n]``, or
+    write it in quotes.
     """
 
 
 class QueryFailed(DatabaseError):
     """The database refused a statement.
 
-    The message has the server's words and the place. After an error inside a transaction: ``ROLLBACK`` first.
+    The message has the server's text and the position. After an error inside a transaction, run ``ROLLBACK`` first.
     """
 
     sqlstate: str | None = None
-    """PostgreSQL's code; None where the server did not refuse it."""
+    """PostgreSQL's error code; None if the error is not the server's."""
 
 
 class FileNotWritten(DatabaseError):
     """Rows could not be written into a file.
 
-    The message says why. ``--overwrite`` replaces a file that is there; ``.parquet`` and ``.csv`` are understood.
+    The message says why. ``--overwrite`` replaces an existing file; the formats are ``.parquet`` and ``.csv``.
     """
 
 
 class SandboxFailed(SspcloudError):
-    """The practice cluster did not start, is not running, or could not keep what was done in it.
+    """The practice cluster did not start, is not running, or could not save its state.
 
-    ``%sandbox start`` starts it; ``%sandbox reset`` forgets what was done in it, where it cannot start from that. Where it is not installed: ``%pip install "sspcloud-magics[sandbox]"``, on Linux and macOS.
+    ``%sandbox start`` starts it. If it cannot start from its saved state, ``%sandbox reset`` deletes that state. To install it,
+    run ``%pip install "sspcloud-magics[sandbox]"``, on Linux and macOS.
     """
 
 
 def show_url(url: str) -> str:
-    """Return a URL as it may be shown: without a password, a query or a fragment, which may hold secrets.
+    """Return a URL for display: without a password, a query or a fragment, which may hold secrets.
 
     Examples
     --------
@@ -366,7 +370,7 @@ def _tree(root: type[SspcloudError]) -> dict[str, type[SspcloudError]]:
 
 
 def from_wire(message: dict[str, Any]) -> SspcloudError:
-    """Return the error that `SspcloudError.to_wire` described.
+    """Rebuild an error from the result of `SspcloudError.to_wire`.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""What begins again in a child that was forked: locks that threads of the parent hold, and what only the parent may touch.
+"""Reset state in a forked child: locks that a thread of the parent may hold, and resources that only the parent may use.
 
-``multiprocessing`` forks on Linux. The child has the memory of its parent and none of its threads: a lock that one of them held is never
-released there, and a socket is the parent's, too.
+``multiprocessing`` forks on Linux. The child has the memory of its parent but none of its threads: a lock that one of them
+held is never released in the child, and the child shares the parent's sockets.
 """
 
 from __future__ import annotations
@@ -11,40 +11,43 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-_steps: list[Callable[[], None]] = []
-_objects: weakref.WeakSet[BeginsAgain] = weakref.WeakSet()
+# Functions to call in a forked child, in the order of their registration.
+_functions: list[Callable[[], None]] = []
+# Objects to reset in a forked child, after the functions.
+_objects: weakref.WeakSet[ForkAware] = weakref.WeakSet()
+# Set in a child, never in the process that imported the package.
 _is_child = False
 
 
-class BeginsAgain(Protocol):
-    """What has locks, or holds what is its process's own."""
+class ForkAware(Protocol):
+    """An object with locks, or with resources that belong to one process."""
 
-    def begin_in_child(self) -> None:
-        """Begin again, in a child that was just forked; it waits for nothing, and closes nothing that the parent uses."""
+    def reset_in_child(self) -> None:
+        """Reset the object in a child that was just forked, without waiting and without closing what the parent uses."""
 
 
-def begin_again(each: BeginsAgain) -> None:
-    """Have an object begin again in each child that is forked as long as it lives."""
+def register(each: ForkAware) -> None:
+    """Reset an object in every child that is forked while the object lives."""
     _objects.add(each)
 
 
-def in_child(step: Callable[[], None]) -> None:
-    """Call a function in each child that is forked from now on."""
-    _steps.append(step)
+def call_in_child(function: Callable[[], None]) -> None:
+    """Call a function in every child that is forked from now on."""
+    _functions.append(function)
 
 
 def is_child() -> bool:
-    """Whether this process was forked after the package had been used."""
+    """Whether this process was forked after the package was imported."""
     return _is_child
 
 
 def _after_fork() -> None:
     global _is_child  # noqa: PLW0603 - of the process
     _is_child = True
-    for step in _steps:
-        step()
+    for function in _functions:
+        function()
     for each in list(_objects):
-        each.begin_in_child()
+        each.reset_in_child()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,11 +1,11 @@
-"""The log: what the kernel and its helper process do, in a file that is written when you ask for it.
+"""The log file of the kernel and its helper process, written only on request.
 
-``SSPCLOUD_LOG=debug`` or ``%config SSPCloud.log = "debug"`` begins it; without them nothing is written. Everything goes
-through the loggers below ``sspcloud_magics``. The helper process sends its records to the kernel, which writes
-one file, in order, that its user alone may read.
+``SSPCLOUD_LOG=debug`` or ``%config SSPCloud.log = "debug"`` starts it; otherwise nothing is written. All records pass
+the loggers below ``sspcloud_magics``. The helper process sends its records to the kernel, which writes
+one file, in order, that only its user can read.
 
-A message holds names, states and numbers. It holds no statement, no answer of a server and no credential; and what is a
-`Secret` anywhere in the process is taken out of each line again before it is written.
+A message holds names, states and numbers, but no SQL, no response of a server and no credential. As a second barrier,
+the value of every `Secret` in the process is removed from each line before it is written.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from sspcloud_magics.user_files import state_folder
 VARIABLE = "SSPCLOUD_LOG"
 LEVELS = ("debug", "info", "warning")
 SIZE = 4 << 20
-"""In bytes; a file of this size is kept as ``NAME.1``, and another begun."""
+"""Size in bytes at which the file is renamed to ``NAME.1`` and a new one started."""
 KEPT = 5
-"""How many files of former kernels are kept."""
+"""Number of files of earlier kernels that are kept."""
 
 ROOT = logging.getLogger("sspcloud_magics")
-# Without it Python writes warnings to the standard error of a program that has no logging.
+# Without a handler, Python prints warnings to standard error in a program that does not configure logging.
 ROOT.addHandler(logging.NullHandler())
 
-# Tokens and passwords that are in no `Secret`, as in a text that a library has made.
+# Tokens and passwords outside of a `Secret`, such as in the message of a library.
 _LOOKS_SECRET = re.compile(
     r"eyJ[\w-]{8,}(?:\.[\w-]*)*|(?i:(?<=bearer )|(?<=basic ))\S+|(?<=://)[^/@\s]*:[^/@\s]*(?=@)"
     r"|(?i:(?<=password=)|(?<=token=)|(?<=secret=))\S+"
@@ -49,7 +49,7 @@ _Trouble: TypeAlias = (
 
 
 class _Formatter(logging.Formatter):
-    """One line a record: when, how important, which process, where, what."""
+    """Format of a record: one line with time, level, process, logger and message."""
 
     def __init__(self) -> None:
         super().__init__("{asctime} {levelname:<7} {origin} {name}: {message}", style="{")
@@ -59,22 +59,22 @@ class _Formatter(logging.Formatter):
         return "\n".join(printable(line) for line in without_secrets(super().format(record)).splitlines())
 
     def formatException(self, ei: _Trouble) -> str:  # noqa: N802 - logging's name
-        # Without its message, which may quote what was being done.
+        # Without the message, which may quote SQL or the response of a server.
         kind, _, trace = ei
         return f"{kind.__name__ if kind else ''}\n{''.join(traceback.format_tb(trace))}".rstrip()
 
 
-# The handler that writes the file; None where none is written.
+# The handler that writes the file; None while the log is off. `set_level` changes it.
 _file: FileHandler | None = None
 
 
 def set_level(level: str) -> None:
-    """Write the log from this level on; an empty level ends it. Where it cannot be written, warn.
+    """Write the log from this level on, or warn if the file cannot be written.
 
     Parameters
     ----------
     level
-        One of `LEVELS`, or empty.
+        One of `LEVELS`; an empty level stops the log.
     """
     global _file  # noqa: PLW0603 - of the process
     if _file is not None and not level:
@@ -82,13 +82,13 @@ def set_level(level: str) -> None:
         _file.close()
         _file = None
     if level and _file is None:
-        # Here, since the log is off at nearly every start, and the helper never writes it.
+        # Imported late: the log is nearly always off, and the helper process never writes it.
         from sspcloud_magics.log_handler import PrivateFile  # noqa: PLC0415
 
         try:
             folder = state_folder() / "logs"
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _forget_former(folder)
+            _remove_old_files(folder)
             _file = PrivateFile(folder / f"kernel-{os.getpid()}.log", SIZE)
         except (OSError, RuntimeError) as error:  # RuntimeError: there is no home directory
             reason = (isinstance(error, OSError) and error.strerror) or error
@@ -96,37 +96,37 @@ def set_level(level: str) -> None:
             return
         _file.setFormatter(_Formatter())
         ROOT.addHandler(_file)
-    # Handlers of others, such as those of logging.basicConfig(), would write records with their secrets, and into the cell.
+    # Other handlers, such as that of logging.basicConfig(), would print records with their secrets, and into the cell.
     ROOT.propagate = not level
     ROOT.setLevel(level.upper() if level else logging.NOTSET)
 
 
 def level_of(environ: Mapping[str, str] = os.environ) -> str:
-    """Return the level that the environment asks for; any word but a level or a no is ``debug``.
+    """Return the level that the environment asks for; a value that is no level and not false means ``debug``.
 
     Examples
     --------
-    >>> [level_of({"SSPCLOUD_LOG": said}) for said in ("", "0", "info", "1")]
+    >>> [level_of({"SSPCLOUD_LOG": value}) for value in ("", "0", "info", "1")]
     ['', '', 'info', 'debug']
     """
-    said = environ.get(VARIABLE, "").strip().lower()
-    if said in LEVELS:
-        return said
-    return "" if said in ("", "0", "no", "off", "false") else "debug"
+    value = environ.get(VARIABLE, "").strip().lower()
+    if value in LEVELS:
+        return value
+    return "" if value in ("", "0", "no", "off", "false") else "debug"
 
 
 def path() -> Path | None:
-    """Return the file that is written; None where there is none."""
+    """Return the path of the log file; None while the log is off."""
     return Path(_file.baseFilename) if _file is not None else None
 
 
 def level() -> int:
-    """Return the number of the level that is written; 0 where nothing is."""
+    """Return the level as `logging` numbers it; 0 while the log is off."""
     return ROOT.level
 
 
 def without_secrets(text: str) -> str:
-    """Return a text without any `Secret` of this process, and without what looks like one.
+    """Return a text without the values of this process's secrets, and without anything that looks like a secret.
 
     Examples
     --------
@@ -136,8 +136,8 @@ def without_secrets(text: str) -> str:
     return _LOOKS_SECRET.sub(HIDDEN, hide(text))
 
 
-def _forget_former(folder: Path) -> None:
-    """Remove the oldest files of former kernels, not of those that still run."""
+def _remove_old_files(folder: Path) -> None:
+    """Remove the oldest files of earlier kernels, but not of kernels that still run."""
     former: list[tuple[float, Path]] = []
     for file in folder.glob("kernel-*.log*"):
         number = file.name.removeprefix("kernel-").partition(".")[0]
@@ -150,7 +150,7 @@ def _forget_former(folder: Path) -> None:
 
 
 def _is_running(number: int) -> bool:
-    # Not by psutil, which the helper does not load. Windows removes no file that a process has open.
+    # Without psutil, which the helper process does not load. Windows refuses to remove a file that a process has open.
     if os.name == "nt":
         return False
     try:
@@ -158,12 +158,12 @@ def _is_running(number: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
-        pass  # another user's
+        pass  # it runs, as another user
     return True
 
 
-def _begin_in_child() -> None:
-    """Write nothing into the parent's file."""
+def _reset_in_child() -> None:
+    """Stop the log in a forked child: the file belongs to the parent."""
     global _file  # noqa: PLW0603 - of the process
     if _file is not None:
         ROOT.removeHandler(_file)
@@ -172,4 +172,4 @@ def _begin_in_child() -> None:
         ROOT.setLevel(logging.NOTSET)
 
 
-fork_hooks.in_child(_begin_in_child)
+fork_hooks.call_in_child(_reset_in_child)

@@ -1,4 +1,4 @@
-"""The handler of the log: one file that stays small. It is loaded when a log is asked for, and not at each start."""
+"""The handler of the log file. A module of its own, because `logging.handlers` is imported only when the log is on."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 
 class PrivateFile(RotatingFileHandler):
-    """Writes records into a file that its user alone may read.
+    """Rotating file handler whose files only the user can read.
 
     Parameters
     ----------
     file
         The file.
     size
-        In bytes; a file of this size is kept as ``NAME.1``, and another begun.
+        Size in bytes at which the file is renamed to ``NAME.1`` and a new one started.
     """
 
     def __init__(self, file: Path, size: int) -> None:
@@ -27,8 +27,8 @@ class PrivateFile(RotatingFileHandler):
         def opener(path: str, flags: int) -> int:
             return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
 
-        # Never truncated: RotatingFileHandler moves what is full.
+        # "a" in every case: RotatingFileHandler renames a full file before it opens the next.
         return open(self.baseFilename, "a", encoding=self.encoding, opener=opener)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Drop a record that cannot be written, as on a full disk: the work goes on."""
+        """Drop a record that cannot be written, such as on a full disk, without a message in the cell."""

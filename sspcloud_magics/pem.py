@@ -1,4 +1,4 @@
-"""PEM as Go reads it: the blocks count, and what bundles and ``openssl x509 -text`` write around them does not."""
+"""PEM parsing as in Go: only blocks count, not the text that bundles and ``openssl x509 -text`` write around them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BLOCK = re.compile(
 
 
 def blocks(text: str, kind: str) -> list[str]:
-    r"""Return the blocks of one kind.
+    r"""Return the PEM blocks of one kind.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ def blocks(text: str, kind: str) -> list[str]:
 
 
 def extract(content: bytes, kind: str) -> str:
-    """Return the blocks of one kind as a text; the whole content where there is none, which is for OpenSSL to refuse."""
-    # The text around the blocks may have any encoding, and base64 looks alike in all of them.
+    """Return the blocks of one kind as one text; without any, return the whole content, which OpenSSL then refuses."""
+    # The text around the blocks may have any encoding; base64 is the same in all of them.
     text = content.decode("latin-1")
     return "\n".join(blocks(text, kind)) or text
 
 
 def decode(data: str) -> bytes | None:
-    """Return what base64 stands for; None where it is none. As in Go, line breaks count for nothing, and nothing else does."""
+    """Decode base64; return None if it is invalid. As in Go, line breaks are ignored, and only they."""
     try:
         return base64.b64decode(data.translate({ord("\n"): None, ord("\r"): None}), validate=True)
     except (binascii.Error, ValueError):

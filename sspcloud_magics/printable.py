@@ -1,9 +1,9 @@
-r"""What comes from outside, as it may be shown: what a terminal or a page would act on is written as an escape.
+r"""Escape control characters in untrusted text before it is displayed.
 
-Names, messages and values come from servers that others run. An ESC in one moves a terminal's cursor or
-paints over what was said before; a bidirectional control turns the text behind it around, in a page, too. Such
-characters are shown as Python writes them (``\x1b``, ``\u202e``), so that it can be seen that they are there. HTML is
-escaped besides, where it is made.
+Names, messages and values come from servers of other people. An ESC in such a text can move a terminal's cursor or
+overwrite earlier output; a bidirectional control reverses the text after it, in a browser too. Such
+characters are displayed as Python escapes (``\x1b``, ``\u202e``), so that they are visible. The code that builds HTML
+escapes HTML.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import unicodedata
 from typing import Any
 
 LONGEST = 4000
-"""So many characters of a server's text are shown, at most."""
+"""Maximum length of a quoted text of a server, in characters."""
 
 _UNUSUAL = re.compile(r"[^\t\n -~]")
 _ESCAPED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-# Some scripts and some emoji need them (zero width non-joiner and joiner), and they move nothing.
+# Zero width non-joiner and joiner: some scripts and emoji need them, and they are harmless.
 _JOINERS = frozenset("\u200c\u200d")
 
 
 def printable(text: str, *, one_line: bool = False) -> str:
-    r"""Return a text as it may be shown.
+    r"""Escape the control characters of a text.
 
     Parameters
     ----------
     text
-        What came from outside. Line ends and tabs stay.
+        Untrusted text. Line ends and tabs stay.
     one_line
-        Whether it is shown on a line with others: then line ends and tabs are shown as escapes, too.
+        Escape line ends and tabs too, for a text that shares a line with others.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def printable_values(value: Any) -> Any:
-    """Return a value of JSON with its texts as they may be shown."""
+    """Escape the control characters of all strings in a JSON value."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, dict):
@@ -61,7 +61,7 @@ def printable_values(value: Any) -> Any:
 
 
 def shorten(text: str, longest: int = LONGEST) -> str:
-    """Return the beginning of a text that may be of any length, and how much is left out.
+    """Return the beginning of a text, and the number of characters left out.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Files that no other user may read: one that is replaced as a whole, and one for a library that takes no text."""
+"""Files that only their user can read: atomic replacement, and temporary files for libraries that take only paths."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pathlib import Path
 
 
 def replace_file(file: Path, content: bytes, *, sync: bool = False) -> None:
-    """Write a file as a whole or not at all: another process reads the old or the new content.
+    """Replace a file atomically: other processes read the old or the new content.
 
     Parameters
     ----------
     file, content
-        Which, and what it holds then.
+        The file and its new content.
     sync
-        Wait until the disk has it, so that a crash of the machine leaves the old or the new content as well.
+        Wait for the disk, so that even a crash of the machine leaves the old or the new content.
 
     Raises
     ------
     OSError
         If it cannot be written; the old content stays.
     """
-    # mkstemp makes it 0600, and its name is no other process'.
+    # mkstemp creates the file with mode 0600, under a name that no other process uses.
     handle, scratch = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with open(handle, "wb") as written:  # noqa: PTH123 - a descriptor
@@ -43,12 +43,12 @@ def replace_file(file: Path, content: bytes, *, sync: bool = False) -> None:
 
 
 def private_file(text: str) -> tuple[Path, Callable[[], None]]:
-    """Return a file that holds a text and that only this process reads, and what removes it.
+    """Write a text to a private temporary file; return its path, and a function that removes it.
 
-    On Linux it is in memory, so that not even a process that is killed leaves it behind. Elsewhere it is in a directory
+    On Linux the file is in memory, so that even a killed process leaves nothing behind. Elsewhere it is in a directory
     that only its owner can enter.
     """
-    # Pythons that were built for old systems have no memfd_create, and some kernels refuse it.
+    # Python builds for old systems lack memfd_create, and some kernels refuse it.
     if sys.platform == "linux" and hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
         with suppress(OSError):
             return _in_memory(text)

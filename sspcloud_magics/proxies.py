@@ -1,8 +1,8 @@
-"""Which proxy leads to a server, by the rules that kubectl follows.
+"""Proxy selection by the rules of kubectl.
 
-The proxy of the configuration wins; else the environment's HTTPS_PROXY and HTTP_PROXY, from which
-NO_PROXY excepts hosts: names with their subdomains, ``.suffixes``, addresses, networks (10.0.0.0/8),
-each with or without a port, and ``*``. Loopback never goes through a proxy.
+The proxy of the configuration has priority over HTTPS_PROXY and HTTP_PROXY in the environment. NO_PROXY
+excludes hosts from the latter: names with their subdomains, ``.suffixes``, addresses, networks (10.0.0.0/8),
+each with or without a port, and ``*``. Loopback addresses never use a proxy.
 (golang.org/x/net/http/httpproxy)
 """
 
@@ -23,14 +23,14 @@ from sspcloud_magics.secret import Secret, without_frames
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy.
+    """The address of a proxy, and the login to it.
 
     Parameters
     ----------
     scheme, host, port
-        Where it is. ``http`` and ``https`` are the schemes that are known here.
+        The address; the scheme is ``http`` or ``https``.
     authorization
-        What its ``Proxy-Authorization`` header says; None where it asks for none.
+        The value of the ``Proxy-Authorization`` header; None for a proxy without a login.
     """
 
     scheme: str
@@ -44,14 +44,14 @@ class Proxy:
 
 @without_frames
 def proxy_for(access: Access, environ: Mapping[str, str] | None = None) -> Proxy | None:
-    """Return the proxy that leads to the server of `access`, None where none is needed.
+    """Return the proxy for the server of `access`; None for a direct connection.
 
     Parameters
     ----------
     access
-        The server, and the proxy that its configuration names.
+        The server, and the configured proxy.
     environ
-        The environment; the process' own where it is None.
+        The environment variables; those of the process if None.
 
     Examples
     --------
@@ -81,11 +81,11 @@ def _parse(url: Secret, source: str, server: str) -> Proxy:
     text = url.reveal().strip()
     found = addresses.parse(text if "://" in text else f"http://{text}")
     if found is None or found.scheme not in ("http", "https"):
-        kind = f"It is of the kind {found.scheme}. " if found is not None else ""
-        # Its text is not repeated, since a password may be anywhere in it.
+        kind = f"Its scheme is {found.scheme}. " if found is not None else ""
+        # The text is not quoted: a password may be anywhere in it.
         raise ServerUnreachable(
-            f"The proxy that leads to {server} cannot be used: {source} is no address of one.",
-            why=f"{kind}A proxy is written http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT.",
+            f"The proxy for {server} cannot be used: {source} is not the address of a proxy.",
+            why=f"{kind}The form is http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT.",
             hint=f"correct {source}; in a user or a password write %23 for #, %2F for /, %3F for ?, %40 for @",
         ) from None
     header = None

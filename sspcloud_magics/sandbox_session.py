@@ -1,7 +1,7 @@
-"""The practice cluster of this machine, and being somebody in it. The only place of the product that starts one.
+"""Start and stop the sandbox, and log in to it as one of its users.
 
-The sandbox is an extra, and for Linux and macOS only; what it says is wrong, and its absence, become the
-`SandboxFailed` of this package.
+The sandbox is an optional extra, for Linux and macOS only. Its errors, and its absence, become the
+`SandboxFailed` of this package. Nothing else in the package starts a sandbox.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PEOPLE = ("alice", "bob", "carol", "admin")
 
 
 def status() -> Status:
-    """Say whether the sandbox runs, and where.
+    """Return the state of the sandbox: whether it runs, and at which address.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def status() -> Status:
 
 
 def start() -> tuple[Status, Identity]:
-    """Start the sandbox, and be bob in it.
+    """Start the sandbox, and log in to it as bob.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def start() -> tuple[Status, Identity]:
 
 
 def become(person: str) -> Identity:
-    """Be one of the sandbox's people from now on.
+    """Log in to the sandbox as one of its users.
 
     Parameters
     ----------
@@ -65,24 +65,24 @@ def become(person: str) -> Identity:
 
 
 def end(*, forget: bool = False, progress: Callable[[str], None] | None = None) -> tuple[Status, bool]:
-    """Stop the sandbox, which keeps what was done in it, and close what this process has open there.
+    """Stop the sandbox and save its state, and close the forwards and connections of this process to it.
 
     Parameters
     ----------
     forget
-        Make it new instead: all that was done in it is forgotten.
+        Delete its state instead, and start it again.
     progress
-        Is told what is waited for, if that takes more than a moment.
+        Called with a message if there is something to wait for.
 
     Returns
     -------
     Status, bool
-        The sandbox's state, and whether this process was logged in to it.
+        The state of the sandbox, and whether this process was logged in to it.
 
     Raises
     ------
     SandboxFailed
-        If its last changes could not be kept, or it does not start again.
+        If its last changes could not be saved, or it does not start again.
     """
     with _module() as sandbox:
         server = sandbox.status().server
@@ -95,12 +95,12 @@ def end(*, forget: bool = False, progress: Callable[[str], None] | None = None) 
 
 @contextmanager
 def _module() -> Iterator[Any]:
-    """Give the sandbox's module; what it raises becomes an error of the product."""
+    """Yield the module of the sandbox, and convert its errors."""
     try:
-        from sspcloud_magics import sandbox  # noqa: PLC0415 - whoever never practises needs none of it
+        from sspcloud_magics import sandbox  # noqa: PLC0415 - an optional extra
     except ImportError as error:
         raise SandboxFailed(
-            "The sandbox is not installed, or not for this system.",
+            "The sandbox is not installed, or does not support this system.",
             why=str(error),
             hint='%pip install "sspcloud-magics[sandbox]"   (on Linux and macOS)',
         ) from None

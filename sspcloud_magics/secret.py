@@ -1,12 +1,11 @@
-"""A value that never shows itself.
+"""Strings that are hidden from every display.
 
-Passwords and tokens travel through this package inside a `Secret`: its repr, its formatting and its
-pickle say only that something is hidden, so a traceback with local variables, a log line or a saved
-notebook cannot hold the value. The one way out is `Secret.reveal`, called where the value leaves for
-the wire, and easy to search for.
+Passwords and tokens pass through this package inside a `Secret`. Its repr and its formatting show only dots, and it
+cannot be pickled: so a traceback with local variables, a log line or a saved notebook cannot hold the value.
+Only `Secret.reveal` returns it, where it is sent, and its callers are easy to search for.
 
-What comes from outside becomes a `Secret` through `check_secret`: a library that gets a value which it cannot send
-refuses it in words that quote it. `without_frames` is for the functions that read such values from where they are kept.
+Create a `Secret` from outside values by `check_secret`: a library quotes a value that it cannot send in its error.
+`without_frames` is for functions that read such values from files and the environment.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ _R = TypeVar("_R")
 
 
 class Form(Enum):
-    """What a secret is used for: which characters it may have, and the sentence that says so."""
+    """A kind of secret: the characters that it may have, and the sentence that explains them to the user."""
 
     TOKEN = (re.compile(r"[!-~]+"), "A token is one word on one line, of ASCII characters.")
     # VSCHAR of RFC 6749, appendix A: what OAuth allows in a refresh token and in a client's secret.
     PHRASE = (re.compile(r"[ -~]+"), "It is one line of ASCII characters.")
     PEM = (re.compile(r"[\t\r\n -~]+"), "A key is a PEM text, of ASCII characters.")
-    # libpq takes the first NUL for the end, and UTF-8 has no lone surrogates.
+    # libpq ends the password at the first NUL, and UTF-8 cannot encode lone surrogates.
     PASSWORD = (re.compile(r"[^\0\ud800-\udfff]+"), "A password is text, without NUL.")
 
 
@@ -42,7 +41,7 @@ class Secret:
     Parameters
     ----------
     value
-        What is to be hidden.
+        The string to hide.
 
     Examples
     --------
@@ -89,12 +88,14 @@ class Secret:
         raise TypeError("a Secret is not pickled: it would be readable in the file")
 
 
+# All secrets of this process by their `id`, for `hide`.
 _alive: weakref.WeakValueDictionary[int, Secret] = weakref.WeakValueDictionary()
+# In characters. Shorter values, such as an empty password, would match ordinary words.
 _SHORTEST = 6
 
 
 def hide(text: str) -> str:
-    """Return a text without the values of all secrets of this process, but for those that are shorter than any password.
+    """Replace the values of all secrets of this process in a text, except values shorter than 6 characters.
 
     Examples
     --------
@@ -110,16 +111,16 @@ def hide(text: str) -> str:
 
 
 def check_secret(value: object, form: Form, refusal: Callable[[str], Exception]) -> Secret:
-    r"""Return a value from outside as a `Secret`, if it can be used as one.
+    r"""Return a value from outside as a `Secret`, or raise an error if its characters are not allowed.
 
     Parameters
     ----------
     value
-        What was read. It is in no error.
+        The value. No error quotes it.
     form
-        What it is used for.
+        The kind of secret.
     refusal
-        Makes the error of the sentence that says why the value cannot be used.
+        Creates the error from a sentence that says which characters are allowed.
 
     Examples
     --------
@@ -134,17 +135,17 @@ def check_secret(value: object, form: Form, refusal: Callable[[str], Exception])
 
 
 def without_frames(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Decorate a function whose variables, or those below, hold secrets in clear.
+    """Decorate a function that holds secrets in clear text in its variables, or whose callees do.
 
-    Its errors go on without the frames below and without the errors that led to them: a verbose traceback and a
-    debugger show both. The arguments stay visible, so none of them may be a secret in clear.
+    Its errors are raised without the inner frames and without their cause and context, which verbose tracebacks and
+    debuggers show. The arguments stay visible, so none of them may be a secret in clear text.
     """
 
     @wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         try:
             return function(*args, **kwargs)
-        except BaseException as error:  # noqa: BLE001 - raised again, an interruption too
+        except BaseException as error:  # noqa: BLE001 - raised again below
             error.__cause__ = error.__context__ = None
             raise error.with_traceback(None) from None
 

@@ -1,4 +1,4 @@
-"""The names, labels, annotations and Secret keys of a share's objects: the format that every session reads and writes."""
+"""Names, labels, annotations and Secret keys of a share's objects: the stored format that all sessions read and write."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ HOST, PORT, DBNAME, USER, PASSWORD, CA = "host", "port", "database", "user", "pa
 
 ROLE_PREFIX = "share_"
 
+# The limit of labels and of PostgreSQL's identifiers, in characters.
 _LONGEST_NAME = 63
 
 
 def share_name(database: str, colleague: str) -> str:
-    """Return the name of all objects of a share, which fits into a label.
+    """Return the name of all objects of a share, which is short enough for a label.
 
     Examples
     --------
@@ -42,12 +43,12 @@ def share_name(database: str, colleague: str) -> str:
 
 
 def role_name(colleague: str) -> str:
-    """Return the name of a colleague's Postgres role: ``share_bob``."""
+    """Return the name of a colleague's PostgreSQL role: ``share_bob``."""
     return _fit(f"{ROLE_PREFIX}{colleague}")
 
 
 def colleague_name(namespace: str) -> str:
-    """Return the name by which a share knows who works in a namespace: ``bob`` for ``user-bob``; no two have the same.
+    """Return the colleague's name for a namespace, ``bob`` for ``user-bob``; it differs for any two namespaces.
 
     Examples
     --------
@@ -59,7 +60,7 @@ def colleague_name(namespace: str) -> str:
 
 
 def _fit(name: str) -> str:
-    """Return a name of at most 63 characters, the limit of labels and of PostgreSQL's identifiers; a cut name ends in a digest."""
+    """Shorten a name to at most 63 characters; a shortened name ends in a digest."""
     if len(name) <= _LONGEST_NAME:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:10]

@@ -1,8 +1,8 @@
-"""The preset dictionary with which SPDY/3 compresses header blocks.
+"""The preset zlib dictionary for header blocks of SPDY/3.
 
-Words that are common in HTTP headers: first a list in the format of a header block (each behind its length in
-four bytes), then status lines, dates and values in one string. Both ends must hold the same 1,423 bytes; zlib
-checks that by their Adler-32.
+It holds words that are common in HTTP headers: first a list in the format of a header block (each word after its length
+in four bytes), then status lines, dates and values in one string. Both ends must use the same 1,423 bytes; zlib
+verifies their Adler-32.
 
 Source: SPDY Protocol, Draft 3, 2.6.10.1 "Compression".
 """

@@ -1,4 +1,4 @@
-"""Did you mean: the known name that is spelt nearly like a typed one."""
+"""Suggestions for misspelt names ("did you mean")."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 _LIKENESS = 0.7
-"""How alike two names are at least, as difflib counts it; at 0.6 short names are taken for others."""
+"""Minimum similarity ratio of difflib; 0.6, its default, confuses short names."""
 
 
 def nearest(typed: str, names: Iterable[str]) -> str:
-    """Return the name that is spelt nearly so, in whichever case; empty where none is.
+    """Return the known name closest to a typed one, ignoring case; empty if none is similar.
 
     Parameters
     ----------
     typed
-        What was written.
+        The name that the user typed.
     names
-        What there is; of two that differ in case only, the first is taken.
+        The known names; of two that differ only in case, the first counts.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""What a forward leads to, and which ports of it: the plain values, and the grammar users type.
+"""Targets and ports of forwards, and the grammar in which users type them.
 
-The grammar is pure text and needs no cluster: ``[NAMESPACE/][KIND/]NAME`` and ``[LOCAL]:REMOTE``.
-`sspcloud_magics.cluster.workloads.resolve` turns what was typed into a `Target` that exists.
+Parsing needs no cluster: the forms are ``[NAMESPACE/][KIND/]NAME`` and ``[LOCAL]:REMOTE``.
+`sspcloud_magics.cluster.workloads.resolve` finds the `Target` in the cluster.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ KINDS = {
     "job": "job",
     "jobs": "job",
 }
-"""Every spelling of a kind that users type, as kubectl takes them, and the kind that it means."""
+"""All spellings of a kind that kubectl accepts, and the kind that each means."""
 
 SHORT_KIND = {
     "pod": "pod",
@@ -49,14 +49,14 @@ SHORT_KIND = {
 
 _GROUPS = {kind: "batch" if kind == "job" else "apps" for kind in SHORT_KIND} | {"pod": "", "service": ""}
 
-# A name, or the beginning of one, which may end anywhere.
+# A name or a prefix of one, which may end in `-` or `.`.
 _NAME = re.compile(r"[a-z0-9][-a-z0-9.]{0,252}")
 _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
 class TargetText:
-    """What the user typed, taken apart; `kind` and `namespace` are None where nothing was said."""
+    """The parts of a typed target; `kind` and `namespace` are None if left out."""
 
     name: str
     kind: str | None = None
@@ -69,7 +69,7 @@ class TargetText:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One object in the cluster behind which pods stand.
+    """An object in the cluster that is a pod or selects pods.
 
     Parameters
     ----------
@@ -86,11 +86,11 @@ class Target:
 
 
 def service_without_pods(service: Target, spec: Mapping[str, Any], port: int | str = "PORT") -> TargetError:
-    """Return the error for a service that selects no pods, so that no port-forward can lead there."""
+    """Return the error for a service that selects no pods, to which no port-forward can lead."""
     if spec.get("type") == "ExternalName":
-        why = f"It is another name for {spec.get('externalName')}, which is no pod."
+        why = f"It is an alias of {spec.get('externalName')}, which is not a pod."
     else:
-        why = "It has no selector: it leads to addresses that were written by hand."
+        why = "It has no selector: its addresses were entered by hand."
     return TargetError(
         f"The service {service.name} in {service.namespace} selects no pods.",
         why=why,
@@ -102,17 +102,17 @@ def service_without_pods(service: Target, spec: Mapping[str, Any], port: int | s
 
 @dataclass(frozen=True, slots=True)
 class PortText:
-    """One ``[LOCAL]:REMOTE`` that the user typed.
+    """A typed ``[LOCAL]:REMOTE``.
 
     Parameters
     ----------
     remote
-        The port of the target, as a number or as a name.
+        The port of the target, as a number or a name.
     local
-        The local port that the user wrote; None where they did not; 0 for any free one.
+        The local port; None if left out; 0 for any free one.
     number
-        The number that a named port has now, which is the local port to try first. The name is what counts: the next
-        version of a pod may give it another number.
+        The current number of a named port, used as the first choice of local port. The forward keeps the name: the next
+        version of the pod may give it another number.
     """
 
     remote: int | str
@@ -124,22 +124,22 @@ class PortText:
 
 
 def parse_target(text: str) -> TargetText:
-    """Take apart ``[NAMESPACE/][KIND/]NAME``.
+    """Parse ``[NAMESPACE/][KIND/]NAME``.
 
     Parameters
     ----------
     text
-        What the user typed, such as ``mon-api-abcdef-12345``, ``svc/api`` or ``user-alice/svc/db-rw``.
+        The typed text, such as ``mon-api-abcdef-12345``, ``svc/api`` or ``user-alice/svc/db-rw``.
 
     Returns
     -------
     TargetText
-        The parts. With two parts, the first is a kind where it is one (``svc/x``), else a namespace.
+        The parts. Of two parts, the first is the kind if it is one (``svc/x``), else the namespace.
 
     Raises
     ------
     UsageProblem
-        If it is not of that form, or a part is not a name that Kubernetes allows.
+        If it has another form, or a part is not a valid name in Kubernetes.
 
     Examples
     --------
@@ -164,13 +164,13 @@ def parse_target(text: str) -> TargetText:
         namespace = None if kind else head[0]
     for part in (name, namespace):
         if part is not None and not _NAME.fullmatch(part):
-            why = "Names in Kubernetes have lower-case letters, digits and '-' only."
+            why = "Names in Kubernetes have only lower-case letters, digits and '-'."
             raise UsageProblem(f"{part!r} is not a name in Kubernetes.", why=why, hint=form)
     return TargetText(name, kind, namespace)
 
 
 def _kind(text: str) -> str | None:
-    """Return the kind that a word means, as ``deploy``, ``deployment.apps`` and ``deployment.v1.apps`` do."""
+    """Return the kind that a word means, such as ``deploy``, ``deployment.apps`` or ``deployment.v1.apps``."""
     word, _, group = text.lower().partition(".")
     kind = KINDS.get(word)
     return kind if kind and group.removeprefix("v1").lstrip(".") in ("", _GROUPS[kind]) else None
@@ -184,17 +184,17 @@ def _number(text: str, whole: str) -> int:
 
 
 def parse_port(text: str | int) -> PortText:
-    """Take apart ``REMOTE``, ``LOCAL:REMOTE`` or ``:REMOTE``.
+    """Parse ``REMOTE``, ``LOCAL:REMOTE`` or ``:REMOTE``.
 
     Parameters
     ----------
     text
-        What the user typed. REMOTE is a number or a port's name; ``:REMOTE`` asks for any free local port.
+        The typed text. REMOTE is the number or the name of a port; ``:REMOTE`` asks for any free local port.
 
     Raises
     ------
     UsageProblem
-        If it is not of that form, or a number is out of range.
+        If it has another form, or a number is out of range.
 
     Examples
     --------

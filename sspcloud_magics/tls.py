@@ -1,4 +1,4 @@
-"""The TLS context for an `Access`: whom to trust, and what to show. One place, so that no two disagree."""
+"""The TLS context for an `Access`: the trusted authorities and the client certificate, the same for all connections."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def tls_context(access: Access) -> ssl.SSLContext:
     Parameters
     ----------
     access
-        The server and the credentials. The name to verify is the caller's to pass
+        The server and the credentials. The caller passes the name to verify
         (``access.tls_server_name`` or the URL's host).
 
     Returns
@@ -30,12 +30,12 @@ def tls_context(access: Access) -> ssl.SSLContext:
     Raises
     ------
     KubeconfigInvalid
-        If a certificate or key is not PEM, or the two do not belong together.
+        If a certificate or key is not PEM, or the key does not match the certificate.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Python 3.13's create_default_context sets VERIFY_X509_STRICT, which refuses the certificate
-    # authorities that many clusters made for themselves (no authority key identifier). Go takes them.
+    # Python 3.13's create_default_context sets VERIFY_X509_STRICT, which rejects the self-made certificate
+    # authorities of many clusters (no authority key identifier). Go accepts them.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if access.insecure_skip_tls_verify:
         context.check_hostname = False
@@ -50,29 +50,29 @@ def tls_context(access: Access) -> ssl.SSLContext:
 
 
 def _trust(context: ssl.SSLContext, authorities: str) -> None:
-    """Trust the certificates of a text; as Go does, each that can be read, if there is one."""
+    """Trust the certificates of a PEM text. As in Go, unreadable ones are skipped, if at least one can be read."""
     for certificate in pem.blocks(authorities, pem.CERTIFICATE):
         with contextlib.suppress(ssl.SSLError, ValueError):
             context.load_verify_locations(cadata=certificate)
     if not context.cert_store_stats()["x509"]:
         raise KubeconfigInvalid(
             "The cluster's certificate authority cannot be read.",
-            why="It holds no certificate in PEM.",
-            hint="copy certificate-authority-data again from where you have the configuration",
+            why="It holds no PEM certificate.",
+            hint="copy certificate-authority-data again from the source of the configuration",
         )
 
 
 def _present(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    # OpenSSL reads key pairs from files only.
+    # OpenSSL reads key pairs only from files.
     pair, remove = private_file(f"{certificate.rstrip()}\n{key.rstrip()}\n")
     try:
-        # The empty password: an encrypted key fails instead of asking on the terminal.
+        # With an empty password, an encrypted key raises an error instead of prompting in the terminal.
         context.load_cert_chain(pair, password="")
     except (ssl.SSLError, ValueError) as error:
         raise KubeconfigInvalid(
             "The client certificate and its key cannot be used.",
-            why=f"They are not PEM, or do not belong together ({error.__class__.__name__}).",
-            hint="copy client-certificate-data and client-key-data again from where you have them",
+            why=f"They are not PEM, or do not match each other ({error.__class__.__name__}).",
+            hint="copy client-certificate-data and client-key-data again from the source of the configuration",
         ) from None
     finally:
         remove()

@@ -1,4 +1,4 @@
-"""Files as users write them: their paths, and their encodings."""
+"""Paths and encodings of the files that users write."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 
 
 def user_path(text: str | Path) -> Path:
-    """Return a path with ``~`` as the home; that of a user who does not exist stays as it is written.
+    """Expand ``~`` in a path; the home of a user who does not exist stays unexpanded.
 
     Examples
     --------
     >>> user_path("~no-such-user/config").parts
     ('~no-such-user', 'config')
     """
-    # pathlib's own raises a RuntimeError for a user who does not exist.
+    # Path.expanduser raises a RuntimeError for a user who does not exist.
     return Path(os.path.expanduser(text))  # noqa: PTH111
 
 
 def state_folder() -> Path:
-    """Return the folder for what this package writes for itself."""
+    """Return the folder for the state files of this package."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local"
     else:
@@ -30,7 +30,7 @@ def state_folder() -> Path:
 
 
 def decode(content: bytes) -> str:
-    r"""Return the text of a file: UTF-8, or UTF-16 with its byte order mark, as PowerShell writes it.
+    r"""Decode a file as UTF-8, or as UTF-16 with a byte order mark, which PowerShell writes.
 
     Raises
     ------

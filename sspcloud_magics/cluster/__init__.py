@@ -1,5 +1,5 @@
-"""Who am I, what runs, what may I do: everything that is asked of the API server.
+"""Access to the cluster: configuration and credentials, requests to the API server, and what runs there.
 
-`cluster` finds the cluster and keeps its credentials fresh; `client` asks; `inventory`, `resolve` and
-`permissions` are the questions; `api_errors` puts refusals into words; `tables` shows the answers.
+`cluster` finds the cluster and keeps its credentials fresh; `client` sends the requests, which `inventory`, `resolve` and
+`permissions` make; `api_errors` turns refusals into errors; `tables` displays results.
 """

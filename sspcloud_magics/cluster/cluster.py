@@ -1,14 +1,14 @@
-"""Which cluster, and as whom: one `Cluster` out of whatever configuration there is.
+"""The cluster and identity to use, found in the available configuration.
 
-The sources, the first that is there wins:
+The first of these sources that exists is used:
 
-1. what the caller names: a server with a token file, a kubeconfig, a context;
+1. the arguments of the caller: a server with a token file, a kubeconfig, a context;
 2. the service-account token that Kubernetes mounts into a notebook's pod;
 3. the kubeconfigs of ``KUBECONFIG``, else ``~/.kube/config``.
 
-The mounted token comes before the kubeconfigs because older images of notebook services carry an
-``in-cluster`` kubeconfig with a copy of the token that nobody renews. What was passed over, and why,
-is kept in `Cluster.considered`.
+The mounted token has priority over kubeconfigs because older images of notebook services have an
+``in-cluster`` kubeconfig with a copy of the token that is never renewed. `Cluster.considered` lists the
+sources that were not used, with the reasons.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 from sspcloud_magics import fork_hooks, pem
 from sspcloud_magics.access import Access
 from sspcloud_magics.cluster.auth import jwt
-from sspcloud_magics.cluster.auth.expiry import Validity
+from sspcloud_magics.cluster.auth.expiry import Expiry
 from sspcloud_magics.cluster.auth.kubeconfig_context import (
     LOG_IN_AGAIN,
     NOT_SENT,
@@ -50,14 +50,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ConsideredSource:
-    """A source of configuration that was looked at.
+    """A source of configuration that was checked.
 
     Parameters
     ----------
     source
-        What it is, in words.
+        Its description.
     outcome
-        ``used``, or why it was passed over.
+        ``used``, or the reason why not.
     """
 
     source: str
@@ -65,25 +65,25 @@ class ConsideredSource:
 
 
 class AccessSource(Protocol):
-    """Where an access comes from, and how it is had again."""
+    """A source of accesses, which can renew them."""
 
     @property
     def description(self) -> str:
-        """What it is, in words for the user."""
+        """A description for the user."""
 
     @property
     def namespace(self) -> str:
-        """The namespace that it names."""
+        """The default namespace of the source."""
 
     def current(self) -> Access:
-        """Return the access as it is now."""
+        """Return the current access."""
 
     def renew(self, refused: Access) -> Access:
         """Return an access that differs from `refused`, or raise `TokenExpired`."""
 
 
 class ServerAndTokenFile:
-    """A server and a token file that the caller named.
+    """Access to a named server with the token of a named file.
 
     Parameters
     ----------
@@ -92,11 +92,11 @@ class ServerAndTokenFile:
     token_file
         The file with the bearer token.
     ca_file
-        The certificates to trust, in PEM; the system's where it is None.
+        The certificates to trust, in PEM; those of the system if None.
     insecure_skip_tls_verify
         Do not verify the server's certificate.
     credentials_without_tls
-        Send the token also to a server whose address begins with ``http://``.
+        Send the token to an ``http://`` server too.
     """
 
     namespace = "default"
@@ -124,11 +124,11 @@ class ServerAndTokenFile:
         self.description = f"server {self._server} with the token of {token_file}"
 
     def files(self) -> list[tuple[str, Path]]:
-        """Return the files that decide who one is here, and what each is."""
+        """Return the files that hold credentials, each with its kind."""
         return [("token file", self._token.path)]
 
     def current(self) -> Access:
-        """Return the access with the token as the file has it now."""
+        """Return the access with the current token of the file."""
         return Access(
             server=self._server,
             ca=self._ca,
@@ -138,12 +138,12 @@ class ServerAndTokenFile:
         )
 
     def renew(self, refused: Access) -> Access:
-        """Return the access with another token than the refused one.
+        """Return the access with a token other than the refused one.
 
         Raises
         ------
         TokenExpired
-            If the file still holds it.
+            If the file still holds the refused token.
         """
         fresh = self.current()
         if fresh.token == refused.token:
@@ -155,68 +155,71 @@ class ServerAndTokenFile:
 
 
 class _Login:
-    """What the copies of one `Cluster` share: the source, the last access, the connections."""
+    """The state that copies of a `Cluster` with other namespaces share."""
 
     def __init__(self, source: AccessSource) -> None:
         self.source = source
+        # Guards `last` and `api`, and the renewal of credentials.
         self.lock = threading.RLock()
+        # The access that was returned last.
         self.last: Access | None = None
+        # The connections, opened on first use and dropped by `Cluster.close`.
         self.api: ApiClient | None = None
-        fork_hooks.begin_again(self)
+        fork_hooks.register(self)
 
-    def begin_in_child(self) -> None:
-        """Wait for none of the parent's threads in a forked child."""
+    def reset_in_child(self) -> None:
+        """Replace the lock, which a thread of the parent may hold."""
         self.lock = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One identity on one API server, with a namespace that is meant where none is said.
+    """An API server, with the identity and the default namespace that you use there.
 
-    Made by `find_cluster`. Safe to use from several threads.
+    Returned by `find_cluster`. Thread-safe.
 
     Parameters
     ----------
     namespace
         The default namespace.
     source
-        Where it comes from, in words for the user, such as ``the mounted service-account token``.
+        The description of its source for the user, such as ``the mounted service-account token``.
     considered
-        What was looked at to find it, in order.
-    remarks
-        What is to be told once: files that others may write.
+        The sources that were checked, in order.
+    file_warnings
+        Warnings to show once, about configuration files that others can write.
     """
 
     namespace: str
     source: str
     considered: tuple[ConsideredSource, ...]
     _login: _Login = field(repr=False, compare=False)
-    remarks: tuple[FileWarning, ...] = ()
+    file_warnings: tuple[FileWarning, ...] = ()
 
     def access(self) -> Access:
-        """Return the access as it is now; changed files and expired plugins are looked at again.
+        """Return the current access, after reading changed files and renewing expired plugin credentials.
 
         Raises
         ------
         NotLoggedIn, KubeconfigInvalid
-            If the credentials cannot be had.
+            If there are no usable credentials.
         """
         with self._login.lock:
             self._login.last = self._login.source.current()
             return self._login.last
 
     def renew_access(self, refused: Access | None = None) -> Access:
-        """Return another access than the one that the server answered 401 to.
+        """Return a new access after the server answered 401.
 
         Parameters
         ----------
         refused
-            The access that was refused; the last one that was given where it is None.
+            The access that was refused; if None, the one that was returned last.
 
         Raises
         ------
         TokenExpired
-            If no other can be had.
+            If there are no other credentials.
         """
         with self._login.lock:
             if refused is None:
@@ -224,17 +227,17 @@ class Cluster:
             self._login.last = self._login.source.renew(refused)
             return self._login.last
 
-    def validity(self) -> Validity:
-        """Return until when the credentials are good, as far as they say."""
-        # Without the lock: it is asked after each cell, and somebody may be renewing the credentials.
+    def expiry(self) -> Expiry:
+        """Return the expiry of the credentials, if they state one."""
+        # Without the lock: this is called after each cell, while another thread may be renewing the credentials.
         source = self._login.source
         if isinstance(source, ContextAccess):
-            return source.validity()
-        return Validity(jwt.expiry(source.current().token), renews=isinstance(source, MountedToken))
+            return source.expiry()
+        return Expiry(jwt.expiry(source.current().token), renews=isinstance(source, MountedToken))
 
     @property
     def verifies(self) -> bool:
-        """Whether the server's certificate is verified; over plain HTTP it shows none."""
+        """Whether the server's certificate is verified; False over plain HTTP."""
         with self._login.lock:
             last = self._login.last or self.access()
             return last.is_encrypted and not last.insecure_skip_tls_verify
@@ -245,7 +248,7 @@ class Cluster:
 
     @property
     def in_service(self) -> bool:
-        """Whether this is a notebook service inside the cluster, as its service account."""
+        """Whether the identity is the service account of a notebook service inside the cluster."""
         return isinstance(self._login.source, MountedToken)
 
     @property
@@ -256,7 +259,7 @@ class Cluster:
 
     @property
     def api(self) -> ApiClient:
-        """The connections to the API server, opened when they are first used."""
+        """The client of the API server, created on first use."""
         from sspcloud_magics.cluster.api.client import ApiClient  # noqa: PLC0415 - the HTTP library costs 100 ms
 
         with self._login.lock:
@@ -265,7 +268,7 @@ class Cluster:
             return self._login.api
 
     def close(self) -> None:
-        """Close the connections to the API server; the next question opens new ones."""
+        """Close the connections to the API server; the next request opens new ones."""
         with self._login.lock:
             if self._login.api is not None:
                 self._login.api.close()
@@ -274,8 +277,8 @@ class Cluster:
                 self._login.source.close()
 
 
-def cluster_from(source: AccessSource, namespace: str | None = None) -> Cluster:
-    """Return the cluster that a source of credentials gives."""
+def make_cluster(source: AccessSource, namespace: str | None = None) -> Cluster:
+    """Return the cluster of a source."""
     return Cluster(
         namespace or source.namespace,
         source.description,
@@ -298,37 +301,37 @@ def find_cluster(
     mount: Path = MOUNT,
     environ: Mapping[str, str] | None = None,
 ) -> Cluster:
-    """Find the configuration that says which cluster, and as whom. No network is touched.
+    """Find the configuration of a cluster and an identity, without using the network.
 
     Parameters
     ----------
     kubeconfig
-        A kubeconfig file; then no other source is looked at.
+        A kubeconfig file; other sources are then ignored.
     context
         A context of the kubeconfig.
     server, token_file, ca_file, insecure_skip_tls_verify
-        The API server's URL, a file with a bearer token, the certificates to trust (the system's where
-        None), and whether not to verify at all.
+        The API server's URL, a file with a bearer token, the certificates to trust (those of the system if
+        None), and whether to skip verification.
     credentials_without_tls
-        Whether credentials are sent also to a server whose address begins with ``http://``.
+        Whether to send credentials to an ``http://`` server too.
     namespace
-        The default namespace, where it is not the one that the source names.
+        The default namespace, instead of the source's.
     mount
-        Where Kubernetes mounts the service account.
+        The directory where Kubernetes mounts the service account.
     environ
-        The environment; the process' own where it is None.
+        The environment variables; those of the process if None.
 
     Returns
     -------
     Cluster
-        The identity that was found.
+        The cluster.
 
     Raises
     ------
     NotLoggedIn
         If there is no configuration, or it holds no credentials.
     KubeconfigInvalid
-        If a kubeconfig cannot be read, is malformed, or lacks what it names.
+        If a kubeconfig cannot be read or is malformed, or an entry that it refers to is missing.
     UsageProblem
         If the arguments contradict each other.
 
@@ -342,7 +345,7 @@ def find_cluster(
     source: MountedToken | ServerAndTokenFile | ContextAccess | None
     if server is not None or token_file is not None:
         if kubeconfig is not None or context is not None:
-            raise UsageProblem("A server and a kubeconfig were both named.", hint="name one of them")
+            raise UsageProblem("You named both a server and a kubeconfig.", hint="name one of them")
         source = _server_source(
             server,
             token_file,
@@ -352,8 +355,8 @@ def find_cluster(
         )
     elif ca_file is not None or insecure_skip_tls_verify:
         raise UsageProblem(
-            "A CA file, or the order not to verify, goes with a server.",
-            hint="name the server too, or set it in the kubeconfig",
+            "A CA file, or the option not to verify, needs a server.",
+            hint="name the server too, or set the option in the kubeconfig",
         )
     else:
         source = None
@@ -371,9 +374,9 @@ def find_cluster(
             if _exists(file)
         ]
     _log.info("the cluster is that of %s", source.description)
-    noted = () if isinstance(source, MountedToken) else file_permissions.remarks(source.files())
+    warnings = () if isinstance(source, MountedToken) else file_permissions.find_warnings(source.files())
     return Cluster(
-        namespace or source.namespace, source.description, tuple(considered), _Login(source), noted
+        namespace or source.namespace, source.description, tuple(considered), _Login(source), warnings
     )
 
 
@@ -381,7 +384,7 @@ def _exists(file: Path) -> bool:
     try:
         return file.exists()
     except OSError:
-        return True  # it is there, and not ours to look at
+        return True  # it exists, in a directory that this user cannot search
 
 
 def _server_source(
@@ -395,13 +398,13 @@ def _server_source(
     if server is None or token_file is None:
         missing = "the server" if server is None else "the token file"
         raise UsageProblem(
-            f"A server and a token file go together: {missing} is missing.",
+            f"A server needs a token file, and a token file a server: {missing} is missing.",
             hint="%k8s_login --server https://… --token-file FILE\n"
             'in Python: ssp.login(server="https://…", token_file="FILE")',
         )
     if insecure and ca_file is not None:
         raise UsageProblem(
-            "A CA file was named, and not to verify certificates.", hint="leave one of them out"
+            "You named a CA file, and asked not to verify certificates.", hint="leave out one of them"
         )
     return ServerAndTokenFile(
         server,
@@ -438,14 +441,14 @@ def _kubeconfig_source(
     if found is None:
         why = "; ".join(f"{entry.source} is {entry.outcome}" for entry in considered)
         raise NotLoggedIn(
-            "No configuration says which cluster to use.",
+            "No configuration names a cluster.",
             why=f"There is no kubeconfig ({listed}){'; ' + why if why else ''}.",
             hint=f"{LOG_IN_AGAIN}\nor name a file: %k8s_login --kubeconfig FILE"
             "\nor practise without an account: %sandbox start",
         )
     considered += [ConsideredSource(str(path), "not there") for path in paths if not _exists(path)]
     considered += [
-        ConsideredSource(what, f"passed over, but kubectl refuses the file: {why}")
+        ConsideredSource(what, f"ignored, but kubectl refuses the file: {why}")
         for what, why in found.list_malformed()
     ]
     return ContextAccess(found, context, lambda: files.load(paths), credentials_without_tls=without_tls)

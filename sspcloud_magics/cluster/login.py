@@ -1,10 +1,10 @@
-"""Logging in with the account page's script: tried on the server first, then merged into the kubeconfig.
+"""Login with the account page's script: try it on the server, then merge it into the kubeconfig.
 
-The merge is kubectl's: each entry is changed in the file that has it, new ones go to the first file that
-exists, other entries and unknown fields stay. It differs in two things. Credentials of another kind that the same user
-entry holds are removed, since they would win over the new ones. A certificate authority that somebody gave for
-the same server is kept where the script says not to verify. Nothing is written before the server
-has taken the token, so a script that is of no use leaves everything as it was.
+The merge follows kubectl: it changes each entry in the file that has it, adds new ones to the first file that
+exists, and keeps other entries and unknown fields. There are two differences. It removes credentials of another kind from the
+user entry, since they would take precedence over the new ones. It keeps a certificate authority for the same server
+although the script turns verification off. Nothing is written before the server has accepted
+the token, so an invalid script changes nothing.
 
 Source: ``kubectl config`` (k8s.io/kubectl/pkg/cmd/config, k8s.io/client-go/tools/clientcmd/config.go).
 """
@@ -22,7 +22,7 @@ from yaml.nodes import MappingNode
 from sspcloud_magics import pem
 from sspcloud_magics.cluster.auth import jwt, oidc
 from sspcloud_magics.cluster.auth.kubeconfig_context import ContextAccess, server_url
-from sspcloud_magics.cluster.cluster import cluster_from
+from sspcloud_magics.cluster.cluster import make_cluster
 from sspcloud_magics.cluster.config import kubeconfig as kubeconfigs
 from sspcloud_magics.cluster.config import kubeconfig_file
 from sspcloud_magics.cluster.config.kubeconfig_edit import KubeconfigEdit, assign, remove, remove_malformed
@@ -43,21 +43,21 @@ def log_in(script: LoginScript, files: Sequence[Path], ca_file: Path | None = No
     Parameters
     ----------
     script
-        What the script says.
+        The parsed script.
     files
-        The kubeconfigs, the strongest first: one that was named, or those of ``KUBECONFIG``.
+        The kubeconfigs in order of precedence: a named one, or those of ``KUBECONFIG``.
     ca_file
-        Certificates to verify the server with, in PEM: they are kept in the kubeconfig, and the script's
-        order not to verify is not.
+        Certificates to verify the server with, in PEM. They are saved in the kubeconfig, instead of the script's
+        option not to verify.
 
     Raises
     ------
     TokenExpired
-        If the server does not take the token, or the login behind it has ended.
+        If the server does not accept the token, or its session at the identity provider has ended.
     KubeconfigInvalid
         If the kubeconfig cannot be read or changed, or `ca_file` cannot be read.
     ServerUnreachable, CertificateNotTrusted, ServerError
-        If the server, or the identity provider, cannot be asked. In every case nothing was changed.
+        If a request to the server or to the identity provider fails. After any error, nothing has changed.
     """
     ca = _read_authority(ca_file) if ca_file else None
     for file in files:
@@ -70,20 +70,20 @@ def log_in(script: LoginScript, files: Sequence[Path], ca_file: Path | None = No
 
 
 def merge_login(texts: Mapping[Path, str], script: LoginScript, ca: str | None = None) -> dict[Path, str]:
-    """Return the kubeconfigs as they are after a login; those that do not change are left out.
+    """Return the texts of the kubeconfigs that a login changes.
 
     Parameters
     ----------
     texts
-        What stands in each file, the strongest first; nothing for one that does not exist.
+        The text of each file, in order of precedence; empty for a file that does not exist.
     script
-        What to merge.
+        The script to merge.
     ca
         A certificate authority to verify the server with, in PEM.
     """
     edits = {file: KubeconfigEdit(text, str(file)) for file, text in texts.items()}
-    there = [file for file, text in texts.items() if text.strip()]
-    first = edits[there[0] if there else list(texts)[-1]]
+    existing = [file for file, text in texts.items() if text.strip()]
+    first = edits[existing[0] if existing else list(texts)[-1]]
 
     def entry(plural: str, name: str) -> MappingNode:
         edit = next((each for each in edits.values() if each.has(plural, name)), first)
@@ -103,7 +103,7 @@ def _merge_cluster(node: MappingNode, script: LoginScript, ca: str | None) -> No
     former = KubeconfigEdit.texts(node)
     values = dict(script.cluster_values)
     same_server = former.get("server", "").rstrip("/") == str(values["server"]).rstrip("/")
-    remove(node, "tls-server-name")  # it belonged to the former server
+    remove(node, "tls-server-name")  # it belongs to the previous server
     if ca is not None:
         remove(node, "certificate-authority", "insecure-skip-tls-verify")
         values.pop("insecure-skip-tls-verify", None)
@@ -136,7 +136,7 @@ def _merge_user(node: MappingNode, script: LoginScript, edit: KubeconfigEdit) ->
 
 
 def _with_fresh_token(script: LoginScript) -> LoginScript:
-    """Return the script with an ID token that is valid; asks the provider only where it has ended."""
+    """Return the script with a valid ID token, which is refreshed at the provider only if it has expired."""
     if not script.oidc:
         return script
     token, issuer, client = (script.oidc[key].reveal() for key in ("id-token", "idp-issuer-url", "client-id"))
@@ -150,21 +150,21 @@ def _with_fresh_token(script: LoginScript) -> LoginScript:
 
 
 def _try(script: LoginScript, files: Sequence[Path], ca: str | None) -> None:
-    """Ask the server who one is, with the configuration as it would be."""
+    """Verify the credentials on the server, with the merged configuration."""
     token = script.token or script.oidc["id-token"]
-    # The bare token, so that nothing is renewed, and nothing written, before the server has spoken.
+    # The plain token, so that nothing is renewed or written before the server has answered.
     bare = replace(script, oidc={}, token=token)
     pending = merge_login(_texts(files), bare, ca)
     found = kubeconfigs.load(files, pending)
     if found is None:
         raise KubeconfigInvalid("There is no kubeconfig to log in with.")
-    cluster = cluster_from(ContextAccess(found, script.context, lambda: None))
+    cluster = make_cluster(ContextAccess(found, script.context, lambda: None))
     try:
         who_am_i(cluster)
     except TokenExpired as error:
         raise TokenExpired(
             f"{server_url(str(script.cluster_values['server']))} does not accept the token of this script.",
-            why=jwt.expiry_in_words(token) or error.why or "It is not one of its tokens, or it is cut off.",
+            why=jwt.expiry_in_words(token) or error.why or "It is a token of another server, or truncated.",
             hint=COPY_AGAIN,
         ) from None
     finally:
@@ -182,7 +182,7 @@ def _read_authority(file: Path) -> str:
         raise KubeconfigInvalid(f"The CA file {file} cannot be read.", why=f"{error.strerror}.") from None
     if "-----BEGIN CERTIFICATE-----" not in text:
         raise KubeconfigInvalid(
-            f"The CA file {file} holds no certificate in PEM.",
-            hint="name a file with -----BEGIN CERTIFICATE----- in it, or leave --ca out",
+            f"The CA file {file} holds no PEM certificate.",
+            hint="name a file with -----BEGIN CERTIFICATE----- in it, or leave out --ca",
         )
     return text

@@ -1,9 +1,9 @@
-"""The account page's login script, read and never run.
+"""Parser of the account page's login script, which is never run.
 
-The page gives four ``kubectl config`` commands for a shell. They are taken apart here: the words as a
-POSIX shell would split them, then the commands with the flags that such a script has. Whatever a
-shell would do beyond that (variables, substitutions, pipes, other programs) is refused with its line, and so
-is a script that is cut off or names two contexts. A line is shown without its values: they may be tokens.
+The page shows four ``kubectl config`` commands for a shell. The parser splits the words as a POSIX shell does, and
+accepts the commands and flags that such a script has. Everything else that a shell can do (variables, substitutions,
+pipes, other programs) is refused with its line; so is a script that is truncated or names two contexts.
+Messages show a line without its values, which may be tokens.
 
 Source: https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html (quoting);
 ``kubectl config --help`` (commands and flags).
@@ -26,7 +26,7 @@ from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 from sspcloud_magics.user_files import decode
 
 LIMIT = 1 << 20
-"""No login script is longer than this, in bytes."""
+"""Maximum size of a login script, in bytes."""
 
 _COPY_AGAIN = f"copy the whole script again from your account page (Connection to Kubernetes): {ACCOUNT_PAGE}"
 _FLAGS: Mapping[str, frozenset[str]] = {
@@ -70,7 +70,7 @@ _TOKEN = re.compile(
 )
 _PIECES: Mapping[str | None, Callable[[str], str]] = {
     "single": lambda token: token[1:-1],
-    # In double quotes a backslash is special before these only (POSIX 2.2.3).
+    # In double quotes, a backslash is special only before these characters (POSIX 2.2.3).
     "double": lambda token: re.sub(r'\\(?:([$`"\\])|\n)', r"\1", token[1:-1]),
     "escaped": lambda token: token[1:],
     "hash": lambda token: token,
@@ -81,7 +81,7 @@ _NAME = re.compile(r"-*[A-Za-z][A-Za-z-]{0,39}")
 
 @dataclass(frozen=True, slots=True)
 class LoginScript:
-    """What a login script says. It shows no credentials.
+    """The content of a login script; its repr shows no credentials.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class LoginScript:
     cluster_values, context_values
         The fields that the script sets in the entries.
     oidc
-        The settings of the OIDC auth provider; empty where the script gives a plain token.
+        The settings of the OIDC auth provider; empty if the script has a plain token.
     token
         A plain bearer token.
     """
@@ -119,7 +119,7 @@ def read_script(file: Path) -> LoginScript:
     Raises
     ------
     UsageProblem
-        If the file cannot be read, or holds anything else.
+        If the file cannot be read, or is not a login script.
     """
     try:
         if file.is_dir():
@@ -127,31 +127,33 @@ def read_script(file: Path) -> LoginScript:
         size = file.stat().st_size
         if size > LIMIT:
             raise UsageProblem(
-                f"{file} is no login script.",
+                f"{file} is not a login script.",
                 why=f"It has {size / 1e6:.1f} MB; a login script is far smaller.",
                 hint=_COPY_AGAIN,
             )
         text = decode(file.read_bytes())
     except UnicodeDecodeError:
-        raise UsageProblem(f"{file} is no login script.", why="It is not text.", hint=_COPY_AGAIN) from None
+        raise UsageProblem(
+            f"{file} is not a login script.", why="It is not text.", hint=_COPY_AGAIN
+        ) from None
     except (OSError, ValueError) as error:  # a ValueError for a name with a NUL
         if not isinstance(error, OSError) or error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
-            # The name is not repeated: it may be a token, typed in its place.
+            # Do not quote the name: it may be a token that was typed in its place.
             raise UsageProblem(
                 "There is no script of that name.",
-                why=f"Names without a directory are looked for in {Path.cwd()}. A token is not taken from the line.",
-                hint="name the file into which you saved the script of your account page: %k8s_login config.sh",
+                why=f"A name without a directory refers to {Path.cwd()}. A token is not accepted on the line.",
+                hint="name the file in which you saved the script of your account page: %k8s_login config.sh",
             ) from None
         raise UsageProblem(
             f"The script {file} cannot be read.",
             why=f"{error.strerror or error}.",
-            hint="check the path: it is the file that you saved from your account page",
+            hint="check the path of the file that you saved from your account page",
         ) from None
     return parse(text)
 
 
 def parse(text: str) -> LoginScript:
-    r"""Return what a login script says.
+    r"""Parse a login script.
 
     Parameters
     ----------
@@ -161,7 +163,7 @@ def parse(text: str) -> LoginScript:
     Raises
     ------
     UsageProblem
-        If there is anything in it but the four commands, or one of them is missing or comes twice.
+        If it has anything but the four commands, or a command is missing or repeated.
 
     Examples
     --------
@@ -181,15 +183,15 @@ def parse(text: str) -> LoginScript:
         command = _command(line, words)
         if command.name in commands:
             raise UsageProblem(
-                f"The script has {command.name} twice, in the lines {commands[command.name].line} and {line}.",
-                why="Which of the two is meant, it does not say.",
-                hint="paste one script only; for another project, log in again with its script",
+                f"The script has {command.name} twice, in lines {commands[command.name].line} and {line}.",
+                why="It does not say which of the two to use.",
+                hint="paste only one script; for another project, log in again with its script",
             )
         commands[command.name] = command
     missing = [name for name in _FLAGS if name not in commands]
     if missing:
         raise UsageProblem(
-            "The script is not complete." if commands else "There is no login script in this.",
+            "The script is incomplete." if commands else "This text has no login script.",
             why=f"It lacks kubectl config {', '.join(missing)}.",
             hint=_COPY_AGAIN,
         )
@@ -197,11 +199,11 @@ def parse(text: str) -> LoginScript:
 
 
 def _recognize(text: str) -> None:
-    """Say it in a word where the text is something else that people save from a web page."""
+    """Raise a specific error for other files that users often save in place of the script."""
     start = text.lstrip()[:200].lower()
     if start.startswith("<"):
         raise UsageProblem(
-            "This is a web page, not the script that is shown on it.", hint=f"on the page, {_COPY_AGAIN}"
+            "This is a web page, not the script that the page shows.", hint=f"on the page, {_COPY_AGAIN}"
         )
     if start.startswith(("apiversion:", "kind:", "clusters:", "{")):
         raise UsageProblem(
@@ -211,7 +213,7 @@ def _recognize(text: str) -> None:
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the words of each command line, as a shell splits them, with the number of its first line."""
-    # A blank behind the backslash is what copying from a page leaves there; it means the line's end.
+    # Copying from a web page may leave a blank between the backslash and the line end.
     text = re.sub(r"\\[ \t]+(?=\n|$)", r"\\", text)
     words: list[str] = []
     word: str | None = None
@@ -240,20 +242,20 @@ def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _not_read(rest: str, line: int, words: list[str]) -> UsageProblem:
-    """Return the error for what no login script holds at the beginning of `rest`."""
+    """Return the error for a text that is not a token of a login script."""
     if rest == "\\":
-        what = f"The script is cut off: its last line ({_show_line(line, words)}) goes on."
+        what = f"The script is truncated: its last line ({_show_line(line, words)}) is continued."
     elif rest[0] == "'" or (rest[0] == '"' and not re.search(r"(?<!\\)[$`]", rest)):
-        what = f"The script is cut off: a quote is opened and not closed ({_show_line(line, words)})."
+        what = f"The script is truncated: a quote is opened and not closed ({_show_line(line, words)})."
     else:
-        return _make_refusal(line, words, "A shell would do more with this than read it")
+        return _make_refusal(line, words, "A shell would evaluate or run something here")
     return UsageProblem(what, hint=_COPY_AGAIN)
 
 
 def _command(line: int, words: list[str]) -> _Command:
     if words[:2] != ["kubectl", "config"] or len(words) < 3 or words[2] not in _FLAGS:
         known = ", ".join(_FLAGS)
-        raise _make_refusal(line, words, f"Only kubectl config {known} are read, and nothing is ever run")
+        raise _make_refusal(line, words, f"The commands of a login script are kubectl config {known}")
     name, rest = words[2], words[3:]
     entries: list[str] = []
     flags: dict[str, list[str]] = {}
@@ -264,22 +266,22 @@ def _command(line: int, words: list[str]) -> _Command:
             continue
         flag, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or flag not in _FLAGS[name]:
-            raise _make_refusal(line, words, f"kubectl config {name} is not read with this flag")
+            raise _make_refusal(line, words, f"kubectl config {name} has no such flag in a login script")
         if not equals and flag == "insecure-skip-tls-verify":
             value = "true"
         elif not equals:
             if not rest:
                 raise UsageProblem(
-                    f"The script is cut off: --{flag} has no value ({_show_line(line, words)}).",
+                    f"The script is truncated: --{flag} has no value ({_show_line(line, words)}).",
                     hint=_COPY_AGAIN,
                 )
             value = rest.pop(0)
         flags.setdefault(flag, []).append(value)
     if len(entries) != 1 or not entries[0].strip():
         raise _make_refusal(line, words, f"kubectl config {name} takes one name")
-    again = [flag for flag, values in flags.items() if len(values) > 1 and flag != "auth-provider-arg"]
-    if again:
-        raise _make_refusal(line, words, f"--{again[0]} comes twice")
+    repeated = [flag for flag, values in flags.items() if len(values) > 1 and flag != "auth-provider-arg"]
+    if repeated:
+        raise _make_refusal(line, words, f"--{repeated[0]} appears twice")
     return _Command(line, name, entries[0], flags)
 
 
@@ -289,8 +291,8 @@ def _script(commands: Mapping[str, _Command]) -> LoginScript:
     for flag, command in (("cluster", cluster), ("user", user)):
         if values.get(flag) != command.entry:
             raise UsageProblem(
-                f"The script contradicts itself: its context (line {context.line}) names another {flag} than "
-                f"the one that it sets (line {command.line}).",
+                f"The script contradicts itself: its context (line {context.line}) names a different {flag} than "
+                f"line {command.line} sets.",
                 hint=_COPY_AGAIN,
             )
     if use.entry != context.entry:
@@ -310,24 +312,24 @@ def _cluster_values(command: _Command) -> dict[str, str | bool]:
     address = addresses.parse(str(values.get("server", "")))
     if address is None or address.scheme != "https" or address.user_info is not None:
         raise UsageProblem(
-            f"The script names no usable server (line {command.line}).",
-            why="It has to be an https:// address: over anything else the token could be read on its way.",
+            f"The script has no usable server (line {command.line}).",
+            why="It must be an https:// address: otherwise an attacker on the network could read the token.",
             hint=_COPY_AGAIN,
         )
     insecure = values.get("insecure-skip-tls-verify")
     if insecure is not None:
-        # The texts that Go's strconv.ParseBool takes.
-        said = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
-        if str(insecure).lower() not in said:
+        # The texts that Go's strconv.ParseBool accepts.
+        booleans = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
+        if str(insecure).lower() not in booleans:
             raise _make_refusal(
                 command.line,
                 ["kubectl", "config", command.name],
-                "insecure-skip-tls-verify is true or false",
+                "insecure-skip-tls-verify must be true or false",
             )
-        values["insecure-skip-tls-verify"] = said[str(insecure).lower()]
+        values["insecure-skip-tls-verify"] = booleans[str(insecure).lower()]
     if values.get("insecure-skip-tls-verify") and "certificate-authority" in values:
         raise UsageProblem(
-            f"The script names a certificate authority, and says not to verify (line {command.line}).",
+            f"The script names a certificate authority, but turns verification off (line {command.line}).",
             hint=_COPY_AGAIN,
         )
     return values
@@ -340,13 +342,13 @@ def _credentials(command: _Command) -> tuple[dict[str, Secret], Secret | None]:
     shown = ["kubectl", "config", command.name]
     if bool(token) == bool(provider) or (provider and provider != "oidc") or (given and not provider):
         raise _make_refusal(
-            command.line, shown, "it takes --auth-provider=oidc with its settings, or --token"
+            command.line, shown, "It needs --auth-provider=oidc with its settings, or --token"
         )
     if token:
         return {}, _check_value("token", token, command.line)
     settings: dict[str, Secret] = {}
     try:
-        # kubectl splits at commas as CSV does (pflag's StringSlice).
+        # kubectl parses the value as CSV (pflag's StringSlice).
         listed = [each for text in given for row in csv.reader([text], strict=True) for each in row]
     except csv.Error:
         raise _make_refusal(
@@ -356,19 +358,19 @@ def _credentials(command: _Command) -> tuple[dict[str, Secret], Secret | None]:
         key, equals, value = setting.partition("=")
         if not equals or key not in _OIDC:
             name = f" with {key}" if _NAME.fullmatch(key) else ""
-            raise _make_refusal(command.line, shown, f"--auth-provider-arg is not read{name}")
+            raise _make_refusal(command.line, shown, f"--auth-provider-arg{name} is not supported")
         settings[key] = _check_value(key, value, command.line) if key in _FORMS and value else Secret(value)
     for key in ("idp-issuer-url", "client-id", "id-token", "refresh-token"):
         if not settings.get(key):
             raise UsageProblem(
-                "The script is not complete.",
+                "The script is incomplete.",
                 why=f"set-credentials lacks {key} (line {command.line}).",
                 hint=_COPY_AGAIN,
             )
     if jwt.expiry(settings["id-token"]) is None:
         raise UsageProblem(
-            f"The id-token in line {command.line} is cut off, or is no token.",
-            why="It is not a JSON Web Token with a time at which it ends.",
+            f"The id-token in line {command.line} is truncated, or is not a token.",
+            why="It is not a JSON Web Token with an expiry.",
             hint=_COPY_AGAIN,
         )
     return settings, None
@@ -383,14 +385,14 @@ def _check_value(name: str, value: str, line: int) -> Secret:
 
 def _make_refusal(line: int, words: list[str], why: str) -> UsageProblem:
     return UsageProblem(
-        f"This is not in a login script: {_show_line(line, words)}.",
+        f"A login script cannot contain this: {_show_line(line, words)}.",
         why=f"{why}. Nothing was changed.",
         hint=_COPY_AGAIN,
     )
 
 
 def _show_line(line: int, words: list[str]) -> str:
-    """Return a line for a message: its number, its first words and flags, and none of its values."""
+    """Return a line for a message: its number, first words and flags, without values."""
     known = {"kubectl", "config", *_FLAGS}
     kept = [word.partition("=")[0] for word in words[:6]]
     shown = [

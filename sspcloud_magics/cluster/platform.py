@@ -1,11 +1,11 @@
-"""Where a login comes from, for messages."""
+"""Addresses of the platform, for messages."""
 
 from __future__ import annotations
 
 ACCOUNT_PAGE = "https://datalab.sspcloud.fr/account"
-"""Where SSPCloud's users find the login script."""
+"""The account page of SSPCloud, which shows the login script."""
 
 COPY_AGAIN = (
     f"copy the script again from your account page (Connection to Kubernetes): {ACCOUNT_PAGE}\n"
-    "%k8s_login config.sh   then takes it; what is open stays open, and heals by itself"
+    "run %k8s_login config.sh; what is open stays open, and reconnects automatically"
 )

@@ -1,4 +1,4 @@
-"""Times of the API server as Python's, and ages in kubectl's words (``5m``, ``3h12m``, ``41d``)."""
+"""Parse times of the API server, and format ages as kubectl does (``5m``, ``3h12m``, ``41d``)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 
 def timestamp(text: str | None) -> datetime | None:
-    """Return the moment that an RFC 3339 text of the API server names; None where there is none."""
+    """Parse an RFC 3339 time of the API server; return None for an empty text."""
     if not text:
         return None
     moment = datetime.fromisoformat(text)
@@ -14,7 +14,7 @@ def timestamp(text: str | None) -> datetime | None:
 
 
 def human_duration(duration: timedelta) -> str:
-    """Return a duration as kubectl writes it, with about two significant figures.
+    """Format a duration as kubectl does, with about two significant figures.
 
     The steps are those of ``HumanDuration`` in k8s.io/apimachinery/pkg/util/duration.
 

@@ -34,7 +34,7 @@ def collector_paused() -> Iterator[None]:
                 gc.enable()
 
 
-def _begin_in_child() -> None:
+def _reset_in_child() -> None:
     """Enable the collector in a forked child, which has none of the threads that paused it."""
     global _lock, _pausing  # noqa: PLW0603
     _lock = threading.Lock()
@@ -43,4 +43,4 @@ def _begin_in_child() -> None:
     _pausing = 0
 
 
-fork_hooks.in_child(_begin_in_child)
+fork_hooks.call_in_child(_reset_in_child)

@@ -53,9 +53,9 @@ class AccessRegistry:
         # Identities are never removed: their positions are their numbers.
         self._entries: list[_Entry] = []
         self._lock = threading.Lock()
-        fork_hooks.begin_again(self)
+        fork_hooks.register(self)
 
-    def begin_in_child(self) -> None:
+    def reset_in_child(self) -> None:
         """Replace the lock, which a thread of the parent may hold."""
         self._lock = threading.Lock()
 

@@ -86,10 +86,10 @@ class ForwardManager:
     def __init__(self, start_helper: Callable[[], Helper] = Helper) -> None:
         self._start_helper = start_helper
         self._ids = itertools.count(1)
-        self.begin_in_child()
-        fork_hooks.begin_again(self)
+        self.reset_in_child()
+        fork_hooks.register(self)
 
-    def begin_in_child(self) -> None:
+    def reset_in_child(self) -> None:
         """Begin without forwards: a forked child forgets those of its parent."""
         self._lock = threading.Condition(threading.RLock())
         # In a forked child, the subscribers are the parent's, and are not notified.

@@ -128,9 +128,9 @@ class ForwardsFile:
         # The contents of this process's file; guarded by the lock, as several threads may write.
         self._written: list[SavedForward] = []
         self._writing = threading.Lock()
-        fork_hooks.begin_again(self)
+        fork_hooks.register(self)
 
-    def begin_in_child(self) -> None:
+    def reset_in_child(self) -> None:
         """Use a separate file in a forked child."""
         self._written = []
         self._writing = threading.Lock()

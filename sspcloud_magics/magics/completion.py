@@ -66,9 +66,9 @@ class KnownNames:
         self._cluster: object = None
         # The value of `Use.count` at the last refresh.
         self._uses = 0
-        fork_hooks.begin_again(self)
+        fork_hooks.register(self)
 
-    def begin_in_child(self) -> None:
+    def reset_in_child(self) -> None:
         """Drop the parent's lock and thread in a forked child."""
         self._lock = threading.Lock()
         self._thread = None

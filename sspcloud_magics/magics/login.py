@@ -82,14 +82,14 @@ class Reminder:
         if cluster is None:
             return
         try:
-            validity = cluster.validity()
+            expiry = cluster.expiry()
         except SspcloudError:
             return  # the next magic that needs the cluster reports the error
-        for remark in cluster.remarks:
+        for remark in cluster.file_warnings:
             if remark not in self._remarked:
                 self._remarked.add(remark)
                 display(Note(remark.what, (remark.hint,)))  # type: ignore[no-untyped-call]  # IPython's
-        warning = validity.warning()
-        if warning and validity.ends != self._warned_end:
-            self._warned_end = validity.ends
+        warning = expiry.warning()
+        if warning and expiry.ends != self._warned_end:
+            self._warned_end = expiry.ends
             display(Note(warning, ACCOUNT_STEPS))  # type: ignore[no-untyped-call]  # IPython's

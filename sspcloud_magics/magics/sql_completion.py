@@ -49,9 +49,9 @@ class KnownTables:
         self._lock = threading.Lock()
         # The last thread, which may have ended.
         self._thread: threading.Thread | None = None
-        fork_hooks.begin_again(self)
+        fork_hooks.register(self)
 
-    def begin_in_child(self) -> None:
+    def reset_in_child(self) -> None:
         """Drop the parent's lock and thread in a forked child."""
         self._lock = threading.Lock()
         self._thread = None

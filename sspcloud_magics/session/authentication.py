@@ -78,7 +78,7 @@ def login(
     noted: tuple[file_permissions.FileWarning, ...] = ()
     if script is not None:
         if isinstance(script, str | Path):
-            noted = file_permissions.remarks([("login script", user_path(script))])
+            noted = file_permissions.find_warnings([("login script", user_path(script))])
         context = _log_in(script, kubeconfig, ca_file, other=bool(context or server or token_file))
         ca_file = None
     choice = session.ClusterChoice(
@@ -98,7 +98,7 @@ def login(
         else session.session.configured
     )
     found = find_cluster(**session.find_arguments(choice.fill_from(below)))
-    found = replace(found, remarks=(*noted, *found.remarks))
+    found = replace(found, file_warnings=(*noted, *found.file_warnings))
     identity = who_am_i(found)
     with session.session.lock:
         before = session.session.cluster

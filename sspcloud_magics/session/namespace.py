@@ -73,4 +73,4 @@ def renew() -> datetime | None:
     """
     cluster = session.current_cluster()
     cluster.renew_access()
-    return cluster.validity().token_ends
+    return cluster.expiry().token_ends

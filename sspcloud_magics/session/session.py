@@ -108,13 +108,13 @@ session = Session()
 log_file.set_level(log_file.level_of())
 
 
-def _begin_in_child() -> None:
+def _reset_in_child() -> None:
     """Drop the parent's watchers in a forked child, and its lock, which a parent's thread may hold."""
     session.lock = threading.RLock()
     session.watchers = ()
 
 
-fork_hooks.in_child(_begin_in_child)
+fork_hooks.call_in_child(_reset_in_child)
 
 
 def configure(choice: ClusterChoice) -> None:

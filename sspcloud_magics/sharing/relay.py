@@ -54,13 +54,13 @@ _removals_lock = threading.Lock()
 """Makes storing and starting a thread of `_removals` one step."""
 
 
-def _begin_in_child() -> None:
+def _reset_in_child() -> None:
     global _removals_lock  # noqa: PLW0603 - a thread that the child does not have may hold it
     _removals_lock = threading.Lock()
     _removals.clear()
 
 
-fork_hooks.in_child(_begin_in_child)
+fork_hooks.call_in_child(_reset_in_child)
 _UNPRIVILEGED = 1024
 """The first port that a process without root may listen on."""
 

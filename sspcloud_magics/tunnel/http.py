@@ -24,7 +24,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 import h11
 
 from sspcloud_magics.access import Access
-from sspcloud_magics.bounded_json import TooMuch, parse
+from sspcloud_magics.bounded_json import LimitExceeded, parse
 from sspcloud_magics.errors import CertificateNotTrusted, ServerUnreachable, UsageProblem, show_url
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.proxies import Proxy, proxy_for
@@ -527,7 +527,7 @@ def _object(text: bytes | bytearray) -> dict[str, Any]:
         is_object = isinstance(found.get("metadata") or {}, dict) and all(
             isinstance(item["metadata"]["name"], str) for item in items
         )
-    except TooMuch as error:
+    except LimitExceeded as error:
         raise _Malformed(f"the answer has {error}") from None
     except (AttributeError, KeyError, TypeError, ValueError):
         is_object = False
@@ -544,7 +544,7 @@ def _event(line: bytes) -> dict[str, Any]:
         changed = found["object"]
         is_event = changed.get("kind") == "Status" or isinstance(changed["metadata"], dict)
         is_event = is_event and isinstance(found["type"], str)
-    except TooMuch as error:
+    except LimitExceeded as error:
         raise _Malformed(f"an event has {error}") from None
     except (AttributeError, KeyError, TypeError, ValueError):
         is_event = False

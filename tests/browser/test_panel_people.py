@@ -120,7 +120,7 @@ def test_pasted_script_logs_in_and_is_kept_nowhere(
 ) -> None:
     script = account.login_script("bob", home)
     tokens = [word.split("=", 2)[-1] for word in script.split() if "-token=" in word]
-    expect(panel.get_by_role("alert")).to_contain_text("No configuration says which cluster to use.")
+    expect(panel.get_by_role("alert")).to_contain_text("No configuration names a cluster.")
     panel.get_by_role("button", name="Log in").click()
     page.evaluate(
         """script => {

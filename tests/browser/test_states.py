@@ -162,9 +162,7 @@ def test_reason_has_its_sentence_and_its_next_step(page: Page, lab: Lab, folder:
     says(page, "Loading the extension…", "loaded when it has ended", "", "loading")
     assert not has_ended(page, 1)
     (folder / "seen").touch()
-    expect(side.locator(".jp-SSPCloudPanel:visible")).to_contain_text(
-        "No configuration says which cluster to use."
-    )
+    expect(side.locator(".jp-SSPCloudPanel:visible")).to_contain_text("No configuration names a cluster.")
 
     # Its widgets stay with the notebook, which is closed while a console uses the same kernel.
     execute(page, "notebook:create-console")

@@ -30,9 +30,7 @@ expect.set_options(timeout=60_000)
 UNREACHABLE = trouble(
     "ServerUnreachable", "https://apiserver.example cannot be reached.", "Connection refused."
 )
-NOT_LOGGED_IN = trouble(
-    "NotLoggedIn", "No configuration says which cluster to use.", "There is no kubeconfig."
-)
+NOT_LOGGED_IN = trouble("NotLoggedIn", "No configuration names a cluster.", "There is no kubeconfig.")
 FORBIDDEN = trouble("Forbidden", "You may not list pods in user-carol.", "oidc-alice cannot list", "ask")
 LOGGED_OUT: dict[str, Any] = {
     "account": {"page": "https://x/account"},

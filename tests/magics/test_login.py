@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sspcloud_magics import errors, session
-from sspcloud_magics.cluster.auth.expiry import Validity
+from sspcloud_magics.cluster.auth.expiry import Expiry
 from sspcloud_magics.cluster.login_script import parse
 from sspcloud_magics.magics.login import Reminder
 from sspcloud_magics.sandbox import account
@@ -82,14 +82,14 @@ def test_script_excludes_another_configuration(notebook: Notebook, script: Path)
 
 def test_login_end_is_told_an_hour_before() -> None:
     now = datetime(2026, 6, 1, 12, tzinfo=UTC)
-    validity = Validity(now + timedelta(minutes=5), now + timedelta(days=2), renews=True)
-    assert validity.words(now) == "until 2026-06-03 12:00 UTC (2d more); the token renews itself"
-    assert validity.warning(now) == ""
-    assert "ends in 60m" in validity.warning(now + timedelta(days=1, hours=23))
-    assert "ended 120m ago" in validity.warning(now + timedelta(days=2, hours=2))
-    plain = Validity(now + timedelta(minutes=5))
+    expiry = Expiry(now + timedelta(minutes=5), now + timedelta(days=2), renews=True)
+    assert expiry.describe(now) == "until 2026-06-03 12:00 UTC (2d more); the token renews itself"
+    assert expiry.warning(now) == ""
+    assert "ends in 60m" in expiry.warning(now + timedelta(days=1, hours=23))
+    assert "ended 120m ago" in expiry.warning(now + timedelta(days=2, hours=2))
+    plain = Expiry(now + timedelta(minutes=5))
     assert "ends in 5m" in plain.warning(now)
-    assert Validity().warning(now) == Validity().words(now) == ""
+    assert Expiry().warning(now) == Expiry().describe(now) == ""
 
 
 def test_the_end_is_told_once_and_not_below_each_cell(

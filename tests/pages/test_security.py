@@ -56,8 +56,8 @@ def test_each_sentence_names_its_tests() -> None:
 
 def test_limits_are_those_of_the_page() -> None:
     for limit in (
-        f"at most {transport.LONGEST_ANSWER >> 20} MiB, unpacked, and {bounded_json.MOST_VALUES:,} values",
-        f"at most {bounded_json.DEEPEST} levels of nesting",
+        f"at most {transport.LONGEST_ANSWER >> 20} MiB, unpacked, and {bounded_json.MAX_VALUES:,} values",
+        f"at most {bounded_json.MAX_DEPTH} levels of nesting",
         f"A response takes at most {transport.ANSWER_SECONDS:.0f} seconds",
         f"An event of a watch has at most {transport.LONGEST_EVENT >> 20} MiB",
         f"a watch ends after {client.Timings.watch + client.Timings.silence:.0f} seconds",

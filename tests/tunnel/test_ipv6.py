@@ -73,7 +73,7 @@ def test_address_with_a_zone_is_reached(
         environ={},
     )
     try:
-        assert cluster.api.look("/version")[0] == 200
+        assert cluster.api.probe("/version")[0] == 200
         assert asyncio.run(Client(cluster.access()).get("/api")) == {"metadata": {}}
     finally:
         cluster.close()

@@ -1,8 +1,4 @@
-"""What the API server refuses, and what keeps one from reaching it, as errors with a next step.
-
-The one place where answers of HTTP, of TLS and of the network become the errors of
-`sspcloud_magics.errors`.
-"""
+"""Convert refusals of the API server, and failures of HTTP, TLS and the network, to `sspcloud_magics.errors`."""
 
 from __future__ import annotations
 
@@ -37,14 +33,14 @@ LAUNCHER = (
 )
 
 ANONYMOUS = "system:anonymous"
-"""Whom a server takes one for that has shown no credentials, or none that it knows."""
+"""The user name that a server gives to a request without credentials, or with unknown ones."""
 
-# What the roles of a notebook service lack, the weakest role that has it first (view is the least).
+# Resources and verbs by the weakest role of a notebook service that allows them: view, edit, admin.
 _NEEDS_ADMIN = frozenset({"roles", "rolebindings"})
 _IN_VIEW = frozenset({"get", "list", "watch"})
 _NOT_IN_VIEW = frozenset({"secrets"})
 
-# What an admission plugin says, and RBAC never does.
+# Messages of admission plugins; RBAC never uses these words.
 _ADMISSION = re.compile(
     r"is forbidden: (exceeded quota|failed quota|violates PodSecurity|(maximum|minimum) \S+ usage per)"
 )
@@ -52,15 +48,15 @@ _ADMISSION = re.compile(
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (
         urllib3.exceptions.ProxyError,
-        "The proxy of HTTPS_PROXY or proxy-url does not let it through, or cannot be reached.",
+        "The proxy of HTTPS_PROXY or proxy-url refuses the connection, or cannot be reached.",
     ),
     (urllib3.exceptions.NameResolutionError, "Its name is not known here."),
     (socket.gaierror, "Its name is not known here."),
     (ConnectionRefusedError, "Nothing listens there (connection refused)."),
-    (urllib3.exceptions.ReadTimeoutError, "It took the request, and did not answer in time."),
+    (urllib3.exceptions.ReadTimeoutError, "It accepted the request, and did not answer in time."),
     (TimeoutError, "Nothing answered in time."),
 )
-"""The first kind that lies anywhere under a failure says why."""
+"""Reasons by exception type. The first type found anywhere in the chain of causes gives the reason."""
 
 
 class NotFound(TargetNotFound):
@@ -68,15 +64,15 @@ class NotFound(TargetNotFound):
 
 
 class Expired(ServerError):
-    """A list has to be asked for again: its pages are not kept any longer (410), or its watch cannot be read."""
+    """A list must be requested again: the server has discarded its pages (410), or the watch cannot be read."""
 
 
 class Conflict(ServerError):
-    """Somebody else has made or changed the object in the meantime (409)."""
+    """Another client has created or changed the object in the meantime (409)."""
 
 
 _SERVER_ERRORS: dict[int, tuple[str, type[ServerError], str]] = {
-    409: ("Somebody else has changed it in the meantime (409).", Conflict, "try again"),
+    409: ("Another client has changed it in the meantime (409).", Conflict, "try again"),
     410: ("The list has changed too much since its first page (410).", Expired, ""),
     429: ("The API server is busy (429).", ServerError, "wait a moment, then try again"),
 }
@@ -105,14 +101,14 @@ def from_answer(
     own: bool,
     location: str = "",
 ) -> ClusterError | TargetNotFound:
-    """Return the error that an answer of the API server means.
+    """Return the error for an error response of the API server.
 
     Parameters
     ----------
     status, content_type, body
-        The answer.
+        The response.
     attempt
-        What was asked.
+        The request.
     server
         The base URL.
     in_service
@@ -120,17 +116,17 @@ def from_answer(
     own
         Whether the namespace is the caller's own.
     location
-        Where it redirects to.
+        The target of a redirect.
     """
     if location:
         return ServerError(
-            f"{server} is not where the API server answers ({status}).",
+            f"{server} is not the address of the API server ({status}).",
             why=f"It redirects to {shorten(show_url(location))}",
-            hint="write the address that leads to the API server itself, or log in there first",
+            hint="use the address of the API server itself, or log in there first",
         )
     message = _message(content_type, body)
     if message is None:
-        return no_api(status, content_type, server)
+        return make_foreign_error(status, content_type, server)
     if status == 401:
         return TokenExpired(
             f"{server} does not accept the credentials (401).", why=message, hint="log in again: %k8s_login"
@@ -138,7 +134,7 @@ def from_answer(
     if status == 403:
         return _make_forbidden(message, attempt, in_service=in_service, own=own)
     if status == 404:
-        return NotFound(f"{attempt.resource.plural} {attempt.name} is not there.", why=message)
+        return NotFound(f"{attempt.resource.plural} {attempt.name} does not exist.", why=message)
     what, kind, hint = _SERVER_ERRORS.get(
         status, (f"The API server could not {attempt.words} ({status}).", ServerError, "")
     )
@@ -146,11 +142,11 @@ def from_answer(
 
 
 def _message(content_type: str, body: bytes) -> str | None:
-    """Return the message of a Status object; None where the body is something else."""
+    """Return the message of a Status object; None if the body is something else."""
     if not body:
         return ""
     if not content_type.startswith("application/json"):
-        # The API server itself answers some 404s and 401s with a line of plain text.
+        # The API server answers some 404s and 401s with a line of plain text.
         text = body[:300].decode(errors="replace").strip()
         return text if content_type.startswith("text/plain") and "<" not in text else None
     try:
@@ -162,13 +158,13 @@ def _message(content_type: str, body: bytes) -> str | None:
 def _make_forbidden(message: str, attempt: Attempt, *, in_service: bool, own: bool) -> Forbidden:
     if ANONYMOUS in message:
         return Forbidden(
-            "The API server takes you for nobody (system:anonymous).",
+            "The API server does not know who you are (system:anonymous).",
             why=message,
-            hint="the credentials did not arrive or mean nothing to it: log in again",
+            hint="log in again: the credentials did not arrive, or the server does not know them",
         )
     refusal = _ADMISSION.search(message)
     if refusal is not None:
-        # No right is missing: one may do it, and the cluster's rules are against this one.
+        # RBAC allows the request; a quota or a policy refuses this object.
         if "exceeded quota" in refusal[0]:
             return Forbidden(
                 f"A quota leaves no room to {attempt.words}.",
@@ -178,41 +174,42 @@ def _make_forbidden(message: str, attempt: Attempt, *, in_service: bool, own: bo
         return Forbidden(
             f"A rule of the cluster refuses to {attempt.words}.",
             why=message,
-            hint="do what it says, or show it to those who run the cluster",
+            hint="do what it says, or show it to the administrators of the cluster",
         )
     if in_service and own:
         hint = f"relaunch the service with a role that allows it: {relaunch_link(attempt)}"
     elif attempt.namespace is None and attempt.resource.namespaced:
-        hint = "name a namespace: nobody but an administrator may ask for all of them"
+        hint = "name a namespace: only administrators may list all of them"
     elif own:
-        hint = "ask whoever runs the cluster, or whoever owns the namespace, for that right"
+        hint = "ask an administrator of the cluster, or the owner of the namespace, for that permission"
     else:
         hint = (
-            f"check the spelling: a namespace that does not exist is answered the same way{_persons(attempt.namespace)}\n"
+            "check the spelling: the answer for a namespace that does not exist is the same"
+            f"{_suggest_user_namespace(attempt.namespace)}\n"
             f"ask the owner of {attempt.namespace} to share it with you"
         )
     return Forbidden(f"You may not {attempt.words}.", why=message, hint=hint)
 
 
-def _persons(namespace: str | None) -> str:
-    """Return how a person's namespace is written, where it was left out."""
+def _suggest_user_namespace(namespace: str | None) -> str:
+    """Return a hint on the prefix of users' namespaces, if it was left out."""
     if namespace is None or namespace.startswith(("user-", "projet-")):
         return ""
     return f"\na person's namespace begins with user-: user-{namespace}"
 
 
-def no_api(status: int, content_type: str, server: str) -> ServerError:
-    """Return the error for an answer that is not the API server's."""
+def make_foreign_error(status: int, content_type: str, server: str) -> ServerError:
+    """Return the error for a response that does not come from an API server."""
     kind = content_type.partition(";")[0] or "nothing"
     return ServerError(
         f"{server} did not answer as a Kubernetes API server does ({status}).",
-        why=f"It answered {kind}: a proxy or a login page stands in between, or the address is another site's.",
+        why=f"It answered {kind}: this is a proxy, a login page or another site.",
         hint="check the server's address, and HTTPS_PROXY and NO_PROXY in the environment",
     )
 
 
 def make_malformed_error(server: str, why: str, kind: type[ServerError] = ServerError) -> ServerError:
-    """Return the error for an answer that no API server gives: too large, or of another shape."""
+    """Return the error for a response that no API server gives: too large, or malformed."""
     return kind(
         f"{server} did not answer as a Kubernetes API server does.",
         why=why,
@@ -221,7 +218,7 @@ def make_malformed_error(server: str, why: str, kind: type[ServerError] = Server
 
 
 class HasServer(Protocol):
-    """A cluster, of which only the address counts here."""
+    """An object with the address of an API server, such as a cluster."""
 
     @property
     def server(self) -> str:
@@ -233,28 +230,26 @@ _FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 @contextmanager
 def report_malformed(cluster: HasServer) -> Iterator[None]:
-    """Tell of an object that lacks what it has to have, or has something odd in its place, as of no Kubernetes API's.
+    """Report an object of the API with missing or malformed fields.
 
-    Only values are made of objects in such a block: what asks a server, or runs anything else, stands outside, so that
-    a defect there is told as what it is.
+    Use this context only around code that reads fields of objects. Requests and other code belong outside, so that their
+    defects raise their own errors.
 
     Raises
     ------
     ServerError
-        Instead of the bare error that reading an object of another shape raises.
+        Instead of the `KeyError` or similar that a malformed object causes.
     """
     try:
         yield
     except _FAULTS as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         fault = f"{type(error).__name__} in {place.name}, {PurePath(place.filename).name}:{place.lineno}"
-        raise make_malformed_error(
-            cluster.server, f"An object lacks what it has to have ({fault})."
-        ) from None
+        raise make_malformed_error(cluster.server, f"An object lacks a required field ({fault}).") from None
 
 
 def from_transport(error: Exception, server: str) -> ClusterError:
-    """Return the error that a failure below HTTP means."""
+    """Return the error for a failure of TLS or the network."""
     chain = list(_causes(error))
     for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -262,7 +257,8 @@ def from_transport(error: Exception, server: str) -> ClusterError:
                 f"The certificate of {server} is not trusted.",
                 why=f"{cause.verify_message.rstrip('.')}.",
                 hint="give the cluster's certificate authority: %k8s_login … --ca FILE (ca_file= in Python), or "
-                "certificate-authority-data in the kubeconfig\nif nothing has changed on your side, do not go on: ask who runs the cluster",
+                "certificate-authority-data in the kubeconfig\n"
+                "if nothing has changed on your side, do not continue: ask an administrator of the cluster",
             )
     for cause in chain:
         if isinstance(cause, ssl.SSLError):
@@ -288,7 +284,7 @@ def _reason(chain: list[BaseException]) -> str:
 
 
 def _causes(error: BaseException) -> Any:
-    """Yield an error and what lies under it, as Python and as urllib3 chain them."""
+    """Yield an error and its causes, as Python and urllib3 chain them."""
     seen: list[BaseException] = []
     waiting: list[Any] = [error]
     while waiting:

@@ -1,9 +1,9 @@
-"""Questions to the API server: HTTPS in, JSON out, errors in words.
+"""Client of the Kubernetes API: requests over HTTPS, JSON responses, and readable errors.
 
-urllib3 (on which the ``kubernetes`` package stands, too) carries them. The package's typed models are
-not used: a list of 500 pods takes 830 ms as models and 21 ms as JSON, its import 400 ms, and it can
-take a client certificate from files only. A 401 makes one more try with renewed credentials. After a 403 the
-server is asked whether it is ready, because one that starts refuses everything until it has read the rights.
+It uses urllib3, as the ``kubernetes`` package does, but not that package: there a list of 500 pods takes 830 ms as typed
+models instead of 21 ms as JSON, the import takes 400 ms, and a client certificate must be in a file. After a 401, the client
+retries once with renewed credentials. After a 403, it checks whether the server is ready: a starting server refuses
+everything until it has loaded the RBAC rules.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -24,7 +24,7 @@ import urllib3
 from sspcloud_magics import fork_hooks
 from sspcloud_magics._version import __version__
 from sspcloud_magics.access import Access
-from sspcloud_magics.bounded_json import TooMuch
+from sspcloud_magics.bounded_json import LimitExceeded
 from sspcloud_magics.cluster.api import api_errors, transport
 from sspcloud_magics.cluster.api.resources import Attempt
 from sspcloud_magics.cluster.api.transport import Answer
@@ -35,11 +35,13 @@ from sspcloud_magics.tls import tls_context
 
 _log = logging.getLogger(__name__)
 
+# How long to retry while a busy server sends Retry-After.
 _BUSY_SECONDS = 10.0
-_ASK_AGAIN = 0.25
-# No API server ends and starts again within this many seconds: if it was ready then, it is ready now.
+# The shortest pause between two tries, in seconds.
+_RETRY_PAUSE = 0.25
+# After a success, a 403 is believed for this time: no API server restarts within so few seconds.
 _STAYS_READY = 0.5
-# Where the server does not say whether it is ready, a 403 takes `Timings.starting`. Those after it need not.
+# If `/readyz` does not report readiness, the first 403 takes `Timings.starting`; later ones are believed for this time.
 _STAYS_BELIEVED = 60.0
 _SERVER_ERROR = 500
 
@@ -55,22 +57,30 @@ _METHODS = {
 
 @dataclass(frozen=True)
 class Timings:
-    """How long to wait for a server, in seconds."""
+    """Timeouts of requests, in seconds."""
 
     connect: float = 10.0
     read: float = 30.0
-    """For the next bytes of an answer; a list of thousands of objects takes a server some of them."""
+    """Wait for the next bytes of a response; a server needs some seconds for a list of thousands of objects."""
     answer: float = transport.ANSWER_SECONDS
-    """From a request to the last byte of its answer."""
+    """Total time from a request to the last byte of its response."""
     watch: float = 45.0
-    """After which the server ends a watch: what stands between cuts silent connections after 60."""
+    """Duration of a watch, which the server ends: proxies cut silent connections after 60 seconds."""
     silence: float = 30.0
-    """How much later than that a watch is given up."""
+    """Additional wait before the client gives up a watch."""
     starting: float = 10.0
-    """For a server that starts."""
+    """Wait for a server that is starting."""
 
 
-# The pools that forked children have inherited.
+@dataclass(frozen=True, slots=True)
+class _Request:
+    attempt: Attempt
+    query: Mapping[str, str] | None
+    body: Mapping[str, Any] | None
+    stream: bool = False
+
+
+# Pools inherited from the parent process, kept in a forked child so that they are never closed there.
 _parents: list[object] = []
 
 
@@ -80,13 +90,13 @@ class ApiClient:
     Parameters
     ----------
     access
-        Gives the access as it is now.
+        Returns the current access.
     renew_access
-        Gives another access than the one that was refused, or raises `TokenExpired`.
+        Returns another access after one was refused, or raises `TokenExpired`.
     in_service
-        Whether this is a notebook service inside the cluster: errors name the link that mends.
+        Whether this is a notebook service inside the cluster: errors then link to a launch with another role.
     timings
-        How long to wait for the server; they may change between two requests.
+        The timeouts; they may change between two requests.
     """
 
     def __init__(
@@ -101,17 +111,19 @@ class ApiClient:
         self._access = access
         self._renew_access = renew_access
         self._in_service = in_service
+        # Guards the pool and its key.
         self._lock = threading.Lock()
+        # The connections; `_pool_for` replaces them when the access changes, except for its token.
         self._pool: urllib3.PoolManager | None = None
-        self._pool_is_for: object = None
-        # Until when a 403 is believed without asking: a request has just succeeded.
+        self._pool_key: object = None
+        # A 403 is believed until this time, because a request has just succeeded.
         self._ready_until = 0.0
-        # The same, of a server that does not say whether it is ready, and has refused for long.
+        # A 403 is believed until this time, because the server refused for long and has no usable `/readyz`.
         self._believed_until = 0.0
-        fork_hooks.begin_again(self)
+        fork_hooks.register(self)
 
-    def begin_in_child(self) -> None:
-        """Leave the connections to the parent process. They are kept: to close one takes locks that its threads may hold."""
+    def reset_in_child(self) -> None:
+        """Leave the connections to the parent, unclosed: closing takes locks that a thread of the parent may hold."""
         self._lock = threading.Lock()
         _parents.append(self._pool)
         self._pool = None
@@ -125,54 +137,55 @@ class ApiClient:
         body: Mapping[str, Any] | None = None,
         own: bool = True,
     ) -> dict[str, Any]:
-        """Make one request and return its answer.
+        """Send a request and return the response.
 
         Parameters
         ----------
         attempt
-            What to do.
+            The request.
         query
             Parameters of the URL.
         body
-            The object to send; a `Secret` in it goes in clear, over TLS.
+            The object to send; a `Secret` in it is sent in clear text, over TLS.
         own
-            Whether the namespace is the caller's own: it decides the advice in an error.
+            Whether the namespace is the caller's own, for the hint of an error.
 
         Returns
         -------
         dict
-            The object that the server answered.
+            The object in the response.
 
         Raises
         ------
         TokenExpired, Forbidden, NotFound, ServerError
-            By the status of the answer.
+            According to the status of the response.
         ServerUnreachable, CertificateNotTrusted
-            If there was no answer.
+            If there was no response.
         """
-        answer, server = self._get_answer(attempt, query, body, own=own)
+        answer, server = self._get_answer(_Request(attempt, query, body), own=own)
         try:
             return transport.json_object(answer.data)
-        except TooMuch as error:
+        except LimitExceeded as error:
             raise api_errors.make_malformed_error(server, f"Its answer has {error}.") from None
         except ValueError:
-            raise api_errors.no_api(answer.status, answer.headers.get("Content-Type", ""), server) from None
+            content_type = answer.headers.get("Content-Type", "")
+            raise api_errors.make_foreign_error(answer.status, content_type, server) from None
 
     @without_frames
     def watch(self, attempt: Attempt, version: str, *, own: bool = True) -> ResponseStream:
-        """Begin to watch, and return the events as they come.
+        """Start a watch, and return its stream of events.
 
         Returns
         -------
-        Stream
-            It ends by itself, now and then, and goes on with the version of its last event.
+        ResponseStream
+            The server ends it from time to time: start the next watch with the version of the last event.
 
         Raises
         ------
         TokenExpired, Forbidden, ServerError
-            By the status of the answer.
+            According to the status of the response.
         ServerUnreachable, CertificateNotTrusted
-            If there was no answer.
+            If there was no response.
         """
         query = {
             "watch": "true",
@@ -180,29 +193,21 @@ class ApiClient:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": f"{self.timings.watch:.0f}",
         }
-        answer, server = self._get_answer(attempt, query, None, own=own, stream=True)
+        answer, server = self._get_answer(_Request(attempt, query, None, stream=True), own=own)
         return ResponseStream(cast("urllib3.BaseHTTPResponse", answer), server)
 
-    def _get_answer(
-        self,
-        attempt: Attempt,
-        query: Mapping[str, str] | None,
-        body: Mapping[str, Any] | None,
-        *,
-        own: bool,
-        stream: bool = False,
-    ) -> tuple[Answer | urllib3.BaseHTTPResponse, str]:
-        """Return an answer that is a success, and the server that gave it; for a stream its body is still to be read."""
+    def _get_answer(self, request: _Request, *, own: bool) -> tuple[Answer | urllib3.BaseHTTPResponse, str]:
+        """Return a successful response and its server; the body of a stream is still unread."""
         access = self._access()
         asked_at = time.monotonic()
-        answer = self._ask_patiently(access, attempt, query, body, stream=stream)
+        answer = self._ask_patiently(access, request)
         if answer.status == 401:
             access = self._renew_access(access)
-            answer = self._ask_patiently(access, attempt, query, body, stream=stream)
-        # A success that came after the question says nothing of the moment in which it was refused.
+            answer = self._ask_patiently(access, request)
+        # A success of another thread after this request was sent does not show that the server was ready then.
         believed = self._ready_until - _STAYS_READY <= asked_at < self._ready_until
         if answer.status == 403 and not believed:
-            answer = self._ask_when_ready(access, attempt, query, body, answer, stream=stream)
+            answer = self._ask_when_ready(access, request, answer)
         if 200 <= answer.status < 300:
             self._ready_until = time.monotonic() + _STAYS_READY
             return answer, access.server
@@ -211,7 +216,7 @@ class ApiClient:
             answer.status,
             answer.headers.get("Content-Type", ""),
             _mask_token(answer.data, access.token),
-            attempt,
+            request.attempt,
             server=access.server,
             in_service=self._in_service,
             own=own,
@@ -219,251 +224,235 @@ class ApiClient:
         )
 
     def _ask_when_ready(
-        self,
-        access: Access,
-        attempt: Attempt,
-        query: Mapping[str, str] | None,
-        body: Mapping[str, Any] | None,
-        refusal: Answer | urllib3.BaseHTTPResponse,
-        *,
-        stream: bool,
+        self, access: Access, request: _Request, refusal: Answer | urllib3.BaseHTTPResponse
     ) -> Answer | urllib3.BaseHTTPResponse:
-        """Ask again after a 403, which a server that starts gives to everybody, and return the answer to be believed.
+        """Repeat a request that was answered 403 once the server is ready, and return the final response.
+
+        A starting server answers 403 to every request.
 
         Raises
         ------
         ServerError
-            If it is still starting after some seconds.
+            If the server is still starting after `Timings.starting`.
         """
         deadline = time.monotonic() + self.timings.starting
         answer = refusal
         while answer.status == 403 and time.monotonic() >= self._believed_until:
-            said = self._look(access, "/readyz", _who(access))
-            is_starting = said.status >= _SERVER_ERROR
-            is_ready = said.status == 200 and said.data.strip() == b"ok"
+            readyz = self._probe(access, "/readyz", _authorization_header(access))
+            is_starting = readyz.status >= _SERVER_ERROR
+            is_ready = readyz.status == 200 and readyz.data.strip() == b"ok"
             if time.monotonic() >= deadline and is_starting:
                 raise ServerError(
                     "The API server is starting.",
-                    why="It refuses everything until it has read the rights.",
+                    why="It refuses everything until it has loaded the permissions.",
                     hint="try again in a moment",
                 )
             if is_ready:
-                return self._ask_patiently(access, attempt, query, body, stream=stream)
+                return self._ask_patiently(access, request)
             if not is_starting:
-                # It does not tell: a server that refuses for so long does not start. The last refusal counts, since the
-                # server may have been starting until now.
+                # Readiness is unknown. After the deadline a 403 is final, but only one from a last try: the server
+                # may have been starting until now.
                 is_late = time.monotonic() >= deadline
-                answer = self._ask_patiently(access, attempt, query, body, stream=stream)
+                answer = self._ask_patiently(access, request)
                 if is_late:
                     if answer.status == 403:
                         self._believed_until = time.monotonic() + _STAYS_BELIEVED
                     break
-            time.sleep(_ASK_AGAIN)
+            time.sleep(_RETRY_PAUSE)
         return answer
 
-    def look(self, path: str) -> tuple[int, Mapping[str, str], bytes]:
-        """Ask for a path without saying who one is, and return the status, the headers and the body.
+    def probe(self, path: str) -> tuple[int, Mapping[str, str], bytes]:
+        """Request a path without credentials; return the status, the headers and the body.
 
         Raises
         ------
         ServerUnreachable, CertificateNotTrusted
-            If there was no answer.
+            If there was no response.
         """
-        answer = self._look(self._access(), path, {})
+        answer = self._probe(self._access(), path, {})
         return answer.status, answer.headers, answer.data
 
-    def _look(self, access: Access, path: str, headers: Mapping[str, str]) -> Answer:
-        try:
-            return transport.read(
-                self._pool_for(access).request(
-                    "GET",
-                    access.server + path,
-                    headers=headers,
-                    timeout=self._timeout(),
-                    retries=False,
-                    redirect=False,
-                    preload_content=False,
-                )
-            )
-        except TooMuch as error:
-            raise api_errors.make_malformed_error(access.server, f"Its answer has {error}.") from None
-        except urllib3.exceptions.HTTPError as error:
-            raise api_errors.from_transport(error, access.server) from None
+    def _probe(self, access: Access, path: str, headers: Mapping[str, str]) -> Answer:
+        with _convert_errors(access.server):
+            return cast("Answer", self._exchange(access, "GET", path, headers))
 
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
             if self._pool is not None:
-                # Its own `clear` leaves the closing to the garbage collector.
-                for key in self._pool.pools.keys():  # noqa: SIM118 - it cannot be iterated over itself
+                # `clear` alone leaves the closing to the garbage collector.
+                for key in self._pool.pools.keys():  # noqa: SIM118 - the container itself is not iterable
                     self._pool.pools[key].close()
                 self._pool.clear()
-            self._pool, self._pool_is_for = None, None
+            self._pool, self._pool_key = None, None
 
-    def _ask_patiently(
-        self,
-        access: Access,
-        attempt: Attempt,
-        query: Mapping[str, str] | None,
-        body: Mapping[str, Any] | None,
-        *,
-        stream: bool,
-    ) -> Answer | urllib3.BaseHTTPResponse:
-        """Make a request; again when a busy server says when, as long as that is soon (as client-go does)."""
+    def _ask_patiently(self, access: Access, request: _Request) -> Answer | urllib3.BaseHTTPResponse:
+        """Send a request, and repeat it when a busy server asks for that soon by Retry-After, as client-go does."""
         deadline = time.monotonic() + _BUSY_SECONDS
         while True:
-            answer = self._request(access, attempt, query, body, stream=stream)
+            answer = self._send(access, request)
             after = answer.headers.get("Retry-After", "")
             busy = answer.status == 429 or answer.status >= _SERVER_ERROR
             if not (busy and after.isascii() and after.isdigit()):
                 return answer
-            pause = max(float(after), _ASK_AGAIN)
+            pause = max(float(after), _RETRY_PAUSE)
             if time.monotonic() + pause > deadline:
                 return answer
             time.sleep(pause)
 
-    def _request(
-        self,
-        access: Access,
-        attempt: Attempt,
-        query: Mapping[str, str] | None,
-        body: Mapping[str, Any] | None,
-        *,
-        stream: bool = False,
-    ) -> Answer | urllib3.BaseHTTPResponse:
-        pool = self._pool_for(access)
+    def _send(self, access: Access, request: _Request) -> Answer | urllib3.BaseHTTPResponse:
+        attempt = request.attempt
         headers = {
             "Accept": "application/json",
             "User-Agent": f"sspcloud-magics/{__version__}",
-            **_who(access),
+            **_authorization_header(access),
         }
-        if body is not None:
+        body = None
+        if request.body is not None:
             headers["Content-Type"] = "application/json"
-        url = access.server + attempt.path + (f"?{urlencode(query)}" if query else "")
+            body = json.dumps(request.body, default=_reveal)
+        path = attempt.path + (f"?{urlencode(request.query)}" if request.query else "")
         method = _METHODS[attempt.verb]
-        tries = 2 if method == "GET" else 1
-        while True:
-            tries -= 1
-            began = time.monotonic()
+        with _convert_errors(access.server):
             try:
-                answer = pool.request(
-                    method,
-                    url,
-                    body=None if body is None else json.dumps(body, default=_in_clear),
-                    headers=headers,
-                    timeout=self._timeout(stream=stream),
-                    retries=False,
-                    redirect=False,
-                    preload_content=False,
-                )
-                _log.debug(
-                    "%s %s: %d after %.0f ms",
-                    method,
-                    attempt.path,
-                    answer.status,
-                    1000 * (time.monotonic() - began),
-                )
-                return answer if stream and answer.status == 200 else transport.read(answer)
-            except TooMuch as error:
-                raise api_errors.make_malformed_error(access.server, f"Its answer has {error}.") from None
+                return self._exchange(access, method, path, headers, body, stream=request.stream)
             except urllib3.exceptions.ProtocolError as error:
                 _log.info("%s %s: the connection broke (%s)", method, attempt.path, type(error).__name__)
-                # A kept connection that the server closed while it was idle: once more, on a new one.
-                if not tries:
-                    raise api_errors.from_transport(error, access.server) from None
-            except urllib3.exceptions.HTTPError as error:
-                raise api_errors.from_transport(error, access.server) from None
+                if method != "GET":
+                    raise
+            # The server has closed an idle connection of the pool: retry on a new one.
+            return self._exchange(access, method, path, headers, body, stream=request.stream)
+
+    def _exchange(
+        self,
+        access: Access,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: str | None = None,
+        *,
+        stream: bool = False,
+    ) -> Answer | urllib3.BaseHTTPResponse:
+        began = time.monotonic()
+        answer = self._pool_for(access).request(
+            method,
+            access.server + path,
+            body=body,
+            headers=headers,
+            timeout=self._timeout(stream=stream),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+        took = 1000 * (time.monotonic() - began)
+        _log.debug("%s %s: %d after %.0f ms", method, path.partition("?")[0], answer.status, took)
+        return answer if stream and answer.status == 200 else transport.read(answer)
 
     def _timeout(self, *, stream: bool = False) -> urllib3.Timeout:
-        told = self.timings
-        return urllib3.Timeout(connect=told.connect, read=told.watch + told.silence if stream else told.read)
+        times = self.timings
+        read = times.watch + times.silence if stream else times.read
+        return urllib3.Timeout(connect=times.connect, read=read)
 
     def _pool_for(self, access: Access) -> urllib3.PoolManager:
-        # The pool outlives the token, which each request carries.
+        # A new token does not need a new pool: each request carries the token.
         key = replace(access, token=None), self.timings.answer
         with self._lock:
-            if self._pool is None or key != self._pool_is_for:
-                self._pool = _pool(access, self.timings.answer)
-                self._pool_is_for = key
+            if self._pool is None or key != self._pool_key:
+                self._pool = _make_pool(access, self.timings.answer)
+                self._pool_key = key
             return self._pool
 
 
 class ResponseStream:
-    """The events of a watch, as they come: each a dict with ``type`` and ``object``.
+    """Iterator over the events of a watch, dicts with ``type`` and ``object``, as they arrive.
 
     Parameters
     ----------
     answer
-        The answer whose body they are, one a line.
+        The response; its body has one event per line.
     server
-        Who gives it.
+        The base URL of the server.
     """
 
     def __init__(self, answer: urllib3.BaseHTTPResponse, server: str) -> None:
         self._answer = answer
         self._server = server
+        # Set by `close`; errors of a closed stream are expected.
         self._closed = False
+        # The process that opened the stream.
         self._process = os.getpid()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         try:
             for line in filter(None, transport.lines(self._answer)):
                 yield self._event(line)
-        except TooMuch as error:
-            raise api_errors.make_malformed_error(self._server, f"It tells of a change in {error}.") from None
+        except LimitExceeded as error:
+            raise api_errors.make_malformed_error(
+                self._server, f"An event of its watch has {error}."
+            ) from None
         except ValueError:
             if not self._closed:
                 raise api_errors.make_malformed_error(
-                    self._server, "It tells of changes in what cannot be read.", api_errors.Expired
+                    self._server, "An event of its watch cannot be read.", api_errors.Expired
                 ) from None
         except (urllib3.exceptions.HTTPError, OSError, AttributeError):
-            # Closed, or cut by what stands between: whoever asks for the next one is told where that fails, too.
+            # Closed, or cut by a proxy: if the network is down, the next watch reports it.
             return
         finally:
             self._answer.close()
 
     def _event(self, line: bytes) -> dict[str, Any]:
-        """Return the event that a line is, with its object."""
+        """Parse an event."""
         try:
             event = transport.json_object(line)
-        except TooMuch as error:
-            why = f"It tells of a change in {error}."
+        except LimitExceeded as error:
+            why = f"An event of its watch has {error}."
             raise api_errors.make_malformed_error(self._server, why, api_errors.Expired) from None
         except ValueError:
             event = {}
         if not isinstance(event.get("object"), dict):
             raise api_errors.make_malformed_error(
-                self._server, "It tells of changes in what is no event.", api_errors.Expired
+                self._server, "Its watch sends something that is not an event.", api_errors.Expired
             )
         return event
 
     def close(self) -> None:
-        """End it, also while another thread waits for an event."""
+        """Close the stream, even while another thread waits for an event."""
         self._closed = True
-        if self._process != os.getpid():  # a forked child: the conversation is the parent's
+        if self._process != os.getpid():  # in a forked child, the connection belongs to the parent
             return
-        with suppress(ValueError, OSError):  # nothing to end any more
+        with suppress(ValueError, OSError):  # it has already ended
             self._answer.shutdown()
 
 
-def _who(access: Access) -> dict[str, str]:
-    said = access.authorization
-    return {} if said is None else {"Authorization": said.reveal()}
+@contextmanager
+def _convert_errors(server: str) -> Iterator[None]:
+    try:
+        yield
+    except LimitExceeded as error:
+        raise api_errors.make_malformed_error(server, f"Its answer has {error}.") from None
+    except urllib3.exceptions.HTTPError as error:
+        raise api_errors.from_transport(error, server) from None
 
 
-def _in_clear(value: object) -> str:
+def _authorization_header(access: Access) -> dict[str, str]:
+    authorization = access.authorization
+    return {} if authorization is None else {"Authorization": authorization.reveal()}
+
+
+def _reveal(value: object) -> str:
     if isinstance(value, Secret):
         return value.reveal()
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def _mask_token(data: bytes, token: Secret | None) -> bytes:
-    """Return what a server says without the token that it was shown, should it say that back."""
+    """Hide the token in a response, in case the server echoes it."""
     return data.replace(token.reveal().encode(), HIDDEN.encode()) if token else data
 
 
-def _pool(access: Access, answer_seconds: float) -> urllib3.PoolManager:
-    # As many connections are kept as threads may ask at once; urllib3 logs a warning for each beyond.
+def _make_pool(access: Access, answer_seconds: float) -> urllib3.PoolManager:
+    # At least the number of threads that send requests at once; urllib3 logs a warning for each connection beyond it.
     settings: dict[str, Any] = {"maxsize": 16, "answer_seconds": answer_seconds}
     if access.is_encrypted and access.tls_server_name:
         settings["server_hostname"] = access.tls_server_name

@@ -1,4 +1,4 @@
-"""Whether this machine's clock agrees with a server's, by the Date of its answers."""
+"""Clock skew between this machine and a server, by the Date header of its responses."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from email.utils import parsedate_to_datetime
 from sspcloud_magics.cluster.timefmt import human_duration
 
 TOLERATED = timedelta(seconds=60)
-"""Less than this is the network's, and harms nobody."""
+"""Smaller differences come from the network, and do no harm."""
 
 
-def skew(date: str | None, now: datetime | None = None) -> timedelta | None:
-    """Return by how much this machine's clock is ahead of a server's; None where it does not tell.
+def measure_skew(date: str | None, now: datetime | None = None) -> timedelta | None:
+    """Return how far this machine's clock is ahead of a server's; None without a valid date.
 
     Parameters
     ----------
     date
-        The ``Date`` header of an answer that has just come (RFC 9110, 6.6.1): whole seconds.
+        The ``Date`` header of a response that has just arrived (RFC 9110, 6.6.1): whole seconds.
     now
-        This machine's time.
+        The time of this machine.
     """
     try:
-        told = parsedate_to_datetime(date or "")
+        server_time = parsedate_to_datetime(date or "")
     except ValueError:
         return None
-    told = told if told.tzinfo else told.replace(tzinfo=UTC)
-    return (now or datetime.now(UTC)) - told
+    server_time = server_time if server_time.tzinfo else server_time.replace(tzinfo=UTC)
+    return (now or datetime.now(UTC)) - server_time
 
 
-def skew_in_words(difference: timedelta | None) -> str:
-    """Return a sentence on a clock that is wrong; empty where it is not, or nobody knows."""
+def describe_skew(difference: timedelta | None) -> str:
+    """Return a sentence about a wrong clock; empty if the clock is right, or the difference unknown."""
     if difference is None or abs(difference) < TOLERATED:
         return ""
     direction = "ahead of" if difference > timedelta() else "behind"

@@ -1,4 +1,4 @@
-"""The kinds of object that are asked for, as the API names them, and what a request asks."""
+"""The resource types that the package requests, and the description of a request in RBAC's terms."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 ALL_NAMESPACES = "*"
-"""In the place of a namespace: all of them."""
+"""Stands for all namespaces in place of a namespace's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind of object.
+    """A resource type of the API.
 
     Parameters
     ----------
     plural
-        As in URLs and in rights: ``pods``.
+        The name in URLs and in RBAC rules, such as ``pods``.
     group, version
-        The API group, empty for the core, and its version.
+        The API group, empty for the core group, and its version.
     namespaced
         Whether its objects live in a namespace.
     """
@@ -51,18 +51,18 @@ SELF_SUBJECT_RULES_REVIEWS = Resource("selfsubjectrulesreviews", "authorization.
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What a request would do, in the words of RBAC.
+    """A request in the terms of RBAC: verb, resource, namespace and name.
 
     Parameters
     ----------
     verb
         ``get``, ``list``, ``create``, …
     resource
-        The kind of object.
+        The resource type.
     namespace
-        Where; None for all namespaces, or where the kind has none.
+        The namespace; None for all namespaces, or for a resource without namespaces.
     name, subresource
-        The object, and a part of it such as ``portforward``; empty where not meant.
+        The object and its subresource, such as ``portforward``; empty for neither.
     """
 
     verb: str
@@ -73,7 +73,7 @@ class Attempt:
 
     @property
     def path(self) -> str:
-        """The path of the URL; names are quoted."""
+        """The path of the URL, with names quoted."""
         resource = self.resource
         parts = ["apis", resource.group] if resource.group else ["api"]
         parts.append(resource.version)

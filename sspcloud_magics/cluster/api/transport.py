@@ -1,8 +1,8 @@
-"""Connections to servers that are not trusted: an answer has a limit in size and in time.
+"""HTTP connections to untrusted servers, with limits on the size and the total time of a response.
 
-urllib3's timeouts are for one wait each: a byte a second goes on for ever. The sockets here know when an answer has to be there
-as a whole, head and body. Its body is unpacked piece by piece, so that a small one which unpacks to a large one is
-given up in time. `sspcloud_magics.bounded_json` has the limits of what it says.
+A timeout of urllib3 covers one wait, so a server could send a byte per second for ever. The sockets here have a deadline
+for the whole response, header and body. The body is decompressed in pieces, so that a compression bomb is detected early.
+`sspcloud_magics.bounded_json` limits the content.
 """
 
 from __future__ import annotations
@@ -17,40 +17,43 @@ from typing import Any, TypeVar
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from sspcloud_magics.bounded_json import TooMuch, parse
+from sspcloud_magics.bounded_json import LimitExceeded, parse
 from sspcloud_magics.proxies import Proxy
 
 LONGEST_ANSWER = 128 << 20
-"""In bytes, unpacked. A page has 500 objects of 1.5 MiB at most, and of some KiB as a rule."""
+"""In bytes, decompressed. A page has up to 500 objects, of at most 1.5 MiB and usually some KiB."""
 
 LONGEST_EVENT = 16 << 20
-"""In bytes: one object, which etcd keeps below 1.5 MiB."""
+"""In bytes, for one object; etcd limits objects to 1.5 MiB."""
 
 ANSWER_SECONDS = 60.0
 """From the request to the last byte; a watch may be silent for longer, and ends when that time is over."""
 
+# The deadline for a proxy's response to CONNECT and for the TLS handshake.
 _CONNECT_SECONDS = 30.0
-_P = TypeVar("_P", bound=urllib3.HTTPConnectionPool)
+# The size of one read, in bytes.
 _PIECE = 1 << 18
+
+_P = TypeVar("_P", bound=urllib3.HTTPConnectionPool)
 
 
 def get_proxy_settings(proxy: Proxy | None) -> dict[str, Any]:
-    """Return the settings of a manager of connections that go through a proxy; none where there is none."""
+    """Return the arguments of `pool_manager` for a proxy; empty without one."""
     if proxy is None:
         return {}
-    said = proxy.authorization
-    headers = {"Proxy-Authorization": said.reveal()} if said is not None else None
+    authorization = proxy.authorization
+    headers = {"Proxy-Authorization": authorization.reveal()} if authorization is not None else None
     return {"proxy_url": str(proxy), "proxy_headers": headers}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that was read to its end.
+    """A complete response.
 
     Parameters
     ----------
     status, headers, data
-        As the server gave them; `data` is unpacked. They may hold secrets, so they are in no repr.
+        The parts of the response; `data` is decompressed. Headers and data may hold secrets, so the repr omits them.
     """
 
     status: int
@@ -61,23 +64,23 @@ class Answer:
 def pool_manager(
     context: ssl.SSLContext | None, *, answer_seconds: float = ANSWER_SECONDS, **settings: Any
 ) -> urllib3.PoolManager:
-    """Return urllib3's manager of connections, with connections that keep to a time.
+    """Return a pool manager of urllib3 whose connections have deadlines.
 
     Parameters
     ----------
     context
-        For TLS; None where none is used.
+        The TLS context; None for plain HTTP.
     answer_seconds
-        The time from a request to the last byte of its answer.
+        The time from a request to the last byte of its response.
     settings
-        Of `urllib3.PoolManager`, or of `urllib3.ProxyManager` where ``proxy_url`` is among them.
+        Arguments of `urllib3.PoolManager`, or with ``proxy_url`` those of `urllib3.ProxyManager`.
     """
     if context is not None:
         context.sslsocket_class = _TlsSocket
         settings["ssl_context"] = context
     manager = urllib3.ProxyManager if "proxy_url" in settings else urllib3.PoolManager
     made: urllib3.PoolManager = manager(**settings)
-    # That a certificate is not verified is told once, where the user looks; urllib3 would warn in every cell.
+    # The login reports an unverified certificate once; urllib3 would warn in every cell.
     unverified = context is not None and context.verify_mode == ssl.CERT_NONE
     secure = _UnverifiedConnection if unverified else _TlsConnection
     made.pool_classes_by_scheme = {
@@ -88,14 +91,14 @@ def pool_manager(
 
 
 def read(answer: urllib3.BaseHTTPResponse, longest: int = LONGEST_ANSWER) -> Answer:
-    """Read an answer that was not preloaded to its end, and let its connection be used again.
+    """Read a response that was not preloaded, and release its connection.
 
     Raises
     ------
-    TooMuch
-        If it has more bytes than that.
+    LimitExceeded
+        If it has more than `longest` bytes.
     urllib3.exceptions.HTTPError
-        If it is cut, or takes too long.
+        If it is truncated, or takes too long.
     """
     data = bytearray()
     try:
@@ -106,20 +109,20 @@ def read(answer: urllib3.BaseHTTPResponse, longest: int = LONGEST_ANSWER) -> Ans
         raise
     if len(data) > longest:
         answer.close()
-        raise TooMuch(f"more than {longest >> 20} MiB")
+        raise LimitExceeded(f"more than {longest >> 20} MiB")
     answer.release_conn()
     return Answer(answer.status, answer.headers, bytes(data))
 
 
 def lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """Yield the lines of an answer as they come; what stands behind the last line end is dropped.
+    """Yield the lines of a response as they arrive; an unfinished last line is dropped.
 
     Raises
     ------
-    TooMuch
-        If one has more bytes than an object can have.
+    LimitExceeded
+        If a line has more than `LONGEST_EVENT` bytes.
     urllib3.exceptions.HTTPError
-        If the answer is cut, or takes too long.
+        If the response is truncated, or takes too long.
     """
     begun = bytearray()
     for piece in answer.stream(_PIECE, decode_content=True):
@@ -130,18 +133,18 @@ def lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
             yield from others[:-1]
             begun = bytearray(others[-1])
         if len(begun) > LONGEST_EVENT:
-            raise TooMuch(f"more than {LONGEST_EVENT >> 20} MiB")
+            raise LimitExceeded(f"more than {LONGEST_EVENT >> 20} MiB")
 
 
 def json_object(data: bytes) -> dict[str, Any]:
-    """Return the JSON object that `data` is.
+    """Parse a JSON object.
 
     Raises
     ------
-    TooMuch
-        If it has more values or more levels of nesting than any that is meant.
+    LimitExceeded
+        If it has too many values or levels of nesting.
     ValueError
-        If it is something else.
+        If it is not a JSON object.
     """
     found = parse(data)
     if not isinstance(found, dict):
@@ -150,65 +153,55 @@ def json_object(data: bytes) -> dict[str, Any]:
 
 
 class _Timed:
-    """Part of a socket: what is received has to come by a moment."""
+    """Mixin for a socket with a deadline for everything that it receives."""
 
-    ends = float("inf")
+    # The deadline on the monotonic clock; each response sets a new one.
+    deadline = float("inf")
 
-    def _wait_at_most(self, usual: float | None) -> float | None:
-        """Return how long the next wait may take where that is less than usual; None where it is not."""
-        left = self.ends - time.monotonic()
+    def recv_into(self: Any, *arguments: Any) -> int:
+        left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the answer takes too long")
-        return left if usual is None or left < usual else None
+        timeout = self.gettimeout()
+        if timeout is None or left < timeout:
+            self.settimeout(left)
+        return super().recv_into(*arguments)  # type: ignore[misc, no-any-return]
 
 
 class _TlsSocket(_Timed, ssl.SSLSocket):
-    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
-        if (wait := self._wait_at_most(self.gettimeout())) is not None:
-            self.settimeout(wait)
-        return super().recv_into(buffer, nbytes, flags)
+    pass
 
 
 class _PlainSocket(_Timed, socket.socket):
-    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
-        if (wait := self._wait_at_most(self.gettimeout())) is not None:
-            self.settimeout(wait)
-        return super().recv_into(buffer, nbytes, flags)
+    pass
 
 
-def _copy_timeout(sock: socket.socket) -> _PlainSocket:
-    usual = sock.gettimeout()
-    made = _PlainSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
-    made.settimeout(usual)
-    made.ends = time.monotonic() + _CONNECT_SECONDS  # until the answer of a proxy is there
-    return made
+def _add_deadline(sock: socket.socket) -> _PlainSocket:
+    timeout = sock.gettimeout()
+    timed = _PlainSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+    timed.settimeout(timeout)
+    timed.deadline = time.monotonic() + _CONNECT_SECONDS
+    return timed
 
 
-def _begin_answer(sock: Any, wait: object, seconds: float) -> None:
-    """Set the deadline of the answer that is about to be read, no earlier than that of a single read."""
-    sock.ends = time.monotonic() + max(seconds, wait if isinstance(wait, float) else 0.0)
+def _set_answer_deadline(sock: Any, timeout: object, seconds: float) -> None:
+    """Set the deadline of the next response, which is not shorter than the timeout of a single wait."""
+    sock.deadline = time.monotonic() + max(seconds, timeout if isinstance(timeout, float) else 0.0)
 
 
 class _Connection(HTTPConnection):
     answer_seconds = ANSWER_SECONDS
 
     def _new_conn(self) -> socket.socket:
-        return _copy_timeout(super()._new_conn())
+        return _add_deadline(super()._new_conn())
 
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as in urllib3
-        _begin_answer(self.sock, self.timeout, self.answer_seconds)
+        _set_answer_deadline(self.sock, self.timeout, self.answer_seconds)
         return super().getresponse()
 
 
-class _TlsConnection(HTTPSConnection):
-    answer_seconds = ANSWER_SECONDS
-
-    def _new_conn(self) -> socket.socket:
-        return _copy_timeout(super()._new_conn())
-
-    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as in urllib3
-        _begin_answer(self.sock, self.timeout, self.answer_seconds)
-        return super().getresponse()
+class _TlsConnection(_Connection, HTTPSConnection):
+    pass
 
 
 class _UnverifiedConnection(_TlsConnection):
@@ -218,6 +211,6 @@ class _UnverifiedConnection(_TlsConnection):
 
 
 def _make_pool_class(pool: type[_P], connection: type, answer_seconds: float) -> type[_P]:
-    """Return a pool class whose connections keep to a time; urllib3 passes no settings but its own to them."""
+    """Return a pool class whose connections have a deadline; urllib3 passes only its own settings to them."""
     timed = type(connection.__name__, (connection,), {"answer_seconds": answer_seconds})
     return type(pool.__name__, (pool,), {"ConnectionCls": timed})

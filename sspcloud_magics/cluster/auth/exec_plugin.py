@@ -1,11 +1,11 @@
-"""Credentials from a command that the kubeconfig names (ExecCredential, KEP-541).
+"""Credentials from an exec plugin of the kubeconfig (ExecCredential, KEP-541).
 
-The command gets its input in the environment and prints an ``ExecCredential`` with a token, a client
-certificate, or both, and the moment when they expire. What it gave is kept until then. The
-``kubernetes`` package has a runner too, which drops client certificates and keeps nothing.
+The command reads its input from the environment and prints an ``ExecCredential`` with a token, a client
+certificate, or both, and their expiry. They are cached until then. The runner of the
+``kubernetes`` package drops client certificates and caches nothing.
 
-What a command prints may hold credentials, on its standard error, too: nothing of it is in an error or in the log. While it waits
-for a person, what it says on its standard error is shown on a line that is wiped away (`login_prompt`).
+The output of a command, including its standard error, may hold credentials: no error and no log quotes it. While the command
+waits for the user, `login_prompt` shows its standard error on a line that is erased at the end.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
 VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 _NAMED = (*VERSIONS, "client.authentication.k8s.io/v1alpha1")
-"""Those that a command may name: any other word of its output is not shown."""
+"""Versions that an error may quote; nothing else of the command's output is shown."""
 
 _T = TypeVar("_T")
 _KINDS: Mapping[type, str] = {str: "text", list: "a list", bool: "true or false"}
@@ -50,7 +50,7 @@ LONGEST_OUTPUT = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class ExecCredential:
-    """What a command gave."""
+    """The credentials that a command printed."""
 
     token: Secret | None
     client_certificate: str | None
@@ -58,23 +58,23 @@ class ExecCredential:
     expires: datetime | None
 
     def is_expired(self, now: datetime) -> bool:
-        """Whether it is too old to be used at `now`."""
+        """Whether the credentials have expired at `now`."""
         return self.expires is not None and now >= self.expires
 
 
 class ExecPlugin:
-    """One ``exec`` entry of a kubeconfig.
+    """An ``exec`` entry of a kubeconfig.
 
     Parameters
     ----------
     spec
         The mapping under ``exec``.
     folder
-        The kubeconfig's directory: a command written as a relative path starts there.
+        The directory of the kubeconfig, to which a relative path of the command refers.
     cluster
-        What the command is told of the cluster, where ``provideClusterInfo`` is set.
+        The cluster information for the command, passed if ``provideClusterInfo`` is set.
     timeout
-        The seconds after which a command is ended.
+        The seconds after which a command is killed.
     quiet
         The seconds before the command's standard error is shown.
     """
@@ -93,17 +93,17 @@ class ExecPlugin:
         self._command = _field(spec, "command", str, "")
         self._version = _field(spec, "apiVersion", str, "")
         if not self._command:
-            raise KubeconfigInvalid("An exec entry of the kubeconfig names no command.")
+            raise KubeconfigInvalid("An exec entry of the kubeconfig has no command.")
         if self._version not in VERSIONS:
             raise KubeconfigInvalid(
-                f"The login command {self._command} speaks {self._version or 'no version'}.",
-                why=f"Known are {' and '.join(VERSIONS)}.",
-                hint=f"update {self._command}, then make the kubeconfig again",
+                f"The login command {self._command} has the API version {self._version or 'none'}.",
+                why=f"The supported versions are {' and '.join(VERSIONS)}.",
+                hint=f"update {self._command}, then create the kubeconfig again",
             )
         mode = _field(spec, "interactiveMode", str, "")
         if mode == "Always":
             raise KubeconfigInvalid(
-                f"The login command {self._command} wants a terminal, and a notebook has none.",
+                f"The login command {self._command} needs a terminal, which a notebook does not have.",
                 hint="run kubectl once in a terminal, or use a configuration with a token",
             )
         if mode not in ("", "Never", "IfAvailable"):
@@ -113,31 +113,32 @@ class ExecPlugin:
         self._environment = _variables(_field(spec, "env", list, []))
         self._hint = shorten(_field(spec, "installHint", str, ""))
         self._cluster = dict(cluster) if _field(spec, "provideClusterInfo", bool, default=False) else None
-        self._kept: ExecCredential | None = None
+        # The credentials of the last run; `credential` replaces them.
+        self._cached: ExecCredential | None = None
 
     @without_frames
     def credential(self, *, again: bool = False) -> ExecCredential:
-        """Return what the command gave, running it where that is missing or expired.
+        """Return cached credentials, or run the command if they are missing or expired, or if `again` is set.
 
         Raises
         ------
         NotLoggedIn
             If the command is missing, fails, takes too long, or prints something else.
         """
-        if again or self._kept is None or self._kept.is_expired(datetime.now(UTC)):
-            self._kept = self._parse(self._run())
-        return self._kept
+        if again or self._cached is None or self._cached.is_expired(datetime.now(UTC)):
+            self._cached = self._parse(self._run())
+        return self._cached
 
     @property
     def program(self) -> Path | None:
-        """The file that is run; None where it is not here."""
+        """The executable file; None if it is not installed."""
         try:
             return Path(self._program())
         except NotLoggedIn:
             return None
 
     def same_command(self, other: ExecPlugin) -> bool:
-        """Whether `other` would run the same command in the same way."""
+        """Whether `other` runs the same command with the same arguments and environment."""
         return self._get_fingerprint() == other._get_fingerprint()
 
     def _get_fingerprint(self) -> tuple[Any, ...]:
@@ -151,7 +152,7 @@ class ExecPlugin:
         )
 
     def _program(self) -> str:
-        # Only a bare name is looked up in PATH; "./login" is a path, whatever pathlib makes of it.
+        # Only a bare name is looked up in PATH. "./login" is a path, although pathlib drops the "./".
         bare = "/" not in self._command and os.sep not in self._command
         found = shutil.which(self._command if bare else self._folder / self._command)
         if found is None:
@@ -159,24 +160,24 @@ class ExecPlugin:
             closed = next((file for folder in folders if (file := folder / self._command).is_file()), None)
             if closed is not None:
                 raise NotLoggedIn(
-                    f"The login command {self._command} may not be run.",
+                    f"The login command {self._command} cannot be run.",
                     why=f"{closed} is not executable.",
                     hint=f"!chmod u+x {shlex.quote(str(closed))}",
                 )
             raise NotLoggedIn(
-                f"The login command {self._command}, which the kubeconfig names, is not here.",
+                f"The login command {self._command} of the kubeconfig is not installed.",
                 hint=self._hint or f"install {self._command}, or use a configuration with a token",
             )
         return found
 
     def _run(self) -> bytes:
-        """Return what the command prints to its standard output."""
+        """Run the command and return its standard output."""
         spec: dict[str, Any] = {"interactive": False}
         if self._cluster is not None:
             spec["cluster"] = self._cluster
-        # YAML knows more than JSON does, such as moments.
-        told = {"apiVersion": self._version, "kind": "ExecCredential", "spec": spec}
-        info = json.dumps(told, default=str, skipkeys=True)
+        # `default=str`: YAML has types that JSON lacks, such as dates.
+        request = {"apiVersion": self._version, "kind": "ExecCredential", "spec": spec}
+        info = json.dumps(request, default=str, skipkeys=True)
         try:
             process = subprocess.Popen(
                 [self._program(), *self._arguments],
@@ -184,14 +185,14 @@ class ExecPlugin:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                # A group of its own: what the command has started ends with it when it is interrupted.
+                # A new process group, so that `_end` can kill the children of the command too.
                 start_new_session=True,
             )
         except OSError as error:
             raise NotLoggedIn(
                 f"The login command {self._command} cannot be run.", why=f"{error.strerror or error}."
             ) from None
-        # A kernel that ends takes no notice of its daemon threads, and the command is in a group of its own.
+        # At exit Python does not wait for daemon threads, and signals to the kernel's group do not reach the command.
         end = partial(_end, process)
         try:
             atexit.register(end)
@@ -207,37 +208,33 @@ class ExecPlugin:
         if process.returncode != 0:
             raise NotLoggedIn(
                 f"The login command {self._command} failed (exit code {process.returncode}).",
-                why="What it says is not shown here: it may hold credentials.",
-                hint=f"run {self._command} in a terminal to see it, or log in again",
+                why="Its output is not shown here: it may hold credentials.",
+                hint=f"run {self._command} in a terminal to see the output, or log in again",
             )
         return output
 
     def _output(self, process: subprocess.Popen[bytes]) -> bytes:
-        """Return what a process prints until it ends; raise where that takes too long, or is too much."""
+        """Return the output of a process when it has ended; raise if that takes too long, or the output is too large."""
         until = time.monotonic() + self._timeout
         printed: list[bytes] = []
-        # On a thread, since a read has no timeout. It owns the pipe: a process that the command has left behind, and
-        # that holds the other end open, keeps nothing here but the thread.
+        # In a thread, since a read has no timeout. The thread owns the pipe: a background process of the command that
+        # keeps the other end open blocks only this thread.
         reader = threading.Thread(target=_read, args=(process, printed), name="sspcloud-exec", daemon=True)
         reader.start()
-        try:
-            reader.join(self._timeout)
-            if printed and len(printed[0]) > LONGEST_OUTPUT:
-                raise NotLoggedIn(
-                    f"The login command {self._command} prints more than {LONGEST_OUTPUT >> 20} MiB.",
-                    hint=f"run {self._command} in a terminal to see what it prints",
-                )
-            process.wait(until - time.monotonic())
-        except subprocess.TimeoutExpired:
+        reader.join(self._timeout)
+        if printed and len(printed[0]) > LONGEST_OUTPUT:
             raise NotLoggedIn(
-                f"The login command {self._command} took longer than {self._timeout:.0f} s."
-            ) from None
-        if not printed:
+                f"The login command {self._command} prints more than {LONGEST_OUTPUT >> 20} MiB.",
+                hint=f"run {self._command} in a terminal to see what it prints",
+            )
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(until - time.monotonic())
+        if process.returncode is None or not printed:
             raise NotLoggedIn(f"The login command {self._command} took longer than {self._timeout:.0f} s.")
         return printed[0]
 
     def _parse(self, output: bytes) -> ExecCredential:
-        # What was printed holds credentials: it is never quoted.
+        # The output holds credentials: never quote it.
         try:
             answer = parse(output)
             status = answer["status"]
@@ -257,11 +254,11 @@ class ExecPlugin:
             and kind[1] != self._version
         ):
             raise NotLoggedIn(
-                f"The login command {self._command} answers in another version than it is asked in.",
+                f"The login command {self._command} answers in another API version than requested.",
                 why=f"It prints {kind[1]}; the kubeconfig says {self._version}.",
                 hint=f"write apiVersion: {kind[1]} in the exec entry of the kubeconfig, or update {self._command}"
                 if kind[1] in VERSIONS
-                else f"update {self._command}, then make the kubeconfig again",
+                else f"update {self._command}, then create the kubeconfig again",
             )
         if kind != ("ExecCredential", self._version):
             raise NotLoggedIn(
@@ -271,18 +268,20 @@ class ExecPlugin:
         if credential.token is None and (
             credential.client_certificate is None or credential.client_key is None
         ):
-            raise NotLoggedIn(f"The login command {self._command} gave no token and no client certificate.")
+            raise NotLoggedIn(
+                f"The login command {self._command} printed no token and no client certificate."
+            )
         return credential
 
     def _secret(self, value: object, form: Form) -> Secret | None:
         def refusal(why: str) -> NotLoggedIn:
-            return NotLoggedIn(f"The login command {self._command} gave credentials of no use.", why=why)
+            return NotLoggedIn(f"The login command {self._command} printed unusable credentials.", why=why)
 
         return check_secret(value, form, refusal) if value else None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a command that still runs, with what it has started; one that has ended may have left an agent behind."""
+    """Kill a command that still runs, with its children; the children of a finished one, such as an agent, stay."""
     if process.poll() is None:
         with suppress(OSError):
             if hasattr(os, "killpg"):
@@ -305,7 +304,7 @@ def _text(value: object) -> str | None:
 
 
 def _field(spec: Mapping[str, Any], key: str, kind: type[_T], default: _T) -> _T:
-    """Return a field of an exec entry; the default where it is missing or null."""
+    """Return a field of an exec entry; the default if it is missing or null."""
     value = spec.get(key)
     if value is None:
         return default
@@ -315,7 +314,7 @@ def _field(spec: Mapping[str, Any], key: str, kind: type[_T], default: _T) -> _T
 
 
 def _text_of(value: object, key: str) -> str:
-    """Return the text of a list; null is the empty one, as in Go, and NUL ends a text where a program reads it."""
+    """Return a string of a list. As in Go, null is the empty string; NUL is refused, since it ends an argument."""
     if value is not None and (not isinstance(value, str) or "\0" in value):
         raise _make_malformed_error(key, "a list of texts")
     return value or ""
@@ -332,8 +331,8 @@ def _variables(listed: list[Any]) -> dict[str, str]:
 
 
 def _make_malformed_error(key: str, expected: str) -> KubeconfigInvalid:
-    # The value is not quoted: passwords stand there, too.
+    # The value is not quoted: it may be a password.
     return KubeconfigInvalid(
         f"{key} of an exec entry of the kubeconfig is not {expected}.",
-        hint="correct the file: numbers, dates and words such as yes are text in quotes only",
+        hint="correct the file: put numbers, dates and words such as yes in quotes to make them text",
     )

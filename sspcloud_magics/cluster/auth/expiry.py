@@ -1,4 +1,4 @@
-"""Until when credentials are good, in words that are said when one logs in and when the end nears."""
+"""Expiry of credentials, and the texts about it at login and shortly before the end."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from datetime import UTC, datetime, timedelta
 from sspcloud_magics.cluster.timefmt import human_duration
 
 SOON = timedelta(hours=1)
-"""The end of a login is told this long before; where it lasts less than that, when it is told first."""
+"""How long before the end of a login the user is warned."""
 
 
 @dataclass(frozen=True, slots=True)
-class Validity:
-    """Until when credentials are good, as far as they say themselves.
+class Expiry:
+    """The expiry of credentials, as far as they state it.
 
     Parameters
     ----------
     token_ends
-        When the token that the server sees ends.
+        The expiry of the token.
     login_ends
-        When the login behind it ends: it cannot be renewed any longer then.
+        The time after which the token cannot be renewed.
     renews
-        Whether the token is renewed without anybody's doing.
+        Whether the token is renewed automatically.
     """
 
     token_ends: datetime | None = None
@@ -31,10 +31,10 @@ class Validity:
 
     @property
     def ends(self) -> datetime | None:
-        """The moment from which on one has to log in again."""
+        """The time at which you must log in again."""
         return self.login_ends if self.renews else self.token_ends
 
-    def words(self, now: datetime | None = None) -> str:
+    def describe(self, now: datetime | None = None) -> str:
         """Return one line, such as ``until 2026-06-01 12:00 UTC (6d); the token renews itself``."""
         now = now or datetime.now(UTC)
         renewal = "the token renews itself" if self.renews else ""
@@ -47,7 +47,7 @@ class Validity:
         return f"{until}; {renewal}" if renewal else until
 
     def warning(self, now: datetime | None = None) -> str:
-        """Return a sentence where the end is near or past; empty where it is not, or nobody can tell."""
+        """Return a sentence if the end is near or past; empty if it is not, or unknown."""
         now = now or datetime.now(UTC)
         if self.ends is None or self.ends - now > SOON:
             return ""

@@ -1,6 +1,6 @@
-"""What a token says of itself: when it runs out, for whom it is, from whom.
+"""Claims of a JSON Web Token: its expiry, audience and issuer.
 
-Nothing is verified here: that is the server's to do. What is read serves to renew a token in time, and to
+The signature is not verified; that is the server's task. The claims serve to renew a token in time, and to
 explain a refusal.
 
 Source: RFC 7519 (JSON Web Token).
@@ -19,7 +19,7 @@ from sspcloud_magics.secret import Secret
 
 
 def claims(token: Secret | None) -> Mapping[str, Any]:
-    """Return what a JWT claims; nothing where it is no JWT."""
+    """Return the claims of a JWT; empty if the token is not a JWT."""
     parts = token.reveal().split(".") if token else []
     if len(parts) != 3 or not all(parts):
         return {}
@@ -31,26 +31,26 @@ def claims(token: Secret | None) -> Mapping[str, Any]:
 
 
 def expiry(token: Secret | None) -> datetime | None:
-    """Return when a JWT expires; None where it is no JWT, or does not say."""
+    """Return the expiry of a JWT; None if the token is not a JWT, or states none."""
     return _moment(claims(token).get("exp"))
 
 
 def lifetime(token: Secret | None) -> timedelta | None:
-    """Return how long a JWT was valid when it was issued; None where it does not say."""
+    """Return the lifetime of a JWT from its issue to its expiry; None if it does not state both."""
     found = claims(token)
     issued, ends = _moment(found.get("iat")), _moment(found.get("exp"))
     return ends - issued if issued and ends and ends > issued else None
 
 
 def audience(token: Secret | None) -> tuple[str, ...]:
-    """Return for whom a JWT is; nothing where it does not say."""
+    """Return the audience of a JWT; empty if it states none."""
     found = claims(token).get("aud")
     listed = found if isinstance(found, list) else [found]
     return tuple(each for each in listed if isinstance(each, str))
 
 
 def expiry_in_words(token: Secret | None, now: datetime | None = None) -> str:
-    """Return a sentence on when `token` expires or has expired; empty where nobody can tell."""
+    """Return a sentence on when `token` expires or expired; empty if unknown."""
     moment = expiry(token)
     if moment is None:
         return ""
@@ -63,7 +63,7 @@ def expiry_in_words(token: Secret | None, now: datetime | None = None) -> str:
 
 
 def _moment(seconds: object) -> datetime | None:
-    # Keycloak writes 0 for a token that has no end.
+    # Keycloak writes 0 for a token that does not expire.
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds:
         return None
     try:

@@ -1,8 +1,8 @@
-"""A context of a kubeconfig as an `Access`: which server, whom to trust, which credentials.
+"""A context of a kubeconfig as an `Access`: its server, trusted authorities and credentials.
 
-The order of precedence is client-go's: data beside a file wins over the file, a token file over a
-token, a token over an exec plugin. What cannot be obeyed is refused with a word, never ignored: a
-request as another person than the one whom the file names would be worse than none.
+The precedence is that of client-go: inline data over a file, a token file over a
+token, a token over an exec plugin. Unsupported settings raise an error and are never ignored: a
+request under another identity than the file names would be worse than none.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sspcloud_magics import addresses, pem
 from sspcloud_magics.access import Access
 from sspcloud_magics.cluster.auth import jwt
 from sspcloud_magics.cluster.auth.exec_plugin import ExecPlugin
-from sspcloud_magics.cluster.auth.expiry import Validity
+from sspcloud_magics.cluster.auth.expiry import Expiry
 from sspcloud_magics.cluster.auth.oidc_credential import OidcCredential
 from sspcloud_magics.cluster.auth.token_file import TokenFile
 from sspcloud_magics.cluster.config.kubeconfig import Entry, Kubeconfig, usable
@@ -27,15 +27,15 @@ LOG_IN_AGAIN = (
     "copy the login script of your account page (Connection to Kubernetes) into a file, then: %k8s_login FILE"
 )
 
-NOT_SENT = "Its address begins with http://, and over that anybody on the way could read them."
+NOT_SENT = "Its address begins with http://, so anyone on the network could read them."
 WITHOUT_TLS = (
-    "write https:// where the server speaks TLS\n"
-    "where the whole way is safe: %config SSPCloud.credentials_without_tls = True (credentials_without_tls=True in Python)"
+    "write https:// if the server supports TLS\n"
+    "if you trust the whole network: %config SSPCloud.credentials_without_tls = True (credentials_without_tls=True in Python)"
 )
 
-_NOT_OBEYED = {
-    "username": "a user name and password, which Kubernetes has not taken since 1.19",
-    "password": "a user name and password, which Kubernetes has not taken since 1.19",
+_UNSUPPORTED = {
+    "username": "a user name and password, which Kubernetes no longer accepts since 1.19",
+    "password": "a user name and password, which Kubernetes no longer accepts since 1.19",
     "as": "impersonation (as), which is not supported here",
     "as-uid": "impersonation (as-uid), which is not supported here",
     "as-groups": "impersonation (as-groups), which is not supported here",
@@ -44,18 +44,18 @@ _NOT_OBEYED = {
 
 
 class ContextAccess:
-    """One context, whose credentials can be had again.
+    """A context of a kubeconfig, with renewal of its credentials.
 
     Parameters
     ----------
     kubeconfig
-        The configuration as it was read.
+        The configuration.
     name
-        The context; the current one where it is None. It stays the same when the files are read again.
+        The context; the current one if None. It stays the same when the files are read again.
     reread
-        Reads the files again; None where they are gone.
+        Reads the files again; returns None if they no longer exist.
     credentials_without_tls
-        Use the credentials also for a server whose address begins with ``http://``.
+        Use the credentials for an ``http://`` server too.
     """
 
     @without_frames
@@ -71,6 +71,7 @@ class ContextAccess:
         context = kubeconfig.context(name)
         self._name = context.name
         self._reread = reread
+        # The token of the OIDC auth provider, if the user has one; kept while the user entry stays the same.
         self._oidc: OidcCredential | None = None
         self._load(kubeconfig)
         self.description = f"context {context.name} of {context.file}"
@@ -101,17 +102,17 @@ class ContextAccess:
 
     @without_frames
     def current(self) -> Access:
-        """Return the access with credentials that are fresh, as far as one can tell without asking."""
+        """Return the access with credentials that have not expired, as far as they state their expiry."""
         return self._access(again=False)
 
     @without_frames
     def renew(self, refused: Access) -> Access:
-        """Return an access that differs from `refused`: read the files again, run the plugin again.
+        """Return an access that differs from `refused`, after reading the files and running the plugin again.
 
         Raises
         ------
         TokenExpired
-            If nothing else can be had.
+            If there are no other credentials.
         """
         kubeconfig = self._reread()
         if kubeconfig is not None:
@@ -127,7 +128,7 @@ class ContextAccess:
             fresh = self._access(again=False)
         if fresh == refused and not self._has_credentials:
             raise NotLoggedIn(
-                f"{fresh.server} wants credentials, and none are sent.",
+                f"{fresh.server} asks for credentials, and none were sent.",
                 why=f"{self.description[:1].upper()}{self.description[1:]} names no user."
                 if self._is_anonymous
                 else NOT_SENT,
@@ -135,26 +136,26 @@ class ContextAccess:
             )
         if fresh == refused:
             raise TokenExpired(
-                f"The cluster does not accept the credentials of {self.description} any more.",
+                f"The cluster no longer accepts the credentials of {self.description}.",
                 why=jwt.expiry_in_words(refused.token),
                 hint=f"{LOG_IN_AGAIN}\nthen run the cell again: what is open stays open",
             )
         return fresh
 
     @without_frames
-    def validity(self) -> Validity:
-        """Return until when the credentials in hand are good, as far as they say."""
+    def expiry(self) -> Expiry:
+        """Return the expiry of the current credentials, if they state one."""
         if not self._has_credentials:
-            return Validity()
+            return Expiry()
         if self._uses_oidc and self._oidc is not None:
             token, login = self._oidc.ends()
-            return Validity(token, login, renews=True)
+            return Expiry(token, login, renews=True)
         if self._plugin is not None:
-            return Validity(renews=True)  # the plugin is not run for this
-        return Validity(jwt.expiry(self._token()))
+            return Expiry(renews=True)  # the plugin is not run for this
+        return Expiry(jwt.expiry(self._token()))
 
     def files(self) -> list[tuple[str, Path]]:
-        """Return the files that decide who one is here, and what each is."""
+        """Return the files that hold or print credentials, each with its kind."""
         program = self._plugin.program if self._plugin is not None and self._has_credentials else None
         return [
             *(("kubeconfig", file) for file in self._sources),
@@ -163,19 +164,19 @@ class ContextAccess:
         ]
 
     def close(self) -> None:
-        """Stop what renews credentials ahead of time, until they are used again."""
+        """Stop the timer that renews credentials ahead of time, until they are used again."""
         if self._oidc is not None:
             self._oidc.close()
 
     @property
     def _has_credentials(self) -> bool:
-        """Whether credentials are used: those of an entry are not sent in clear (as in client-go's ClientConfig)."""
+        """Whether the user has credentials that may be sent: not in clear text, as in client-go's ClientConfig."""
         is_encrypted = str(self._trust["server"]).startswith("https://")
         return not self._is_anonymous and (is_encrypted or self._without_tls)
 
     @property
     def _uses_oidc(self) -> bool:
-        """Whether the token is the auth provider's: a token that stands beside it comes first."""
+        """Whether the token comes from the auth provider; a token or token file has precedence."""
         return self._oidc is not None and self._token_file is None and self._user.text("token") is None
 
     def _access(self, *, again: bool) -> Access:
@@ -236,7 +237,7 @@ def _get_entry(kubeconfig: Kubeconfig, context: Entry, kind: str) -> Entry:
     entries = kubeconfig.clusters if kind == "cluster" else kubeconfig.users
     if name not in entries:
         raise KubeconfigInvalid(
-            f"The context {context.name} in {context.file} names the {kind} {name!r}, which is not there.",
+            f"The context {context.name} in {context.file} names the {kind} {name!r}, which does not exist.",
             why=kubeconfig.describe_known(f"{kind}s"),
             hint=LOG_IN_AGAIN,
         )
@@ -244,11 +245,11 @@ def _get_entry(kubeconfig: Kubeconfig, context: Entry, kind: str) -> Entry:
 
 
 def _user(kubeconfig: Kubeconfig, context: Entry) -> Entry:
-    """Return the user's entry; one without credentials where the context names no user, as for ``kubectl proxy``."""
+    """Return the user's entry, or an empty one if the context names no user, as for ``kubectl proxy``."""
     if context.text("user") is None:
         return Entry("", {}, context.file)
     entry = _get_entry(kubeconfig, context, "user")
-    for refused, words in _NOT_OBEYED.items():
+    for refused, words in _UNSUPPORTED.items():
         if entry.values.get(refused):
             raise KubeconfigInvalid(
                 f"The user {entry.name} in {entry.file} asks for {words}.",
@@ -266,8 +267,8 @@ def _trust(cluster: Entry) -> dict[str, Any]:
     if insecure and ca is not None:
         raise KubeconfigInvalid(
             f"The cluster {cluster.name} in {cluster.file} contradicts itself.",
-            why="It names a certificate authority, and says that certificates are not to be verified.",
-            hint="remove insecure-skip-tls-verify: with the authority there it is not needed",
+            why="It names a certificate authority, and turns verification off.",
+            hint="remove insecure-skip-tls-verify: with the authority it is not needed",
         )
     proxy = cluster.text("proxy-url")
     return {
@@ -280,7 +281,7 @@ def _trust(cluster: Entry) -> dict[str, Any]:
 
 
 def server_url(text: str) -> str:
-    """Return the base URL that `text` means; ``https`` where it names no scheme.
+    """Return the base URL of a server; ``https`` if `text` has no scheme.
 
     Raises
     ------
@@ -290,16 +291,16 @@ def server_url(text: str) -> str:
     url = text.strip()
     url = url if "://" in url else f"https://{url}"
     address = addresses.parse(url)
-    # What holds an @ may hold a password, and is not repeated.
+    # A text with an @ may hold a password: do not quote it.
     shown = "The server's address" if "@" in text else repr(text)
-    hint = "it looks like https://apiserver.example:6443"
+    hint = "write it like https://apiserver.example:6443"
     if address is None or address.scheme not in ("https", "http"):
         raise KubeconfigInvalid(f"{shown} is not the address of a server.", hint=hint)
     if address.user_info is not None:
         raise KubeconfigInvalid(
             f"{shown} holds a user, and perhaps a password, before its @.",
-            why="The API server takes credentials in the kubeconfig's users, and an address is shown.",
-            hint=f"{hint}\nif what stands before the @ is a real password, change it",
+            why="Credentials belong in the kubeconfig's users; an address is displayed.",
+            hint=f"{hint}\nif a real password stands before the @, change it",
         )
     return url.rstrip("/")
 
@@ -310,28 +311,28 @@ def _plugin(user: Entry, trust: dict[str, Any], cluster: Entry) -> ExecPlugin | 
         return None
     if not isinstance(spec, dict):
         raise KubeconfigInvalid(f"exec of {user.name} in {user.file} is malformed.")
-    told: dict[str, Any] = {"server": trust["server"]}
+    info: dict[str, Any] = {"server": trust["server"]}
     if trust["ca"]:
-        told["certificate-authority-data"] = base64.b64encode(trust["ca"].encode()).decode()
+        info["certificate-authority-data"] = base64.b64encode(trust["ca"].encode()).decode()
     if trust["insecure_skip_tls_verify"]:
-        told["insecure-skip-tls-verify"] = True
+        info["insecure-skip-tls-verify"] = True
     if trust["tls_server_name"]:
-        told["tls-server-name"] = trust["tls_server_name"]
+        info["tls-server-name"] = trust["tls_server_name"]
     if trust["proxy"]:
-        told["proxy-url"] = trust["proxy"].reveal()
+        info["proxy-url"] = trust["proxy"].reveal()
     extensions = cluster.values.get("extensions")
     for extension in extensions if isinstance(extensions, list) else ():
         if isinstance(extension, dict) and extension.get("name") == "client.authentication.k8s.io/exec":
-            told["config"] = extension.get("extension")
+            info["config"] = extension.get("extension")
     try:
-        return ExecPlugin(spec, user.file.parent, told)
+        return ExecPlugin(spec, user.file.parent, info)
     except KubeconfigInvalid as error:
-        why = f"{error.why} The user {user.name} in {user.file} names it.".strip()
+        why = f"{error.why} It belongs to the user {user.name} in {user.file}.".strip()
         raise KubeconfigInvalid(error.what, why=why, hint=error.hint) from None
 
 
 def _pem(entry: Entry, key: str, kind: str) -> str | None:
-    """Return the PEM text under ``KEY-data`` (base64), else of the file under ``KEY``."""
+    """Return the PEM text of ``KEY-data`` (base64), else of the file that ``KEY`` names."""
     data = entry.text(f"{key}-data")
     if data is not None:
         content = pem.decode(data)

@@ -1,8 +1,8 @@
-"""What a login command says while it waits for a person, such as the code to type on a page.
+"""Display of a login command's messages while it waits for the user, such as a code to type on a web page.
 
-It is shown on one line, which is wiped away at the end: a notebook keeps nothing of it, and nothing of it is in an error or in the
-log, since commands print credentials, too. A command that is done within `QUIET` seconds is not heard at all, nor one that
-no person watches. Only whole lines are looked through for secrets, so a line without an end is shown once the command pauses.
+They appear on one line, which is erased at the end: commands also print credentials, so the notebook, errors and the
+log keep none of the messages. Nothing appears if the command ends within `QUIET` seconds, or if no person
+watches. Secrets are only found in complete lines, so an incomplete line is shown when the command pauses.
 """
 
 from __future__ import annotations
@@ -26,59 +26,64 @@ QUIET = 1.0
 """For how many seconds nothing is shown: a command that has a valid token is done by then."""
 
 PAUSE = 0.2
-"""After how many seconds without news a line that has no end is shown: it is a question then."""
+"""Seconds without output after which an incomplete line is shown: then it is a prompt for the user."""
 
+# The number of lines that are shown, joined to one, and its maximum width outside of a terminal, in characters.
 _LINES, _WIDEST = 4, 600
-# In bytes: the URL of a login page takes some hundred. A longer line is dropped, and so is output without line ends.
+# In bytes; the URL of a login page takes some hundred. Longer lines, and output without line ends, are dropped.
 _LONGEST_LINE = 4096
 _CHUNK = 1 << 16
-# A command that says so much does not wait for a person.
-_MOST_SHOWN = 100
-# No word that a person reads or types is so long; a token without a known form may be.
+# After so many changes the display stops: a command with so much output does not wait for a person.
+_MOST_CHANGES = 100
+# Longer words than a person reads or types may be tokens without a known form.
 _LONG_WORD = re.compile(r"\S{41,}")
 _URL = re.compile(r"(.{0,40}?https?://[^?#]*)(.*)", re.IGNORECASE)
 _LONG_VALUE = re.compile(r"[^?#&;=]{41,}")
 
 
 class LoginPrompt:
-    """Shows what a command says, from its first word after `QUIET` seconds until `close`.
+    """A line with the messages of a command, from `QUIET` seconds after its start until `close`.
 
     Parameters
     ----------
     command
-        The command's name.
-    said
-        Its standard error, which is read to its end and closed here.
+        The name of the command.
+    stderr
+        Its standard error, which this object reads to the end and closes.
     quiet
         The seconds before anything is shown.
     pause
-        After how many seconds without news a line that has no end is shown.
+        Seconds without output after which an incomplete line is shown.
     """
 
-    def __init__(self, command: str, said: IO[bytes], *, quiet: float = QUIET, pause: float = PAUSE) -> None:
+    def __init__(
+        self, command: str, stderr: IO[bytes], *, quiet: float = QUIET, pause: float = PAUSE
+    ) -> None:
         self._command = command
-        self._said = said
+        self._stderr = stderr
         self._quiet = quiet
         self._pause = pause
-        # The last whole lines, without secrets; the line that has no end yet; and whether it is dropped until its end.
+        # The last complete lines, without secrets; the incomplete line; and whether it is dropped until its end.
         self._lines: deque[str] = deque(maxlen=_LINES)
         self._rest = b""
         self._is_too_long = False
-        # What stands on the line, and how often that has changed.
+        # The text on display, and the number of its changes.
         self._shown = ""
         self._changes = 0
-        # Whether the command has said something, or even a whole line, that is not looked at yet.
+        # Whether there is new output, and whether that has a complete line; `_follow` resets both.
         self._has_news = False
         self._has_line = False
+        # Set by `close`.
         self._is_over = False
+        # Guards all of the above, and wakes `_follow`.
         self._news = threading.Condition()
         threading.Thread(target=self._read, name="sspcloud-login-prompt", daemon=True).start()
-        # A notebook that a machine runs keeps what is wiped away, and so does the log of a pipeline.
+        # An automatic run of a notebook would save the erased text, as would the log of a pipeline.
         if is_watched():
             threading.Thread(target=self._follow, name="sspcloud-login-line", daemon=True).start()
 
     def close(self) -> None:
-        """Wipe away what is shown."""
+        """Erase the line."""
         with self._news:
             self._is_over = True
             self._news.notify_all()
@@ -86,9 +91,9 @@ class LoginPrompt:
                 self._write(" " * len(self._shown) + "\r")
 
     def _read(self) -> None:
-        with self._said as said:
-            # What is there, without a wait for more.
-            while chunk := os.read(said.fileno(), _CHUNK):
+        with self._stderr as stderr:
+            # `os.read` returns the available bytes without waiting for more.
+            while chunk := os.read(stderr.fileno(), _CHUNK):
                 with self._news:
                     self._take(chunk)
                     self._has_news = True
@@ -96,19 +101,19 @@ class LoginPrompt:
 
     def _take(self, chunk: bytes) -> None:
         *ended, rest = (self._rest + chunk).split(b"\n")
-        for line in map(_current, ended):
+        for line in map(_visible_part, ended):
             if not self._is_too_long and len(line) <= _LONGEST_LINE and (words := _clean(line)):
                 self._lines.append(words)
                 self._has_line = True
             self._is_too_long = False
-        rest = _current(rest)
+        rest = _visible_part(rest)
         self._is_too_long = self._is_too_long or len(rest) > _LONGEST_LINE
         self._rest = b"" if self._is_too_long else rest
 
     def _follow(self) -> None:
         with self._news:
             self._news.wait_for(lambda: self._is_over, self._quiet)
-            while not self._is_over and self._changes < _MOST_SHOWN:
+            while not self._is_over and self._changes < _MOST_CHANGES:
                 if self._has_line:
                     self._show(self._lines)
                 self._has_news = self._has_line = False
@@ -120,7 +125,7 @@ class LoginPrompt:
         return self._news.wait_for(lambda: self._is_over or self._has_news, seconds)
 
     def _show(self, lines: Iterable[str]) -> None:
-        # Again without secrets: one may begin on a line and go on on the next.
+        # Remove secrets once more: one may be split over two lines.
         words = printable(without_secrets(" ".join(lines)), one_line=True)
         if words:
             beginning, width = f"{self._command}: ", _width()
@@ -132,7 +137,7 @@ class LoginPrompt:
 
     @staticmethod
     def _write(line: str) -> None:
-        # The stream may be closed, or gone with its terminal: the command is ended even so.
+        # The stream may be closed, or its terminal gone: the caller must still stop the command.
         if sys.stderr is not None:
             with suppress(OSError, ValueError):
                 sys.stderr.write(f"\r{line}")
@@ -140,12 +145,12 @@ class LoginPrompt:
 
 
 def _width() -> int:
-    """Return how long the line may be: a terminal does not wipe away what it has wrapped."""
+    """Return the maximum width of the line: a wrapped line of a terminal cannot be erased."""
     return min(_WIDEST, shutil.get_terminal_size().columns - 1) if has_terminal() else _WIDEST
 
 
-def _current(line: bytes) -> bytes:
-    """Return what follows the last carriage return, which begins a line again; a line feed may follow one at the end."""
+def _visible_part(line: bytes) -> bytes:
+    """Return the part after the last carriage return, except one at the end, as of CRLF."""
     return line[line.rfind(b"\r", 0, -1) + 1 :]
 
 

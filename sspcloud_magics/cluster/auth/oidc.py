@@ -1,9 +1,8 @@
-"""A fresh ID token for a refresh token: OpenID Connect, as far as a kubeconfig needs it.
+"""The part of OpenID Connect that a kubeconfig needs: exchange a refresh token for a new ID token.
 
-The provider's discovery document says where its token endpoint is; that is asked with
-``grant_type=refresh_token``. What it answers is checked before it is used: the same issuer, this client, not
-another user. The provider may rotate the refresh token, and then the old one is worth nothing: whoever calls
-`refresh` keeps the new one first.
+The discovery document names the token endpoint, which receives a request with ``grant_type=refresh_token``. The
+new ID token must have the same issuer, this client as audience, and the same user. The provider may rotate the refresh
+token, which invalidates the old one: callers of `refresh` save the new one first.
 
 Source: OpenID Connect Discovery 1.0 (4), Core 1.0 (12.2); RFC 6749 (5.2, 6); RFC 9449 (DPoP).
 """
@@ -23,10 +22,10 @@ import urllib3
 from sspcloud_magics import addresses, pem
 from sspcloud_magics._version import __version__
 from sspcloud_magics.access import Access
-from sspcloud_magics.bounded_json import TooMuch
+from sspcloud_magics.bounded_json import LimitExceeded
 from sspcloud_magics.cluster.api import transport
 from sspcloud_magics.cluster.api.api_errors import from_transport
-from sspcloud_magics.cluster.api.clock_skew import skew, skew_in_words
+from sspcloud_magics.cluster.api.clock_skew import describe_skew, measure_skew
 from sspcloud_magics.cluster.auth import jwt
 from sspcloud_magics.cluster.platform import COPY_AGAIN
 from sspcloud_magics.errors import (
@@ -42,24 +41,25 @@ from sspcloud_magics.secret import HIDDEN, Form, Secret, check_secret, without_f
 from sspcloud_magics.tls import tls_context
 
 TIMEOUT = urllib3.Timeout(connect=10.0, read=20.0)
+# The maximum size of a response, in bytes; discovery documents have some KiB.
 _LONGEST = 1 << 20
 
-# What providers answer when a token alone is not enough (RFC 9449, 5 and 8; Keycloak's words).
+# Error codes for a token that is bound to a key (RFC 9449, 5 and 8; Keycloak).
 _BOUND = frozenset({"invalid_dpop_proof", "use_dpop_nonce"})
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a provider gave.
+    """The tokens of a provider.
 
     Parameters
     ----------
     id_token
-        What the API server takes.
+        The token for the API server.
     refresh_token
-        What buys the next one: the new one where the provider rotates them, else the old one.
+        The token for the next refresh: a new one if the provider rotates them, else the old one.
     clock
-        A sentence on this machine's clock where it is wrong; empty where it is right.
+        A sentence about this machine's clock if it is wrong; else empty.
     """
 
     id_token: Secret
@@ -69,29 +69,29 @@ class Tokens:
 
 @without_frames
 def refresh(settings: Mapping[str, str | Secret], folder: Path | None = None) -> Tokens:
-    """Ask a provider for a fresh ID token.
+    """Request a new ID token from a provider.
 
     Parameters
     ----------
     settings
         The ``config`` of the kubeconfig's auth provider: ``idp-issuer-url``, ``client-id``, ``refresh-token``,
-        ``id-token``, and where they are needed ``client-secret``, ``idp-certificate-authority(-data)``.
+        ``id-token``, and optionally ``client-secret``, ``idp-certificate-authority(-data)``.
     folder
-        Where a relative path of an authority starts.
+        The directory to which a relative path of an authority refers.
 
     Returns
     -------
     Tokens
-        The fresh ones. If the refresh token is another one, the old one may be worth nothing by now.
+        The new tokens. If the refresh token has changed, the old one may be invalid already.
 
     Raises
     ------
     TokenExpired
         If the provider refuses: the login has ended, was revoked, or is bound to another program.
     ServerUnreachable, CertificateNotTrusted, ServerError
-        If the provider cannot be reached, or answers as no provider does.
+        If the provider cannot be reached, or its response is malformed.
     KubeconfigInvalid
-        If the settings lack something.
+        If a required setting is missing.
     """
     given = {key: _plain(value) for key, value in settings.items()}
     issuer = given.get("idp-issuer-url", "").rstrip("/")
@@ -118,15 +118,15 @@ def refresh(settings: Mapping[str, str | Secret], folder: Path | None = None) ->
     id_token = answer.get("id_token")
     if not isinstance(id_token, str) or not jwt.claims(Secret(id_token)):
         raise ServerError(
-            f"The identity provider {issuer} gave no ID token.",
-            why="The scope openid is missing from this login, or it is no OpenID provider.",
+            f"The identity provider {issuer} returned no ID token.",
+            why="The login lacks the scope openid, or this is not an OpenID provider.",
             hint=COPY_AGAIN,
         )
-    fresh = check_secret(id_token, Form.TOKEN, partial(_unusable, f"The ID token that {issuer} gave"))
+    fresh = check_secret(id_token, Form.TOKEN, partial(_unusable, f"The ID token from {issuer}"))
     check_token(fresh, issuer, given["client-id"], Secret(given.get("id-token", "")))
     rotated = answer.get("refresh_token")
     kept = rotated if isinstance(rotated, str) and rotated else given["refresh-token"]
-    refused = partial(_unusable, f"The refresh token that {issuer} gave")
+    refused = partial(_unusable, f"The refresh token from {issuer}")
     return Tokens(fresh, check_secret(kept, Form.PHRASE, refused), clock)
 
 
@@ -135,46 +135,46 @@ def _unusable(what: str, why: str) -> KubeconfigInvalid:
 
 
 def check_token(token: Secret, issuer: str, client: str, former: Secret | None = None) -> None:
-    """Check that an ID token is from this issuer, for this client, and of the same user as the former one.
+    """Check that an ID token is from this issuer, for this client, and of the same user as the previous one.
 
     Raises
     ------
     ServerError
-        If it is not: it would be refused later, in other words, or make one somebody else.
+        If it is not: the API server would refuse it with a less clear message, or accept it as another user.
     """
-    told = jwt.claims(token)
-    whose = jwt.audience(token)
-    said = str(told.get("iss", "")).rstrip("/")
-    if said != issuer.rstrip("/"):
+    claims = jwt.claims(token)
+    audience = jwt.audience(token)
+    token_issuer = str(claims.get("iss", "")).rstrip("/")
+    if token_issuer != issuer.rstrip("/"):
         raise ServerError(
-            "The ID token is from another identity provider than the one that is configured.",
-            why=f"It is from {_describe_issuer(said)}, and {_describe_issuer(issuer)} is configured.",
+            "The ID token is from another identity provider than the configured one.",
+            why=f"It is from {_describe_issuer(token_issuer)}; {_describe_issuer(issuer)} is configured.",
             hint=COPY_AGAIN,
         )
-    if client not in whose:
+    if client not in audience:
         raise ServerError(
             "The ID token is for another program than this login (its audience is wrong).",
-            why=f"It is for {', '.join(whose) or 'nobody'}, and the login is for {client}.",
+            why=f"Its audience is {', '.join(audience) or 'empty'}; the login is for {client}.",
             hint=COPY_AGAIN,
         )
     subject = jwt.claims(former).get("sub")
-    if subject and told.get("sub") != subject:
+    if subject and claims.get("sub") != subject:
         raise ServerError(
-            "The identity provider gave the ID token of another user.",
+            "The identity provider returned the ID token of another user.",
             why="It was not used.",
             hint=COPY_AGAIN,
         )
 
 
 class _Provider:
-    """One identity provider, asked over a connection that verifies it, without following redirects."""
+    """An identity provider; requests verify its certificate and follow no redirects."""
 
     def __init__(self, issuer: str, ca: str | None) -> None:
         address = addresses.parse(issuer)
         if address is None or address.scheme != "https" or address.user_info is not None:
             raise KubeconfigInvalid(
                 "The identity provider's address (idp-issuer-url) is not a plain https:// address.",
-                why="A refresh token is a password: it is sent over verified TLS only.",
+                why="A refresh token is like a password: it is sent only over verified TLS.",
                 hint=COPY_AGAIN,
             )
         self._issuer = issuer
@@ -186,15 +186,15 @@ class _Provider:
         address = addresses.parse(endpoint) if isinstance(endpoint, str) else None
         if status != 200 or address is None or address.scheme != "https":
             raise self._no_provider(f"it answered {status}")
-        said = str(document.get("issuer", "")).rstrip("/")
-        if said != self._issuer:
-            raise self._no_provider(f"it calls itself {_describe_issuer(said)}, which is another one")
+        issuer = str(document.get("issuer", "")).rstrip("/")
+        if issuer != self._issuer:
+            raise self._no_provider(f"it names another issuer, {_describe_issuer(issuer)}")
         return str(endpoint)
 
     def ask(
         self, method: str, url: str, form: Mapping[str, str] | None = None
     ) -> tuple[int, Mapping[str, Any], str]:
-        """Return the status, the JSON object of the answer, and a word on the clock."""
+        """Send a request; return the status, the JSON object, and a sentence if this machine's clock is wrong."""
         pool = transport.pool_manager(
             tls_context(self._access), **transport.get_proxy_settings(proxy_for(self._access))
         )
@@ -209,28 +209,28 @@ class _Provider:
                     preload_content=False,
                 )  # fmt: skip
                 content = transport.read(answer, _LONGEST).data
-        except TooMuch as error:
+        except LimitExceeded as error:
             raise self._no_provider(f"it answered with {error}") from None
         except urllib3.exceptions.HTTPError as error:
             raise self._unreachable(error) from None
         if 300 <= answer.status < 400:
             address = addresses.parse(answer.headers.get("Location", ""))
             where = address.host if address is not None else "another page"
-            raise self._no_provider(f"it redirects to {where}, and a refresh token is not sent on")
+            raise self._no_provider(f"it redirects to {where}, and a refresh token is not sent there")
         try:
             document = transport.json_object(content)
-        except TooMuch as error:
+        except LimitExceeded as error:
             raise self._no_provider(f"it answered with {error}") from None
         except ValueError:
             kind = answer.headers.get("Content-Type", "nothing").partition(";")[0]
             raise self._no_provider(f"it answered {answer.status} with {kind}, not JSON") from None
-        return answer.status, document, skew_in_words(skew(answer.headers.get("Date")))
+        return answer.status, document, describe_skew(measure_skew(answer.headers.get("Date")))
 
     def _no_provider(self, why: str) -> ServerError:
         return ServerError(
             f"{self._issuer} does not answer as an identity provider does.",
-            why=f"Asked for a fresh token, {why}.",
-            hint=f"try again later: what is open stays open\nif it goes on, {COPY_AGAIN}",
+            why=f"Asked for a new token, {why}.",
+            hint=f"try again later: what is open stays open\nif the error returns, {COPY_AGAIN}",
         )
 
     def _unreachable(self, error: Exception) -> ClusterError:
@@ -246,15 +246,15 @@ class _Provider:
 def _refusal(
     issuer: str, status: int, answer: Mapping[str, Any], clock: str, form: Mapping[str, str]
 ) -> ClusterError:
-    code, said = str(answer.get("error", "")), str(answer.get("error_description", ""))
+    code, description = str(answer.get("error", "")), str(answer.get("error_description", ""))
     for secret in (form["refresh_token"], form.get("client_secret")):
         if secret:
-            code, said = code.replace(secret, HIDDEN), said.replace(secret, HIDDEN)
-    code, said = code[:80], said[:200]
-    quoted = f"The identity provider says: {said or code}." if said or code else ""
-    if code in _BOUND or "dpop" in said.lower():
+            code, description = code.replace(secret, HIDDEN), description.replace(secret, HIDDEN)
+    code, description = code[:80], description[:200]
+    quoted = f"The identity provider says: {description or code}." if description or code else ""
+    if code in _BOUND or "dpop" in description.lower():
         return TokenExpired(
-            "Your login is bound to the program that made it (DPoP), and cannot be renewed here.",
+            "Your login is bound to the program that created it (DPoP), and cannot be renewed here.",
             why=quoted,
             hint=COPY_AGAIN,
         )
@@ -279,7 +279,7 @@ def _refusal(
 
 def _explain_end(token: Secret) -> str:
     words = jwt.expiry_in_words(token)
-    return words if "expired" in words else "It was revoked, used up elsewhere, or ended."
+    return words if "expired" in words else "It was revoked, used by another program, or has ended."
 
 
 def _authority(given: Mapping[str, str], folder: Path | None) -> str | None:
@@ -300,8 +300,8 @@ def _plain(value: str | Secret) -> str:
 
 
 def _describe_issuer(url: str) -> str:
-    """Return how an issuer is told from another one: two of them may be realms of one host."""
+    """Return an issuer for a message, with its path: two issuers may be realms of the same host."""
     address = addresses.parse(url)
     if address is None:
-        return "an address that is none"
+        return "an invalid address"
     return f"{address.host}{f':{address.port}' if address.port else ''}{address.path[:80]}"

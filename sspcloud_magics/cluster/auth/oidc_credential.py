@@ -1,10 +1,10 @@
-"""The ID token of one user of a kubeconfig, kept fresh: ahead of time, and once for all kernels.
+"""The ID token of a kubeconfig user, renewed ahead of time and only once for all kernels.
 
-The kubeconfig is the truth. A token that nears its end is renewed on a timer's thread; one that has
-ended, or that the server refuses, while the caller waits. Whoever renews holds a lock beside the file, and looks into the file first: another
-kernel, or kubectl, or a new login, may have put a fresh token there. A rotated refresh token is written back
-before the new ID token is used, because the old one may be worth nothing by then. kubectl's own lock
-is held for that writing only: kubectl does not wait for it.
+The kubeconfig is the source of truth. A timer renews a token shortly before its expiry; an expired or refused token
+is renewed while the caller waits. A renewal holds a lock file next to the kubeconfig, and first reads the kubeconfig: another
+kernel, kubectl or a new login may have written a new token. A rotated refresh token is written back
+before the new ID token is used, because the old one may be invalid by then. kubectl's own lock
+is held only during that write: kubectl fails at once if it is taken.
 """
 
 from __future__ import annotations
@@ -35,14 +35,16 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MARGIN = timedelta(seconds=60)
-"""How long before its end a token is renewed; a fifth of its life where that is less."""
+"""How long before its expiry a token is renewed; a fifth of its lifetime if that is less."""
 
-_PATIENCE = 60.0
-_AGAIN = 30.0
+# How long to wait for another process that renews the token, in seconds.
+_LOCK_TIMEOUT = 60.0
+# The pause after a renewal ahead of time that failed, in seconds.
+_RETRY_PAUSE = 30.0
 
 
 class OidcCredential:
-    """The ID token of one user. Safe to use from several threads.
+    """The ID token of a user. Thread-safe.
 
     Parameters
     ----------
@@ -53,21 +55,27 @@ class OidcCredential:
     def __init__(self, user: Entry) -> None:
         self.user = user
         self._settings = settings_of(user)
+        # The current ID token; `_adopt` replaces it.
         self._token = _id_token(user, self._settings)
+        # The expiry on the monotonic clock, if this process has renewed the token itself.
         self._good_until: float | None = None
+        # The last refresh token that the provider refused, and the error: it is not sent again.
         self._refused: tuple[Secret, TokenExpired] | None = None
+        # A spent refresh token, and the new tokens that could not be written to the kubeconfig.
         self._unsaved: tuple[Secret, Tokens] | None = None
+        # Guards all of the above; `current` reads a fresh token without it.
         self._lock = threading.RLock()
+        # The timer of the next renewal ahead of time; None until the token is first used, and after `close`.
         self._timer: threading.Timer | None = None
-        fork_hooks.begin_again(self)
+        fork_hooks.register(self)
 
-    def begin_in_child(self) -> None:
-        """Renew by itself in a forked child, which has neither the parent's timer nor its threads."""
+    def reset_in_child(self) -> None:
+        """Drop the lock and the timer of the parent, whose threads do not exist in the child."""
         self._lock = threading.RLock()
         self._timer = None
 
     def update(self, user: Entry) -> None:
-        """Take up what the file says now."""
+        """Use the current entry of the kubeconfig."""
         with self._lock:
             self.user, self._settings = user, settings_of(user)
             found = _id_token(user, self._settings)
@@ -75,14 +83,14 @@ class OidcCredential:
                 self._adopt(found, just_issued=False)
 
     def current(self) -> Secret:
-        """Return a token that is valid, as far as one can tell; renewed first where it is not.
+        """Return a token that has not expired, renewing it if necessary.
 
         Raises
         ------
         TokenExpired
-            If it has ended and the login has, too.
+            If both the token and the login have expired.
         """
-        # Without the lock: a token that is valid is given at once while the next one is being fetched.
+        # Without the lock: a valid token is returned at once while another thread renews it.
         token = self._token
         if self._is_fresh(token):
             if self._timer is None:
@@ -93,18 +101,18 @@ class OidcCredential:
             return self._token if self._is_fresh(self._token) else self._renew(self._token)
 
     def renew(self, refused: Secret | None) -> Secret:
-        """Return another token than the one that the server refused; raises as `current` does."""
+        """Return a token other than the refused one; raises as `current` does."""
         with self._lock:
             if refused is not None and self._token != refused and self._is_fresh(self._token):
                 return self._token
             return self._renew(self._token)
 
     def ends(self) -> tuple[datetime | None, datetime | None]:
-        """Return when the token ends and when the login does, as far as the tokens say."""
+        """Return the expiry of the token and that of the login, if the tokens state them."""
         return jwt.expiry(self._token), jwt.expiry(_secret(self.user, self._settings, "refresh-token"))
 
     def close(self) -> None:
-        """Stop renewing ahead of time, until it is used again."""
+        """Stop renewing ahead of time, until the token is used again."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
@@ -112,7 +120,7 @@ class OidcCredential:
 
     def _is_fresh(self, token: Secret) -> bool:
         if self._good_until is not None and token == self._token:
-            # It was issued while we waited, so a wrong clock of this machine does not matter.
+            # This process renewed the token, so its monotonic clock counts: the machine's clock may be wrong.
             return time.monotonic() < self._good_until
         ends = jwt.expiry(token)
         return ends is None or ends > datetime.now(UTC)
@@ -121,7 +129,7 @@ class OidcCredential:
     def _renew(self, stale: Secret) -> Secret:
         file = self.user.file
         kubeconfig_file.check_writable(file)
-        lock = FileLock(file.with_name(f".{file.name}.sspcloud-renewal"), timeout=_PATIENCE)
+        lock = FileLock(file.with_name(f".{file.name}.sspcloud-renewal"), timeout=_LOCK_TIMEOUT)
         try:
             with lock:
                 return self._renew_alone(stale)
@@ -131,7 +139,7 @@ class OidcCredential:
             ) from None
         except OSError as error:
             raise KubeconfigInvalid(
-                f"The renewed token could not be kept in {file}.", why=f"{error.strerror or error}."
+                f"The renewed token could not be saved in {file}.", why=f"{error.strerror or error}."
             ) from None
 
     def _renew_alone(self, stale: Secret) -> Secret:
@@ -143,7 +151,7 @@ class OidcCredential:
         spent = _secret(self.user, self._settings, "refresh-token")
         if spent is None:
             raise TokenExpired(
-                "The token has ended, and the kubeconfig holds no refresh token.",
+                "The token has expired, and the kubeconfig holds no refresh token.",
                 why=jwt.expiry_in_words(stale),
                 hint=COPY_AGAIN,
             )
@@ -161,7 +169,7 @@ class OidcCredential:
             raise
         _log.info("the token of the user %s is renewed", self.user.name)
         self._unsaved = spent, tokens
-        # Where it cannot be written, this process goes on with it, and tries again at the next renewal.
+        # If they cannot be written, this process uses them unsaved, and tries again at the next renewal.
         with contextlib.suppress(KubeconfigInvalid):
             self._write_back(spent, tokens)
             self._unsaved = None
@@ -184,20 +192,11 @@ class OidcCredential:
                 edit.ensure_mapping(edit.entry("users", self.user.name), "auth-provider"), "config"
             )
             if edit.texts(config).get("refresh-token") != spent.reveal():
-                return  # a new login has come meanwhile: it is not overwritten
-            assign(
-                config,
-                {
-                    "id-token": tokens.id_token.reveal(),
-                    "refresh-token": tokens.refresh_token.reveal(),
-                },
-            )
+                return  # do not overwrite a new login
+            fresh = {"id-token": tokens.id_token.reveal(), "refresh-token": tokens.refresh_token.reveal()}
+            assign(config, fresh)
             kubeconfig_file.write(file, edit.text())
-            self._settings = {
-                **self._settings,
-                "id-token": tokens.id_token.reveal(),
-                "refresh-token": tokens.refresh_token.reveal(),
-            }
+            self._settings = {**self._settings, **fresh}
 
     def _adopt(self, token: Secret, *, just_issued: bool) -> None:
         self._token = token
@@ -206,7 +205,7 @@ class OidcCredential:
         self._renew_ahead_of_time()
 
     def _renew_ahead_of_time(self, after: float | None = None) -> None:
-        """Start the timer for the token in hand; nothing where nobody can tell when it ends."""
+        """Start the timer for the current token, unless its expiry is unknown."""
         self.close()
         if after is None:
             ends, lives = jwt.expiry(self._token), jwt.lifetime(self._token)
@@ -218,7 +217,7 @@ class OidcCredential:
                 return
             margin = min(MARGIN, lives / 5) if lives else MARGIN
             after = max(left - margin.total_seconds(), 1.0)
-        # The timer must not keep alive what nobody uses any more.
+        # By a weak reference, so that the timer does not keep an unused credential alive.
         self._timer = threading.Timer(
             min(after, threading.TIMEOUT_MAX), _renew_now, args=(weakref.ref(self),)
         )
@@ -227,16 +226,16 @@ class OidcCredential:
         self._timer.start()
 
     def renew_ahead(self) -> None:
-        """Renew the token that is still valid; called on the timer's thread, and never raises."""
+        """Renew a token that is still valid; called in the timer's thread, and never raises."""
         with self._lock:
             if self._timer is not threading.current_thread():
-                return  # another token came, or it was closed
+                return  # replaced by another timer, or closed
             try:
                 self._renew(self._token)
             except TokenExpired:
-                return  # whoever needs the next token is told
+                return  # the next caller of `current` gets the error
             except (SspcloudError, OSError):
-                self._renew_ahead_of_time(_AGAIN)
+                self._renew_ahead_of_time(_RETRY_PAUSE)
 
 
 def _renew_now(credential: weakref.ref[OidcCredential]) -> None:
@@ -251,15 +250,15 @@ def settings_of(user: Entry) -> Mapping[str, Any]:
     Raises
     ------
     KubeconfigInvalid
-        If it is another provider than OIDC.
+        If the provider is not OIDC.
     """
     provider = user.values.get("auth-provider")
     name = provider.get("name") if isinstance(provider, dict) else None
     if not isinstance(provider, dict) or name != "oidc":
         raise KubeconfigInvalid(
             f"The user {user.name} in {user.file} logs in through auth-provider {name!r}.",
-            why="Only oidc is known; kubectl itself has dropped the others.",
-            hint="make the kubeconfig again with a current version of the cloud's command",
+            why="Only oidc is supported; kubectl itself has dropped the others.",
+            hint="create the kubeconfig again with a current version of the cloud's command",
         )
     settings = provider.get("config") or {}
     return settings if isinstance(settings, dict) else {}

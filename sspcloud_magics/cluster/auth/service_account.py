@@ -1,7 +1,7 @@
-"""The identity that Kubernetes mounts into every pod: a notebook service needs no login.
+"""The service account that Kubernetes mounts into every pod, so that a notebook service needs no login.
 
-Three files in one directory (token, CA, namespace) and two environment variables say it all. The
-token lives about an hour and is replaced in place, so it is read again whenever the file changes.
+It consists of three files in one directory (token, CA, namespace) and two environment variables. The
+token is valid for about an hour and replaced in place, so it is read again whenever the file changes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sspcloud_magics.cluster.auth.token_file import TokenFile
 from sspcloud_magics.errors import NotLoggedIn, TokenExpired
 
 MOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where Kubernetes mounts it."""
+"""The directory where Kubernetes mounts the service account."""
 
 
 class MountedToken:
@@ -41,9 +41,9 @@ class MountedToken:
         self._server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
     def current(self) -> Access:
-        """Return the access with the token as the file has it now."""
+        """Return the access with the current token of the file."""
         try:
-            # As client-go does: without the file, the system's authorities decide.
+            # As in client-go: without the file, the system's authorities are trusted.
             ca = pem.extract(self._ca.read_bytes(), pem.CERTIFICATE) if self._ca.exists() else None
         except OSError as error:
             raise NotLoggedIn(f"{self._ca} cannot be read.", why=str(error)) from None
@@ -55,30 +55,30 @@ class MountedToken:
         Raises
         ------
         TokenExpired
-            If the file still holds the token that was refused.
+            If the file still holds the refused token.
         """
         fresh = self.current()
         if fresh.token == refused.token:
             raise TokenExpired(
-                "The cluster does not accept the mounted service-account token any more.",
+                "The cluster no longer accepts the mounted service-account token.",
                 why=f"{self._token.path} still holds the same token.",
-                hint="Kubernetes replaces it within a minute or so: run the cell again\n"
-                "if it goes on, the service was uninstalled or its account deleted: start a new one",
+                hint="run the cell again in a minute: Kubernetes replaces the token\n"
+                "if the error returns, the service was uninstalled or its account deleted: start a new one",
             )
         return fresh
 
 
 def why_not_mounted(mount: Path = MOUNT, environ: Mapping[str, str] | None = None) -> str:
-    """Return why no mounted token can be used, in words; empty where it can be."""
+    """Return the reason why there is no usable mounted token; empty if there is one."""
     environ = os.environ if environ is None else environ
     try:
-        is_there = (mount / "token").exists()
+        exists = (mount / "token").exists()
     except OSError as error:
-        return f"{mount / 'token'} cannot be looked at ({error.strerror or error})"
-    if not is_there:
+        return f"{mount / 'token'} cannot be read ({error.strerror or error})"
+    if not exists:
         return f"there is no {mount / 'token'}: this is not inside a cluster"
     if not environ.get("KUBERNETES_SERVICE_HOST"):
-        return "KUBERNETES_SERVICE_HOST is not set: where the API server is, nobody says"
+        return "KUBERNETES_SERVICE_HOST is not set: the address of the API server is unknown"
     return ""
 
 

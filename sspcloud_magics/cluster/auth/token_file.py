@@ -1,7 +1,7 @@
-"""A bearer token that somebody else keeps fresh in a file: it is read again when the file changes.
+"""A bearer token in a file that another program keeps fresh; it is read again when the file changes.
 
-Kubernetes rotates a mounted token about once an hour, by swapping the directory behind a symlink; a
-`stat` follows the link and is cheap enough for every call.
+Kubernetes rotates a mounted token about once an hour, by replacing the directory behind a symlink. `stat`
+follows the link and is cheap enough for every call.
 """
 
 from __future__ import annotations
@@ -13,31 +13,32 @@ from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 from sspcloud_magics.user_files import decode
 
 LIMIT = 1 << 20
-"""No token is longer than this, in bytes; what is longer is some other file."""
+"""In bytes; a longer file is not a token."""
 
 
 class TokenFile:
-    """The token in one file.
+    """A token in a file.
 
     Parameters
     ----------
     path
-        The file; it holds the token and nothing else but white space around it.
+        The file; it holds only the token, with optional white space around it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # Inode, size and modification time of the file when the token was read.
         self._stamp: tuple[int, int, int] | None = None
         self._token: Secret | None = None
 
     @without_frames
     def read(self) -> Secret:
-        """Return the token as the file has it now.
+        """Return the current token of the file.
 
         Raises
         ------
         NotLoggedIn
-            If the file cannot be read, or is no token.
+            If the file cannot be read, or holds no token.
         """
         try:
             found = self.path.stat()
@@ -51,7 +52,7 @@ class TokenFile:
             raise NotLoggedIn(
                 f"The token file {self.path} cannot be read.",
                 why=f"{error.strerror or error}.",
-                hint="check the path, and that the file is yours to read",
+                hint="check the path and the permissions of the file",
             ) from None
         except UnicodeDecodeError:
             raise NotLoggedIn(f"{self.path} is not a token.", why="It is not text.") from None

@@ -1,1 +1,1 @@
-"""Kubeconfigs: their YAML, and how they are read and written."""
+"""Read, merge and write kubeconfigs."""

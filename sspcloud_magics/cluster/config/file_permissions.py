@@ -1,7 +1,7 @@
-"""Files that decide who one is and what is run, and that others may write.
+"""Warnings about configuration files that other users can write.
 
-The author of a kubeconfig decides to which server the credentials go, and which command is run to get them. kubectl obeys
-such a file without a word; here it is obeyed, too, and told once, with the command that ends it.
+A user who can write a kubeconfig can choose the server that receives the credentials, and a command that runs as you.
+kubectl uses such a file silently. This package uses it too, but warns once, with the command that corrects its permissions.
 """
 
 from __future__ import annotations
@@ -13,53 +13,52 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-_EVERYBODY, _GROUP = stat.S_IWOTH, stat.S_IWGRP
-
 
 @dataclass(frozen=True, slots=True)
 class FileWarning:
-    """What a person should know of a file.
+    """A warning about a file.
 
     Parameters
     ----------
     what
-        What is so, in one sentence.
+        The problem, in one sentence.
     hint
-        The command that ends it.
+        The command that corrects it.
     """
 
     what: str
     hint: str
 
     def __str__(self) -> str:
-        return f"{self.what} ({self.hint} ends it)"
+        return f"{self.what} (to correct it: {self.hint})"
 
 
-def remarks(files: Iterable[tuple[str, Path]]) -> tuple[FileWarning, ...]:
-    """Return what is to be said of those files that others may write, each once.
+def find_warnings(files: Iterable[tuple[str, Path]]) -> tuple[FileWarning, ...]:
+    """Return a warning for each file that others can write, without duplicates.
 
     Parameters
     ----------
     files
-        What each is, in words, and where; those that cannot be looked at are passed over.
+        The kind of each file, for the message, and its path; files that cannot be read are skipped.
     """
-    found = dict.fromkeys(remark for kind, file in files if (remark := _remark(kind, file)) is not None)
-    return tuple(found)
+    return tuple(
+        dict.fromkeys(warning for kind, file in files if (warning := _check(kind, file)) is not None)
+    )
 
 
-def _remark(kind: str, file: Path) -> FileWarning | None:
+def _check(kind: str, file: Path) -> FileWarning | None:
     try:
         status, folder = file.stat(), file.resolve().parent
         folder_mode = folder.stat().st_mode
     except OSError:
         return None
     if os.name != "posix":
-        return None  # the bits say nothing there
-    if status.st_mode & _EVERYBODY or (status.st_mode & _GROUP and not _is_private(status)):
-        return FileWarning(f"Others may write the {kind} {file}, and act as you with it.", _chmod(file))
-    if folder_mode & _EVERYBODY and not folder_mode & stat.S_ISVTX:
+        return None  # on Windows the mode bits have no meaning
+    if status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and not _is_private(status)):
+        return FileWarning(f"Other users can write the {kind} {file}, and so act as you.", _chmod(file))
+    if folder_mode & stat.S_IWOTH and not folder_mode & stat.S_ISVTX:
         return FileWarning(
-            f"Others may replace the {kind} {file}: they may write its directory.", _chmod(folder)
+            f"Other users can replace the {kind} {file}: they can write its directory.", _chmod(folder)
         )
     return None
 
@@ -69,8 +68,8 @@ def _chmod(path: Path) -> str:
 
 
 def _is_private(status: os.stat_result) -> bool:
-    """Whether the file's group is its owner alone, as where each user has a group of their name."""
-    import grp  # noqa: PLC0415 - it is on POSIX systems only
+    """Whether the owner is the only member of the file's group, as on systems with a private group for each user."""
+    import grp  # noqa: PLC0415 - only on POSIX systems
     import pwd  # noqa: PLC0415
 
     try:

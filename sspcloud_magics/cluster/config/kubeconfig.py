@@ -1,10 +1,9 @@
-"""Kubeconfig files, read and merged as kubectl does it.
+"""Kubeconfig files, read and merged as in kubectl.
 
-``KUBECONFIG`` may list several files. The first that has an entry of a name wins, whole; the first
-that names a current context wins; files that do not exist are passed over. Each entry remembers its
-file, since relative paths in it start at that file's directory. kubectl refuses a whole file for one malformed entry; here
-such an entry is refused when it is used, and hinders no other until then. This module only reads:
-`sspcloud_magics.cluster.auth.kubeconfig_context` turns a context into an access.
+``KUBECONFIG`` may list several files. The first entry of a name and the first current context are used, without merging
+the fields of two entries; missing files are skipped. Each entry remembers its file, since relative paths refer to the
+directory of that file. kubectl refuses a whole file because of one malformed entry; here such an entry raises an error
+only when it is used. This module only reads: `sspcloud_magics.cluster.auth.kubeconfig_context` turns a context into an access.
 (https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/)
 """
 
@@ -20,7 +19,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
-from sspcloud_magics.bounded_json import TooMuch
+from sspcloud_magics.bounded_json import LimitExceeded
 from sspcloud_magics.cluster.config.kubeconfig_yaml import (
     MAP,
     compose,
@@ -35,10 +34,10 @@ from sspcloud_magics.secret import without_frames
 from sspcloud_magics.user_files import decode, user_path
 
 LIMIT = 1 << 20
-"""The size, in bytes, beyond which a file is not taken for a kubeconfig."""
+"""Maximum size of a kubeconfig, in bytes."""
 
 OMITTED = ("REDACTED", "DATA+OMITTED")
-"""What ``kubectl config view`` shows in the place of a secret and of a certificate."""
+"""The placeholders of ``kubectl config view`` for secrets and certificates."""
 
 _ENTRIES = {"clusters": "cluster", "users": "user", "contexts": "context"}
 _CORRECT = "correct the file, or name another: --kubeconfig FILE"
@@ -46,18 +45,18 @@ _CORRECT = "correct the file, or name another: --kubeconfig FILE"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One cluster, user or context.
+    """A cluster, user or context.
 
     Parameters
     ----------
     name
         Its name.
     values
-        What stands under ``cluster``, ``user`` or ``context``. It may hold credentials, so it has no repr.
+        The mapping under ``cluster``, ``user`` or ``context``. It may hold credentials, so the repr omits it.
     file
-        The file that it comes from.
+        The file of the entry.
     fault
-        Why it cannot be used, in a sentence; empty where it can.
+        The reason why it cannot be used, as a sentence; empty if it can.
     """
 
     name: str
@@ -66,14 +65,14 @@ class Entry:
     fault: str = ""
 
     def text(self, key: str) -> str | None:
-        """Return the text under `key`; None where it is missing or empty."""
+        """Return the text of a field; None if it is missing or empty."""
         value = self.values.get(key)
         if value is None or value == "":
             return None
         if not isinstance(value, str):
             raise KubeconfigInvalid(
                 f"{key} of {self.name} in {self.file} is not text.",
-                why="YAML takes it for something else, such as a number or a list.",
+                why="In YAML it is something else, such as a number or a list.",
                 hint=f'write it in quotes: {key}: "…"',
             )
         if value in OMITTED:
@@ -81,7 +80,7 @@ class Entry:
         return value
 
     def flag(self, key: str) -> bool:
-        """Return the truth value under `key`; false where it is missing."""
+        """Return the boolean of a field; False if it is missing."""
         value = self.values.get(key)
         if value is not None and not isinstance(value, bool):
             raise KubeconfigInvalid(
@@ -91,25 +90,25 @@ class Entry:
         return bool(value)
 
     def path(self, key: str) -> Path | None:
-        """Return the path under `key`, made absolute; None where it is missing or empty."""
+        """Return the absolute path of a field; None if it is missing or empty."""
         text = self.text(key)
         return self.file.parent / text if text else None
 
 
 @dataclass(frozen=True, slots=True)
 class Kubeconfig:
-    """What the files say together.
+    """The merged content of kubeconfig files.
 
     Parameters
     ----------
     clusters, users, contexts
         The entries by name.
     current_context
-        The context that is used when none is named; None where no file names one.
+        The default context; None if no file names one.
     files
         The files that were read, in order.
     faults
-        What in them belongs to no name and cannot be read, in sentences.
+        Sentences about malformed parts that belong to no named entry.
     """
 
     clusters: Mapping[str, Entry]
@@ -125,20 +124,20 @@ class Kubeconfig:
         Parameters
         ----------
         name
-            Its name; the current context where it is None.
+            Its name; the current context if None.
 
         Raises
         ------
         KubeconfigInvalid
-            If there is none of that name, or none is current.
+            If it does not exist, or there is no current context.
         """
         if name is None and self.current_context is None:
             raise KubeconfigInvalid(
-                f"{self.where} names no current context.",
+                f"{self.where} has no current context.",
                 why=self.describe_known("contexts"),
                 hint="%k8s_login --context NAME chooses one by name (context=NAME in Python)"
                 if self.contexts
-                else "copy the configuration again from where you have it",
+                else "copy the configuration again from its source",
             )
         name = name or self.current_context or ""
         if name not in self.contexts:
@@ -153,12 +152,12 @@ class Kubeconfig:
         return usable(self.contexts[name], "context")
 
     def describe_known(self, plural: str) -> str:
-        """Return which entries of a kind there are, and what cannot be read, in sentences."""
+        """Return sentences that list the entries of a kind, and the malformed parts."""
         names = ", ".join(sorted(filter(None, getattr(self, plural)))) or "none"
         return " ".join((f"The {plural} there: {names}.", *self.faults))
 
     def list_malformed(self) -> list[tuple[str, str]]:
-        """Return which entries cannot be used, and why each."""
+        """Return the entries that cannot be used, each with its fault."""
         kinds = {"cluster": self.clusters, "user": self.users, "context": self.contexts}
         named = [
             (f"the {kind} {entry.name!r} in {entry.file}", entry.fault)
@@ -175,7 +174,7 @@ class Kubeconfig:
 
 
 def default_files(environ: Mapping[str, str] | None = None) -> list[Path]:
-    """Return the files that kubectl would read: those of ``KUBECONFIG``, else ``~/.kube/config``."""
+    """Return the files that kubectl reads: those of ``KUBECONFIG``, else ``~/.kube/config``."""
     environ = os.environ if environ is None else environ
     listed = [user_path(part) for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     return listed or [_home(environ) / ".kube" / "config"]
@@ -193,30 +192,30 @@ def load(files: Iterable[Path], pending: Mapping[Path, str] | None = None) -> Ku
     Parameters
     ----------
     files
-        The files, the strongest first. Those that do not exist are passed over.
+        The files in order of precedence. Missing files are skipped.
     pending
-        What is to be read instead of some of the files: what they are going to hold.
+        New texts of some of the files, which are read instead of the files.
 
     Returns
     -------
     Kubeconfig or None
-        None where none of the files exists.
+        None if none of the files exists.
 
     Raises
     ------
     KubeconfigInvalid
-        If a file cannot be read, is no kubeconfig, or all are empty.
+        If a file cannot be read or is not a kubeconfig, or all are empty.
     """
     merged: dict[str, dict[str, Entry]] = {plural: {} for plural in _ENTRIES}
     current: str | None = None
-    there: list[Path] = []
+    existing: list[Path] = []
     faults: list[str] = []
     for file in files:
         text = (pending or {}).get(file)
         text = read(file) if text is None else text
         if text is None:
             continue
-        there.append(file)
+        existing.append(file)
         root = parse(text, str(file.absolute()))
         for plural, singular in _ENTRIES.items():
             for name, entry in _entries(root, plural, singular, file.absolute(), faults).items():
@@ -227,25 +226,25 @@ def load(files: Iterable[Path], pending: Mapping[Path, str] | None = None) -> Ku
                 current = named.value or None
             else:
                 faults.append(f"current-context of {file} is not text: write it in quotes.")
-    if not there:
+    if not existing:
         return None
     if not any(merged.values()) and current is None and not faults:
         raise KubeconfigInvalid(
-            f"{', '.join(map(str, there))} is empty.",
-            hint="copy the configuration again from where you have it, or name another: --kubeconfig FILE",
+            f"{', '.join(map(str, existing))} is empty.",
+            hint="copy the configuration again from its source, or name another: --kubeconfig FILE",
         )
     return Kubeconfig(
-        merged["clusters"], merged["users"], merged["contexts"], current, tuple(there), tuple(faults)
+        merged["clusters"], merged["users"], merged["contexts"], current, tuple(existing), tuple(faults)
     )
 
 
 def read(file: Path) -> str | None:
-    """Return the text of a kubeconfig; None where it does not exist.
+    """Return the text of a kubeconfig; None if it does not exist.
 
     Raises
     ------
     KubeconfigInvalid
-        If it is a directory, far too long, not text, or not ours to read.
+        If it is a directory, too large, not text, or not readable.
     """
     try:
         if not file.exists():
@@ -261,7 +260,7 @@ def read(file: Path) -> str | None:
         raise KubeconfigInvalid(
             f"The kubeconfig {file} cannot be read.",
             why=f"{error.strerror or error}.",
-            hint="check that the file is yours to read",
+            hint="check the permissions of the file",
         ) from None
     except UnicodeDecodeError:
         raise KubeconfigInvalid(
@@ -270,16 +269,16 @@ def read(file: Path) -> str | None:
 
 
 def parse(text: str, name: str, outcome: str = "") -> MappingNode:
-    """Return the nodes of a kubeconfig's text; an empty mapping where it holds nothing.
+    """Parse the text of a kubeconfig to YAML nodes; an empty text gives an empty mapping.
 
     Parameters
     ----------
     text
         The text.
     name
-        The file's name, for messages.
+        The name of the file, for messages.
     outcome
-        What a message adds to what is wrong with the file.
+        A text that a message appends to its first sentence.
 
     Raises
     ------
@@ -290,11 +289,11 @@ def parse(text: str, name: str, outcome: str = "") -> MappingNode:
         root = compose(text)
         flatten(root)
     except yaml.YAMLError as error:
-        # PyYAML's own words quote the line, which may hold a token: only the place is told.
+        # PyYAML's message quotes the line, which may hold a token: report only the line number.
         mark = getattr(error, "problem_mark", None)
         why = f"It is not YAML (line {mark.line + 1})." if mark else "It is not YAML."
         raise KubeconfigInvalid(f"{name} is malformed{outcome}.", why=why, hint=_CORRECT) from None
-    except TooMuch as error:
+    except LimitExceeded as error:
         why = f"It has {error}."
         raise KubeconfigInvalid(f"{name} is malformed{outcome}.", why=why, hint=_CORRECT) from None
     if root is None:
@@ -311,7 +310,7 @@ def parse(text: str, name: str, outcome: str = "") -> MappingNode:
 
 
 def usable(entry: Entry, kind: str) -> Entry:
-    """Return an entry, if it can be used.
+    """Return an entry unchanged if it has no fault.
 
     Raises
     ------
@@ -325,18 +324,18 @@ def usable(entry: Entry, kind: str) -> Entry:
 
 
 def make_omitted_error(what: str, value: str) -> KubeconfigInvalid:
-    """Return the error for what ``kubectl config view`` has left out."""
+    """Return the error for a value that ``kubectl config view`` has replaced by a placeholder."""
     return KubeconfigInvalid(
         f"{what} is missing.",
-        why=f"It says {value}: kubectl config view wrote the file, and leaves secrets out.",
-        hint="where you have the whole configuration: kubectl config view --raw > FILE",
+        why=f"Its value is {value}: the file is the output of kubectl config view, which omits secrets.",
+        hint="on the machine with the whole configuration: kubectl config view --raw > FILE",
     )
 
 
 def _entries(
     root: MappingNode, plural: str, singular: str, file: Path, faults: list[str]
 ) -> dict[str, Entry]:
-    """Return the entries of one list by name; what has no name that can be used is added to `faults`."""
+    """Return the entries of a list by name; entries without a usable name are reported in `faults`."""
     listed = get(root, plural)
     if listed is None or is_null(listed):
         return {}
@@ -357,27 +356,24 @@ def _entries(
         name = "" if named is None or is_null(named) else named.value
         values, fault = _values(item, singular)
         if named is not None and not is_null(named) and not is_text(named):
-            fault = f"YAML does not take its name for text: write it in quotes (name: {name!r})."
+            fault = f"In YAML its name is not text: write it in quotes (name: {name!r})."
         if name in found:
-            fault = f"There are two {plural} of that name: remove one of them."
+            fault = f"There are two {plural} with that name: remove one of them."
         found[name] = Entry(name, values, file, fault)
     return found
 
 
 def _values(item: MappingNode, singular: str) -> tuple[dict[str, Any], str]:
-    """Return what stands in an entry, and why it cannot be used."""
+    """Return the values of an entry, and the fault if it has one."""
     try:
         flatten(item)
         node = get(item, singular)
         values = {} if node is None else construct(node)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        return (
-            {},
-            f"A value in it is not YAML (line {mark.line + 1})." if mark else "A value in it is not YAML.",
-        )
-    except TooMuch as error:
+        return {}, f"A value in it is not YAML{f' (line {mark.line + 1})' if mark else ''}."
+    except LimitExceeded as error:
         return {}, f"It has {error}."
     if values is not None and not isinstance(values, dict):
-        return {}, f"What stands under {singular} is not a mapping."
+        return {}, f"The value of {singular} is not a mapping."
     return values or {}, ""

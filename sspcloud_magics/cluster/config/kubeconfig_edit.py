@@ -1,8 +1,8 @@
-"""Changing a kubeconfig as kubectl does, and nothing else in it.
+"""Edit single fields of a kubeconfig, as kubectl does.
 
-A file is changed as YAML nodes, not as values: what is not touched keeps its order, its unknown
-fields and the very text of its scalars (``010`` stays ``010``, ``yes`` stays ``yes``). Comments are lost,
-as they are to kubectl. `sspcloud_magics.cluster.config.kubeconfig_file` reads and writes the files.
+An edit changes YAML nodes, not values: the rest of the file keeps its order, its unknown
+fields and the exact text of its scalars (``010`` stays ``010``, ``yes`` stays ``yes``). Comments are lost,
+as with kubectl. `sspcloud_magics.cluster.config.kubeconfig_file` reads and writes the files.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from sspcloud_magics import pem
-from sspcloud_magics.bounded_json import TooMuch
+from sspcloud_magics.bounded_json import LimitExceeded
 from sspcloud_magics.cluster.config import kubeconfig
 from sspcloud_magics.cluster.config.kubeconfig_yaml import (
     BOOL,
@@ -33,18 +33,18 @@ _TEXTS = (
     *("server", "tls-server-name", "proxy-url", "certificate-authority"),
     *("client-certificate", "client-key", "as", "as-uid", "namespace"),
 )
-_TRUTHS = ("insecure-skip-tls-verify", "disable-compression")
+_BOOLEANS = ("insecure-skip-tls-verify", "disable-compression")
 
 
 class KubeconfigEdit:
-    """One kubeconfig that is being changed.
+    """An edit of a kubeconfig.
 
     Parameters
     ----------
     text
-        What stands in the file; empty for a new one.
+        The text of the file; empty for a new one.
     name
-        The file's name, for messages.
+        The name of the file, for messages.
 
     Raises
     ------
@@ -59,20 +59,20 @@ class KubeconfigEdit:
             assign(self._root, {"apiVersion": "v1", "kind": "Config"})
 
     def text(self) -> str:
-        """Return the file's new text."""
+        """Return the new text of the file."""
         return serialize(self._root)
 
     def has(self, plural: str, name: str) -> bool:
-        """Whether there is an entry of that name among the ``clusters``, ``users`` or ``contexts``."""
+        """Whether ``clusters``, ``users`` or ``contexts`` has an entry of that name."""
         listed = get(self._root, plural)
         return isinstance(listed, SequenceNode) and any(_is_named(each, name) for each in listed.value)
 
     def entry(self, plural: str, name: str) -> MappingNode:
-        """Return the values of an entry, which is made where it is missing."""
+        """Return the values of an entry, which is created if it is missing."""
         listed = self._ensure_list(plural)
         found = [each for each in listed.value if _is_named(each, name)]
-        entry = _own(found[0]) if found else _make_mapping()
-        # The first place of that name, and no other: kubectl refuses a file with two.
+        entry = _copy(found[0]) if found else _make_mapping()
+        # Keep only the first entry of that name: kubectl refuses a file with two.
         kept = [each for each in listed.value if each not in found[1:]]
         listed.value = [entry if found and each is found[0] else each for each in kept]
         if not found:
@@ -82,20 +82,20 @@ class KubeconfigEdit:
 
     @staticmethod
     def ensure_mapping(node: MappingNode, key: str) -> MappingNode:
-        """Return the mapping under `key`, which is made where anything else is there."""
+        """Return the mapping under `key`; a missing or other value is replaced by an empty mapping."""
         inner = get(node, key)
-        # A copy, since an alias in another entry may mean the same node.
-        inner = _own(inner) if isinstance(inner, MappingNode) else _make_mapping()
+        # A copy, since an alias in another entry may refer to the same node.
+        inner = _copy(inner) if isinstance(inner, MappingNode) else _make_mapping()
         _put(node, key, inner)
         return inner
 
     def has_changed(self, text: str) -> bool:
-        """Whether it says another thing than `text`, the way in which it is written apart."""
+        """Whether the content differs from `text`, apart from formatting."""
         return KubeconfigEdit(text, self._name).text() != self.text()
 
     @staticmethod
     def texts(node: MappingNode) -> dict[str, str]:
-        """Return the scalars of a mapping, as they are written."""
+        """Return the scalars of a mapping as they are written in the file."""
         return {
             key.value: value.value
             for key, value in node.value
@@ -122,20 +122,20 @@ class KubeconfigEdit:
 
 
 def assign(node: MappingNode, values: Mapping[str, str | bool]) -> None:
-    """Set fields: where they are, or at the end."""
+    """Set fields in place, or append them."""
     for key, value in values.items():
         _put(node, key, _scalar(value))
 
 
 def remove(node: MappingNode, *keys: str) -> None:
-    """Take fields away; those that are not there are no mistake."""
+    """Remove fields, if they exist."""
     node.value = [
         pair for pair in node.value if not (isinstance(pair[0], ScalarNode) and pair[0].value in keys)
     ]
 
 
 def remove_malformed(node: MappingNode) -> None:
-    """Take those fields away that kubectl cannot read, or that ``kubectl config view`` has left out."""
+    """Remove fields that kubectl cannot read, and placeholders of ``kubectl config view``."""
     node.value = [
         (key, value)
         for key, value in node.value
@@ -144,7 +144,7 @@ def remove_malformed(node: MappingNode) -> None:
 
 
 def _is_well_formed(key: str, node: Node) -> bool:
-    if key in _TRUTHS:
+    if key in _BOOLEANS:
         return node.tag == BOOL
     if key in ("as-groups", "extensions"):
         return isinstance(node, SequenceNode)
@@ -169,16 +169,16 @@ def _put(node: MappingNode, key: str, value: Node) -> None:
         node.value.append((_scalar(key), value))
         return
     node.value[places[0]] = (node.value[places[0]][0], value)
-    for at in reversed(places[1:]):  # the last one counted
+    for at in reversed(places[1:]):  # remove duplicates of the key
         del node.value[at]
 
 
-def _own(node: MappingNode) -> MappingNode:
-    """Return a copy with the same fields, those that it merges among them; an empty one where these cannot be merged."""
+def _copy(node: MappingNode) -> MappingNode:
+    """Return a copy of a mapping with its merge keys resolved; an empty mapping if they cannot be resolved."""
     copy = MappingNode(node.tag, list(node.value), flow_style=node.flow_style)
     try:
         flatten(copy)
-    except (yaml.YAMLError, TooMuch):
+    except (yaml.YAMLError, LimitExceeded):
         return _make_mapping()
     return copy
 

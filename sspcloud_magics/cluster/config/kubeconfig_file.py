@@ -1,8 +1,8 @@
-"""Writing a kubeconfig: locked against kubectl, whole or not at all, for its owner's eyes only.
+"""Write a kubeconfig atomically, under kubectl's lock, readable only by its owner.
 
-kubectl takes a lock by creating ``FILE.lock`` and fails at once where it is there. It is held here for the
-moment of writing only. The new text is written beside the file and moved into its place, so a reader finds the old
-text or the new one. Before the first change a copy is kept as ``FILE.before-sspcloud``.
+kubectl locks a file by creating ``FILE.lock``, and fails at once if that exists; so the lock is held only for the
+write. The new text is written to a temporary file that replaces the kubeconfig, so a reader finds the old or the new
+text. Before the first change, a copy is saved as ``FILE.before-sspcloud``.
 
 Source: k8s.io/client-go/tools/clientcmd/config.go and loader.go (``lockFile``).
 """
@@ -19,26 +19,26 @@ from sspcloud_magics.errors import KubeconfigInvalid
 from sspcloud_magics.private_file import replace_file
 
 PATIENCE = 5.0
-"""How long to wait for a kubectl that is writing, in seconds; it writes for milliseconds."""
+"""How long to wait for kubectl's lock, in seconds; kubectl holds it for milliseconds."""
 
 BACKUP = ".before-sspcloud"
 
 
 @contextlib.contextmanager
 def lock_files(files: Iterable[Path], *, patience: float = PATIENCE) -> Iterator[None]:
-    """Hold kubectl's lock on files; in the order of their names, as kubectl does.
+    """Hold kubectl's locks on files, acquired in the order of their names as in kubectl.
 
     Parameters
     ----------
     files
-        The files; their directories are made where they are missing.
+        The files; missing directories are created.
     patience
-        How long to wait for somebody else, in seconds.
+        How long to wait for a lock, in seconds.
 
     Raises
     ------
     KubeconfigInvalid
-        If somebody else keeps it, or the directory is not ours to write.
+        If another process keeps a lock, or the directory is not writable.
     """
     with contextlib.ExitStack() as held:
         for file in sorted({file.absolute() for file in files}):
@@ -59,12 +59,12 @@ def _lock_file(file: Path, patience: float) -> Iterator[None]:
             if time.monotonic() >= until:
                 raise KubeconfigInvalid(
                     f"{file} is locked, and was not changed.",
-                    why=f"kubectl, or another notebook, is changing it, or ended while it did: {lock} is there.",
-                    hint=f"if no kubectl runs, remove {lock}, then try again",
+                    why=f"kubectl or another notebook is changing it, or was stopped while it did: {lock} exists.",
+                    hint=f"if no kubectl is running, remove {lock}, then try again",
                 ) from None
             time.sleep(0.02)
         except OSError as error:
-            raise _cannot(file, error) from None
+            raise _make_write_error(file, error) from None
     try:
         yield
     finally:
@@ -73,48 +73,44 @@ def _lock_file(file: Path, patience: float) -> Iterator[None]:
 
 
 def write(file: Path, text: str) -> None:
-    """Put a text in the place of a kubeconfig, whole or not at all; call it with the lock held.
+    """Replace the text of a kubeconfig atomically; the caller holds the lock.
 
-    Where it is a link, what it leads to is changed, as kubectl does.
+    A symbolic link is followed, as in kubectl.
 
     Raises
     ------
     KubeconfigInvalid
-        If the directory or the file is not ours to write.
+        If the directory or the file is not writable.
     """
     check_writable(file)
     try:
         target = file.resolve()
         if target.exists():
-            _keep_a_copy(target)
+            backup = target.with_name(target.name + BACKUP)
+            if not backup.exists():
+                replace_file(backup, target.read_bytes(), sync=True)
         replace_file(target, text.encode(), sync=True)
     except OSError as error:
-        raise _cannot(file, error) from None
+        raise _make_write_error(file, error) from None
 
 
 def check_writable(file: Path) -> None:
-    """Raise `KubeconfigInvalid` where a kubeconfig is there and its owner does not want it to be changed."""
+    """Raise `KubeconfigInvalid` if a kubeconfig exists and is read-only."""
     try:
         target = file.resolve()
-        # Root may write what is read-only; that it is so is meant all the same.
-        is_fixed = target.exists() and not (target.stat().st_mode & 0o222 and os.access(target, os.W_OK))
+        # The mode counts for root too, who could write a read-only file: its owner wants no changes.
+        is_read_only = target.exists() and not (target.stat().st_mode & 0o222 and os.access(target, os.W_OK))
     except OSError as error:
-        raise _cannot(file, error) from None
-    if is_fixed:
+        raise _make_write_error(file, error) from None
+    if is_read_only:
         raise KubeconfigInvalid(
             f"{file} is read-only, and was not changed.",
-            why="A login and its renewed tokens are kept in it.",
+            why="A login and its renewed tokens are saved in it.",
             hint="make it writable, or name another: --kubeconfig FILE",
         )
 
 
-def _keep_a_copy(file: Path) -> None:
-    backup = file.with_name(file.name + BACKUP)
-    if not backup.exists():
-        replace_file(backup, file.read_bytes(), sync=True)
-
-
-def _cannot(file: Path, error: OSError) -> KubeconfigInvalid:
+def _make_write_error(file: Path, error: OSError) -> KubeconfigInvalid:
     return KubeconfigInvalid(
         f"The kubeconfig {file} cannot be changed.",
         why=f"{error.strerror or error}.",

@@ -1,11 +1,11 @@
-r"""YAML as kubectl reads and writes it: a kubeconfig's text as nodes, and nodes as values.
+r"""YAML as kubectl reads and writes it: parse a kubeconfig to nodes, and convert nodes to values.
 
-kubectl reads YAML with a Go library, whose rules are those of YAML 1.1 with some of its own. PyYAML differs from it:
-a plain scalar may be a number or a truth value to the one and text to the other (``12:30``, ``1e3``, ``y``), a tab may
-stand between tokens, what follows the first document is not looked at, the last of two equal keys counts, and
-a tag that is not known is no mistake.
+kubectl uses a Go library with the rules of YAML 1.1 and some of its own. It differs from PyYAML:
+it resolves some plain scalars to other types (``12:30``, ``1e3``, ``y``), accepts a tab
+between tokens, ignores everything after the first document, uses the last of two equal keys, and
+accepts unknown tags.
 
-Source: https://pkg.go.dev/go.yaml.in/yaml/v2 (``resolve.go``, ``scannerc.go``); the tests hold it against kubectl.
+Source: https://pkg.go.dev/go.yaml.in/yaml/v2 (``resolve.go``, ``scannerc.go``); the tests compare with kubectl.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from yaml.constructor import ConstructorError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.resolver import BaseResolver
 
-from sspcloud_magics.bounded_json import DEEPEST, TooMuch, check_nesting
+from sspcloud_magics.bounded_json import MAX_DEPTH, LimitExceeded, check_nesting
 
 STR, BOOL, MAP, SEQ, NULL, INT, FLOAT, MERGE = (
     f"tag:yaml.org,2002:{kind}" for kind in ("str", "bool", "map", "seq", "null", "int", "float", "merge")
 )
 
-# Aliases can make a short text mean any number of values.
-_MOST_VALUES = 100_000
+# Aliases can expand a short text to any number of values.
+_MAX_VALUES = 100_000
 _KNOWN_TO_PYYAML = ("timestamp", "merge", "value", "set", "omap", "pairs")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _OCTAL = re.compile(r"[-+]?0[0-7]+")
@@ -35,10 +35,10 @@ _LONGEST_NUMBER = 400
 
 
 class _Go(BaseResolver):
-    """What a plain scalar is to Go. All numbers are one kind here; dates and times are text."""
+    """Go's rules for plain scalars. All numbers have one type here; dates and times are text."""
 
     def resolve(self, kind: type[Node], value: Any, implicit: Any) -> Any:
-        # An integer of thousands of digits cannot be written as JSON, and a long text costs a pattern time.
+        # Python refuses to format an integer of thousands of digits, and the patterns are slow on long texts.
         if kind is ScalarNode and len(value) > _LONGEST_NUMBER:
             return STR
         return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
@@ -49,7 +49,7 @@ for _tag, _pattern, _first in (
     (MERGE, r"<<$", ["<"]),
     (BOOL, r"(?:[yYnN]|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)$", list("yYnNoO")),
     (BOOL, r"(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
-    # Where a number begins with a sign or a digit, underscores count for nothing.
+    # Underscores are ignored in a number that begins with a sign or a digit.
     (
         FLOAT,
         r"[-+]?_*0_*(?:[bB]_*[01][01_]*|[oO]_*[0-7][0-7_]*|[xX]_*[0-9a-fA-F][0-9a-fA-F_]*)$",
@@ -66,19 +66,19 @@ for _tag, _pattern, _first in (
     _Go.add_implicit_resolver(_tag, re.compile(_pattern), _first)
 
 
-# Not the faster CSafeLoader: nested deeply enough, a file makes it crash the whole process.
+# Not the faster CSafeLoader: a deeply nested file crashes the process there.
 class _Loader(_Go, yaml.SafeLoader):
-    # How many keys all mappings have, what they merge included: nested merges double with each level.
+    # The number of keys of all mappings, including merged ones: nested merges double it with each level.
     keys = 0
 
     def flatten_mapping(self, node: MappingNode) -> None:
         super().flatten_mapping(node)
         self.keys += len(node.value)
-        if self.keys > _MOST_VALUES:
-            raise TooMuch(f"more than {_MOST_VALUES:,} values")
+        if self.keys > _MAX_VALUES:
+            raise LimitExceeded(f"more than {_MAX_VALUES:,} values")
 
     def scan_to_next_token(self) -> None:
-        # PyYAML's own, but that a tab separates tokens where no key can begin.
+        # As in PyYAML, except that a tab separates tokens where no key can begin.
         if self.index == 0 and self.peek() == "\ufeff":
             self.forward()
         while True:
@@ -97,11 +97,11 @@ class _Loader(_Go, yaml.SafeLoader):
     def compose_scalar_node(self, anchor: dict[Any, Node]) -> ScalarNode:
         node = super().compose_scalar_node(anchor)
         if _SURROGATE.search(node.value):
-            raise ConstructorError(None, None, "half a character", node.start_mark)
+            raise ConstructorError(None, None, "a lone surrogate", node.start_mark)
         return node
 
     def construct_any(self, node: Node) -> Any:
-        """Construct what has a tag that is not known, by its form alone."""
+        """Construct a node with an unknown tag by its node type."""
         if isinstance(node, MappingNode):
             return self.construct_mapping(node, deep=True)
         if isinstance(node, SequenceNode):
@@ -114,12 +114,12 @@ class _Loader(_Go, yaml.SafeLoader):
             if not any(mark in text for mark in ".e") or text.startswith(("0x", "-0x", "+0x")):
                 return int(text, 8 if _OCTAL.fullmatch(text) else 0)
         except ValueError:
-            pass  # 08 and what is longer than int() takes
+            pass  # such as 08, or more digits than int() accepts
         try:
             number = float(re.sub(r"\.(?=inf|nan)", "", text))
         except ValueError:
             raise ConstructorError(None, None, "not a number", node.start_mark) from None
-        # Go takes a number that is too large for a float64 for text.
+        # In Go, a number that is too large for a float64 is text.
         return node.value if math.isinf(number) and "inf" not in text else number
 
     def construct_truth(self, node: ScalarNode) -> bool:
@@ -137,17 +137,17 @@ for _kind in _KNOWN_TO_PYYAML:
 
 
 class _Dumper(_Go, yaml.SafeDumper):
-    """Writes what `_Loader` reads."""
+    """Dumper with the rules of `_Loader`."""
 
 
 def compose(text: str) -> Node | None:
-    """Return the first document of a text; None where it holds nothing.
+    """Return the first document of a text; None if it is empty.
 
     Raises
     ------
     yaml.YAMLError
-        If it is not YAML. Its words may quote the text.
-    TooMuch
+        If it is not YAML. The message may quote the text.
+    LimitExceeded
         If it is nested too deeply.
     """
     loader = _Loader(text)
@@ -156,51 +156,51 @@ def compose(text: str) -> Node | None:
         if loader.check_node():
             root = loader.get_node()
     except RecursionError:
-        raise TooMuch(f"more than {DEEPEST} levels of nesting") from None
+        raise LimitExceeded(f"more than {MAX_DEPTH} levels of nesting") from None
     finally:
         loader.dispose()
     return root if root and not is_null(root) else None
 
 
 def construct(node: Node) -> Any:
-    """Return what a node means, as plain values.
+    """Convert a node to plain values.
 
     Raises
     ------
     yaml.YAMLError
-        If it means nothing, as a number that has no digits. Its words may quote the text.
-    TooMuch
+        If a value is invalid, such as a number without digits. The message may quote the text.
+    LimitExceeded
         If it is nested too deeply, or has too many values.
     """
     try:
         found = _Loader("").construct_document(node)
     except RecursionError:
-        raise TooMuch(f"more than {DEEPEST} levels of nesting") from None
-    check_nesting(found, _MOST_VALUES)
+        raise LimitExceeded(f"more than {MAX_DEPTH} levels of nesting") from None
+    check_nesting(found, _MAX_VALUES)
     return found
 
 
 def serialize(node: Node) -> str:
-    """Return a document's text."""
+    """Return the text of a document."""
     return str(yaml.serialize(node, Dumper=_Dumper, allow_unicode=True, width=1 << 20))
 
 
 def flatten(node: Node | None) -> None:
-    """Put what a mapping merges (``<<``) among its own keys.
+    """Replace the merge keys (``<<``) of a mapping by the merged fields.
 
     Raises
     ------
     yaml.YAMLError
-        If it merges what is no mapping.
-    TooMuch
-        If it merges too many.
+        If a merged node is not a mapping.
+    LimitExceeded
+        If there are too many merged fields.
     """
     if isinstance(node, MappingNode):
         _Loader("").flatten_mapping(node)
 
 
 def get(node: MappingNode, key: str) -> Node | None:
-    """Return what stands under `key`, the last time that it comes; None where there is nothing."""
+    """Return the value of `key`, of duplicates the last; None if it is missing."""
     for name, value in reversed(node.value):
         if isinstance(name, ScalarNode) and name.value == key:
             return value  # type: ignore[no-any-return] # PyYAML's nodes hold nodes
@@ -208,10 +208,10 @@ def get(node: MappingNode, key: str) -> Node | None:
 
 
 def is_null(node: Node) -> bool:
-    """Whether a node means nothing, such as ``~`` or an empty scalar."""
+    """Whether a node is null, such as ``~`` or an empty scalar."""
     return isinstance(node, ScalarNode) and node.tag == NULL
 
 
 def is_text(node: Node) -> bool:
-    """Whether a node means text, and nothing that YAML tells apart from it."""
+    """Whether a node is a string, not a boolean, a number or null."""
     return isinstance(node, ScalarNode) and node.tag not in (BOOL, INT, FLOAT, NULL)

@@ -1,1 +1,1 @@
-"""Requests as one identity: objects read, listed, watched and written, and the permissions for each."""
+"""Requests to the API server: read, list, watch and write objects, and check permissions."""

@@ -1,4 +1,4 @@
-"""Reading objects as the API server has them: plain dicts, and secrets whose values stay hidden."""
+"""Read objects of the API server as plain dicts, and Secrets with hidden values."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
 PAGE = 500
-"""How many objects one answer of a list holds, as kubectl asks."""
+"""Objects per page of a list, as in kubectl."""
 
 
 def get_object(
     cluster: Cluster, resource: Resource, name: str, namespace: str | None = None
 ) -> dict[str, Any]:
-    """Return one object.
+    """Return an object.
 
     Raises
     ------
     NotFound
-        If there is none of that name.
+        If it does not exist.
     Forbidden
-        If the right is missing.
+        If the permission is missing.
     ClusterError
-        If the server cannot be asked.
+        If the request fails.
     """
     where = (namespace or cluster.namespace) if resource.namespaced else None
     found = cluster.api.ask(Attempt("get", resource, where, name), own=where in (None, cluster.namespace))
@@ -43,45 +43,39 @@ def list_objects(
     label_selector: str = "",
     field_selector: str = "",
 ) -> list[dict[str, Any]]:
-    """Return all objects of a kind, in the server's order.
+    """Return all objects of a resource type, in the server's order.
 
     Parameters
     ----------
     cluster
-        Where, and as whom.
+        The cluster.
     resource
-        The kind, of `sspcloud_magics.cluster.api.resources`.
+        The resource type, of `sspcloud_magics.cluster.api.resources`.
     namespace
-        The namespace; the cluster's default where None; ``*`` for all.
+        The namespace; the cluster's default if None; ``*`` for all.
     label_selector, field_selector
-        As the API takes them, such as ``app=x`` and ``metadata.name=x``.
+        Selectors in the API's syntax, such as ``app=x`` and ``metadata.name=x``.
 
     Raises
     ------
     Forbidden
-        If the right is missing.
+        If the permission is missing.
     NotFound
-        If the server does not know the kind, as where its operator is not installed.
+        If the server does not know the resource type, for example because its operator is not installed.
     ClusterError
-        If the server cannot be asked.
+        If the request fails.
     """
-    return _list_pages(cluster, resource, namespace, label_selector, field_selector)[0]
+    return list_with_version(cluster, resource, namespace, label_selector, field_selector)[0]
 
 
 def list_with_version(
-    cluster: Cluster, resource: Resource, namespace: str | None = None
-) -> tuple[list[dict[str, Any]], str]:
-    """Return all objects of a kind, and the resource version from which a watch goes on."""
-    return _list_pages(cluster, resource, namespace)
-
-
-def _list_pages(
     cluster: Cluster,
     resource: Resource,
-    namespace: str | None,
+    namespace: str | None = None,
     label_selector: str = "",
     field_selector: str = "",
 ) -> tuple[list[dict[str, Any]], str]:
+    """Return the objects of `list_objects`, and the resource version from which to watch them."""
     where: str | None = namespace or cluster.namespace
     if where == ALL_NAMESPACES or not resource.namespaced:
         where = None
@@ -98,13 +92,13 @@ def _list_pages(
         except Expired:
             if "limit" not in query:
                 raise
-            # The pages are of one moment, which the server has forgotten: all at once, as client-go does.
+            # The server no longer has the version of the first page: list without pages, as client-go does.
             found = []
             query = {key: value for key, value in query.items() if key not in ("limit", "continue")}
             continue
         items = answer.get("items")
         if not isinstance(items, list):
-            raise make_malformed_error(cluster.server, "Asked for a list, it answered with something else.")
+            raise make_malformed_error(cluster.server, "It answered a list request with something else.")
         found += [_check_shape(item, cluster) for item in items]
         metadata = answer.get("metadata")
         metadata = metadata if isinstance(metadata, dict) else {}
@@ -112,19 +106,19 @@ def _list_pages(
         if not more:
             return found, str(metadata.get("resourceVersion") or "")
         if more == query.get("continue"):
-            raise make_malformed_error(cluster.server, "A page of its list leads to itself.")
+            raise make_malformed_error(cluster.server, "A page of its list refers to itself.")
         query["continue"] = str(more)
 
 
 def _check_shape(item: Any, cluster: Cluster) -> dict[str, Any]:
-    """Return an object that has what every object has, as far as code relies on it."""
+    """Return an object unchanged after checking the fields that all objects have."""
     metadata = item.get("metadata") if isinstance(item, dict) else None
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
-        raise make_malformed_error(cluster.server, "It gives an object without a name.")
+        raise make_malformed_error(cluster.server, "It returned an object without a name.")
     parts = (item.get("spec"), item.get("status"), metadata.get("labels"), metadata.get("annotations"))
     if not all(part is None or isinstance(part, dict) for part in parts):
         raise make_malformed_error(
-            cluster.server, f"Its object {metadata['name']} is of another shape than any of Kubernetes."
+            cluster.server, f"Its object {metadata['name']} is not a valid Kubernetes object."
         )
     shaped: dict[str, Any] = item
     return shaped
@@ -137,11 +131,11 @@ class SecretObject:
     Parameters
     ----------
     name, namespace, labels, annotations, type
-        As the server has them.
+        The fields of the object.
     raw
-        The values as they stand in the object (base64, as a rule), hidden.
+        The values as in the object (normally base64), hidden.
     created
-        When it was made, as the server writes moments.
+        The creation time, in the server's format.
     """
 
     name: str
@@ -153,7 +147,7 @@ class SecretObject:
     created: str = ""
 
     def value(self, key: str) -> Secret | None:
-        """Return the decoded value under `key`; None where it is missing, empty or not text."""
+        """Return the decoded value of a key; None if it is missing, empty or not text."""
         raw = self.raw.get(key)
         if raw is None:
             return None
@@ -161,7 +155,7 @@ class SecretObject:
             return check_secret(
                 base64.b64decode(raw.reveal(), validate=True).decode(), Form.PASSWORD, ValueError
             )
-        except ValueError:  # of base64 and of UTF-8, too
+        except ValueError:  # also the base class of base64's and UTF-8's errors
             return None
 
 
@@ -174,7 +168,7 @@ def secrets(
     Raises
     ------
     Forbidden
-        If the right to list them is missing; a single one may still be readable by `secret`.
+        If the permission to list them is missing; `secret` may still read a single one.
     """
     listed = list_objects(cluster, SECRETS, namespace, label_selector=label_selector)
     with report_malformed(cluster):
@@ -183,12 +177,12 @@ def secrets(
 
 @without_frames
 def secret(cluster: Cluster, name: str, namespace: str | None = None) -> SecretObject | None:
-    """Return one Secret; None where there is none of that name.
+    """Return a Secret; None if it does not exist.
 
     Raises
     ------
     Forbidden
-        If the right to read it is missing.
+        If the permission to read it is missing.
     """
     try:
         found = get_object(cluster, SECRETS, name, namespace)

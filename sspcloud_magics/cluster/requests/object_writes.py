@@ -1,7 +1,7 @@
-"""Making, changing and removing objects of the cluster: plain dicts, as the API server has them.
+"""Create, update, apply and delete objects of the cluster, as plain dicts.
 
-`apply` is what makes a command that was interrupted safe to run again: what is missing is made, what
-differs is changed, what is right is left alone.
+`apply_object` makes an interrupted command safe to run again: it creates missing objects, updates those that differ,
+and leaves the others unchanged.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from sspcloud_magics.cluster.requests.object_reads import get_object
 from sspcloud_magics.secret import Secret
 
 _OURS = ("spec", "data", "rules", "roleRef", "subjects", "type")
-"""The parts of an object that its maker decides; the rest is the server's."""
+"""The fields that the client sets; the others belong to the server."""
 
+# Attempts to apply an object that other sessions change at the same time.
 _TRIES = 4
 
 
 def create_object(cluster: Cluster, resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Make an object in the namespace that it names, and return it as the server has it.
+    """Create an object in the namespace of its metadata, and return the server's version of it.
 
     Raises
     ------
     Forbidden
-        If the right is missing.
+        If the permission is missing.
     Conflict
-        If one of that name is there.
+        If an object of that name exists.
     ServerError
         If the server refuses it.
     """
@@ -39,14 +40,14 @@ def create_object(cluster: Cluster, resource: Resource, body: Mapping[str, Any])
 
 
 def update_object(cluster: Cluster, resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace an object by `body`, which carries the version that was read, and return it.
+    """Replace an object by `body`, which has the resource version that was read, and return it.
 
     Raises
     ------
     NotFound, Forbidden
-        If it is gone, or the right is missing.
+        If it no longer exists, or the permission is missing.
     Conflict
-        If somebody has changed it since.
+        If another client has changed it since.
     ServerError
         If the server refuses it.
     """
@@ -57,12 +58,12 @@ def update_object(cluster: Cluster, resource: Resource, body: Mapping[str, Any])
 
 
 def delete_object(cluster: Cluster, resource: Resource, name: str, namespace: str) -> bool:
-    """Remove an object, and in the background what it owns; return whether it was there.
+    """Delete an object, and its dependents in the background; return whether it existed.
 
     Raises
     ------
     Forbidden
-        If the right is missing.
+        If the permission is missing.
     """
     options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
     attempt = Attempt("delete", resource, namespace, name)
@@ -74,15 +75,15 @@ def delete_object(cluster: Cluster, resource: Resource, name: str, namespace: st
 
 
 def apply_object(cluster: Cluster, resource: Resource, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Make an object, or change the one of that name until it is as `wanted`; return it.
+    """Create an object, or update the one of that name to match `wanted`; return it.
 
-    Labels and annotations are added to those that are there; owner references are set. The values of a Secret may be
+    Labels and annotations are merged with the existing ones; owner references are replaced. The values of a Secret may be
     hidden in `sspcloud_magics.secret.Secret`.
 
     Raises
     ------
     Forbidden
-        If a right is missing.
+        If a permission is missing.
     ServerError
         If the server refuses it.
     """
@@ -90,7 +91,7 @@ def apply_object(cluster: Cluster, resource: Resource, wanted: Mapping[str, Any]
         try:
             return _apply_once(cluster, resource, wanted)
         except Conflict:
-            continue  # another session of the same owner is at it, too
+            continue  # another session of the same owner has changed it at the same time
     return _apply_once(cluster, resource, wanted)
 
 
@@ -100,24 +101,23 @@ def _apply_once(cluster: Cluster, resource: Resource, wanted: Mapping[str, Any])
         found = _hide_values(get_object(cluster, resource, metadata["name"], metadata["namespace"]))
     except NotFound:
         return create_object(cluster, resource, wanted)
-    changed = _has_changed(found, wanted)
-    return found if changed == found else update_object(cluster, resource, changed)
+    merged = _merge(found, wanted)
+    return found if merged == found else update_object(cluster, resource, merged)
 
 
 def _hide_values(found: dict[str, Any]) -> dict[str, Any]:
-    """Hide the values of a Secret from whatever shows variables."""
+    """Hide the values of a Secret from tracebacks and debuggers."""
     if found.get("kind") == "Secret" and "data" in found:
         found["data"] = {key: Secret(value) for key, value in found["data"].items()}
     return found
 
 
-def _has_changed(found: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    said, has = wanted["metadata"], found["metadata"]
-    metadata = {**has}
+def _merge(found: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    new, metadata = wanted["metadata"], {**found["metadata"]}
     for part in ("labels", "annotations"):
-        if said.get(part):
-            metadata[part] = {**(has.get(part) or {}), **said[part]}
-    if "ownerReferences" in said:
-        metadata["ownerReferences"] = said["ownerReferences"]
+        if new.get(part):
+            metadata[part] = {**(metadata.get(part) or {}), **new[part]}
+    if "ownerReferences" in new:
+        metadata["ownerReferences"] = new["ownerReferences"]
     ours = {part: wanted[part] for part in _OURS if part in wanted}
     return {**found, **ours, "metadata": metadata}

@@ -1,4 +1,4 @@
-"""Who am I to the server, and what may I do: the two questions that it answers about oneself."""
+"""Your identity and your permissions, as the API server reports them."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ from sspcloud_magics.errors import Forbidden
 from sspcloud_magics.printable import printable
 
 UNVERIFIED = (
-    "the server's certificate is not verified (insecure-skip-tls-verify): who stands between could read your token. "
-    "%k8s_login FILE --ca CA.pem verifies it"
+    "the server's certificate is not verified (insecure-skip-tls-verify): "
+    "an attacker on the network could read your token. %k8s_login FILE --ca CA.pem verifies it"
 )
 IN_CLEAR = (
     "the server's address begins with http://: an attacker on the network could read and change everything; "
-    "credentials are sent only where SSPCloud.credentials_without_tls says so"
+    "credentials are sent only if SSPCloud.credentials_without_tls is set"
 )
 _CELL = "text-align:left;vertical-align:top;padding:.15em 1.2em .15em 0"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who one is to the server.
+    """The identity that the API server sees.
 
     Parameters
     ----------
     user
-        The name that rights are bound to, such as ``oidc-bob``; empty where the server does not tell.
+        The user name in role bindings, such as ``oidc-bob``; empty if the server does not report it.
     groups
-        The groups that rights are bound to.
+        The groups in role bindings.
     namespace
         The default namespace.
     server
         The API server.
     source
-        The configuration that says so, in words.
+        The description of the configuration's source.
     valid
-        Until when the credentials are good, as far as they say.
+        The expiry of the credentials, as a text; empty if unknown.
     warning
-        What is not as it should be: that the server's certificate is not verified, or that there is no TLS.
+        A problem such as an unverified certificate, a connection without TLS, or a file that others can write.
     """
 
     user: str
@@ -63,7 +63,7 @@ class Identity:
 
     def _rows(self) -> list[tuple[str, str]]:
         return [
-            ("User", self.user or "the server does not tell"),
+            ("User", self.user or "not reported by the server"),
             ("Groups", ", ".join(self.groups)),
             ("Namespace", self.namespace),
             ("Server", self.server),
@@ -91,18 +91,18 @@ class Identity:
 
 
 def who_am_i(cluster: Cluster) -> Identity:
-    """Ask the server who one is (SelfSubjectReview, KEP-3325).
+    """Return the identity that the API server sees (SelfSubjectReview, KEP-3325).
 
     Returns
     -------
     Identity
-        The user and the groups, without a name where the server does not tell: one older than 1.28, or one that
-        lets nobody ask.
+        The user and the groups, without a name if the server does not report it: before version 1.28, or if
+        the request is forbidden for everyone.
 
     Raises
     ------
     ClusterError
-        If the server cannot be asked, or does not take the credentials.
+        If the request fails, or the server does not accept the credentials.
     """
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     try:
@@ -110,7 +110,7 @@ def who_am_i(cluster: Cluster) -> Identity:
     except NotFound:
         answer = {}
     except Forbidden as error:
-        # An old server, too, looks at rights before it looks whether it knows what is asked for. Another's 403 is no answer.
+        # An old server checks permissions before it notices an unknown resource. A 403 for another reason is an error.
         if SELF_SUBJECT_REVIEWS.plural not in error.why or ANONYMOUS in error.why:
             raise
         answer = {}
@@ -123,13 +123,13 @@ def who_am_i(cluster: Cluster) -> Identity:
         namespace=cluster.namespace,
         server=cluster.server,
         source=cluster.source,
-        valid=cluster.validity().words(),
-        warning="; ".join(filter(None, [warning_of(cluster), *map(str, cluster.remarks)])),
+        valid=cluster.expiry().describe(),
+        warning="; ".join(filter(None, [warning_of(cluster), *map(str, cluster.file_warnings)])),
     )
 
 
 def warning_of(cluster: Cluster) -> str:
-    """Return what is not as it should be about the way to the server; empty where nothing is."""
+    """Return a warning about an insecure connection to the server; empty if it is secure."""
     if cluster.verifies:
         return ""
     return UNVERIFIED if cluster.server.startswith("https://") else IN_CLEAR
@@ -144,22 +144,22 @@ def may(
     name: str = "",
     subresource: str = "",
 ) -> bool:
-    """Ask the server whether one may do something (SelfSubjectAccessReview).
+    """Return whether RBAC allows you a request (SelfSubjectAccessReview).
 
     Parameters
     ----------
     cluster
-        Where, and as whom.
+        The cluster.
     verb
         ``get``, ``list``, ``create``, …
     resource
-        The kind of object, of `sspcloud_magics.cluster.api.resources`.
+        The resource type, of `sspcloud_magics.cluster.api.resources`.
     namespace
-        The namespace; the cluster's default where None; ``*`` for all.
+        The namespace; the cluster's default if None; ``*`` for all.
     name
-        One object; any where empty.
+        An object; any if empty.
     subresource
-        A part of it, such as ``portforward``.
+        A subresource, such as ``portforward``.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def may(
     Raises
     ------
     ClusterError
-        If the server cannot be asked.
+        If the request fails.
 
     Examples
     --------
@@ -196,17 +196,17 @@ def may(
 
 
 def strongest_role(cluster: Cluster) -> str:
-    """Ask the server which of Kubernetes' roles for users one has in one's namespace, by what each is needed for.
+    """Return the strongest of Kubernetes' user roles that you have in your namespace, by what each allows.
 
     Returns
     -------
     str
-        ``admin`` (may share), ``edit`` (may forward), ``view`` (may look), or ``none``.
+        ``admin`` (may share), ``edit`` (may forward), ``view`` (may list pods), or ``none``.
 
     Raises
     ------
     ClusterError
-        If the server cannot be asked.
+        If a request fails.
     """
     if may(cluster, "create", ROLES):
         return "admin"
@@ -216,17 +216,17 @@ def strongest_role(cluster: Cluster) -> str:
 
 
 def secrets_by_name(cluster: Cluster, namespace: str) -> tuple[str, ...]:
-    """Ask the server which Secrets of a namespace one may read by their names (SelfSubjectRulesReview).
+    """Return the names of Secrets in a namespace that your RBAC rules let you read (SelfSubjectRulesReview).
 
     Returns
     -------
     tuple of str
-        The names that one's rights say, each once; whether the Secrets exist is another question.
+        The names in the rules, without duplicates; the Secrets may not exist.
 
     Raises
     ------
     ClusterError
-        If the server cannot be asked.
+        If the request fails.
     """
     body = {
         "apiVersion": "authorization.k8s.io/v1",

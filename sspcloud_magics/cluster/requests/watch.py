@@ -1,11 +1,11 @@
-"""What there is of a kind, kept true: a list, then a watch that tells what changes, then both again.
+"""Objects of a resource type, kept up to date by a list and a watch.
 
-    list ──▶ watch ──▶ an event, an event, … ──▶ its end ──▶ watch, from where it was
-      ▲                                            │
-      └── an error (the server has forgotten that version, …), or what no server should say ┘
+    list ──▶ watch ──▶ event, event, … ──▶ end ──▶ watch from the last version
+      ▲                                     │
+      └── error (version too old, …), or a malformed event ┘
 
-Where one may list and not watch, the list is asked again every `POLL` seconds. This is client-go's reflector
-without its cache and its threads: who uses it runs it on a thread of its own, and closes it from another.
+Without the permission to watch, the list is repeated every `POLL` seconds. This is client-go's reflector
+without its cache and its threads: the caller iterates in one thread, and closes the watch from another.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
@@ -30,18 +30,18 @@ SHORT = 1.0
 
 
 class Watch:
-    """The objects of a kind in one namespace.
+    """Changes of the objects of a resource type in a namespace.
 
     Parameters
     ----------
     cluster
-        Where, and as whom; its default namespace is watched.
+        The cluster; its default namespace is watched.
     resource
-        The kind, of `sspcloud_magics.cluster.api.resources`.
+        The resource type, of `sspcloud_magics.cluster.api.resources`.
     poll
-        Seconds between lists, for one who may not watch.
+        Seconds between two lists if watching is forbidden.
     short
-        A watch that ends within this many seconds is begun again after as many.
+        A watch that ends in less than this time is restarted after as many seconds.
     """
 
     def __init__(
@@ -51,28 +51,30 @@ class Watch:
         self._cluster = cluster
         self._resource = resource
         self._closed = threading.Event()
+        # The stream of the running or the last watch; `close` ends it.
         self._stream: ResponseStream | None = None
+        # Guards the stream.
         self._lock = threading.Lock()
-        fork_hooks.begin_again(self)
+        fork_hooks.register(self)
 
-    def begin_in_child(self) -> None:
-        """Leave the conversation to the parent process."""
+    def reset_in_child(self) -> None:
+        """Leave the connection to the parent, and end the iteration in the child."""
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._closed.set()
         self._stream = None
 
     def changes(self) -> Iterator[dict[str, dict[str, Any] | None] | None]:
-        """Yield what changes, by name, None standing for an object that is gone; for ever, until `close`.
+        """Yield changed objects by name, with None for a deleted object, until `close`.
 
-        The first one, and each after which everything is to be forgotten, is None.
+        A None instead of a dict starts a new list: discard all objects. It is also the first item.
 
         Raises
         ------
         Forbidden
-            If one may not list them.
+            If listing is forbidden.
         ClusterError
-            If the server cannot be asked; iterated over anew, it begins anew.
+            If a request fails; a new iteration starts with a list.
         """
         while not self._closed.is_set():
             listed, version = list_with_version(self._cluster, self._resource)
@@ -86,7 +88,7 @@ class Watch:
                 self._closed.wait(self._poll)
 
     def close(self) -> None:
-        """End it; what iterates over its changes on another thread comes to its end."""
+        """Close the watch, and end an iteration over its changes in another thread."""
         self._closed.set()
         with self._lock:
             if self._stream is not None:
@@ -111,7 +113,7 @@ class Watch:
 
 
 def _read(event: dict[str, Any]) -> tuple[str, str, str, dict[str, Any]]:
-    """Return the type of an event, the name, the version and the object that it tells; raises `Expired` if none."""
+    """Return the type, name, version and object of an event; raise `Expired` for an error or a malformed event."""
     kind, item = str(event.get("type")), event["object"]
     if kind == "ERROR":
         raise Expired(str(item.get("message")))
@@ -119,5 +121,5 @@ def _read(event: dict[str, Any]) -> tuple[str, str, str, dict[str, Any]]:
     found = metadata if isinstance(metadata, dict) else {}
     name, version = found.get("name", ""), found.get("resourceVersion")
     if not (isinstance(name, str) and isinstance(version, str) and (name or kind == "BOOKMARK")):
-        raise Expired("The server sent what is no event.")
+        raise Expired("The server sent a malformed event.")
     return kind, name, version, item

@@ -1,1 +1,1 @@
-"""What runs: inventory, state of pods, targets, and the tables that show them."""
+"""Pods and services: inventory, status, resolution of targets, and their tables."""

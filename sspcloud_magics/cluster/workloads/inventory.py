@@ -1,4 +1,4 @@
-"""What runs: pods and services as frozen values, with what users look for, in kubectl's words."""
+"""Pods and services as frozen values, in kubectl's terms."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from sspcloud_magics.cluster.workloads.pod_status import pod_status
 
 @dataclass(frozen=True, slots=True)
 class TargetPort:
-    """One port that a target declares.
+    """A port that a target declares.
 
     Parameters
     ----------
     number
-        The port of the target: a container's, or a service's.
+        The port of the container or the service.
     name
-        Its name; empty where it has none.
+        Its name; may be empty.
     protocol
         ``TCP``, ``UDP`` or ``SCTP``.
     target
-        Of a service: the port of the pods behind it, a number or a name.
+        For a service, the port of its pods, as a number or a name.
     """
 
     number: int
@@ -50,27 +50,27 @@ class Pod:
     Parameters
     ----------
     name, namespace
-        Which it is.
+        Its name and namespace.
     ready
-        Ready containers of all: ``1/1``.
+        Ready containers out of all: ``1/1``.
     status
-        The word of kubectl: ``Running``, ``CrashLoopBackOff``, ``Init:0/1``, ``Terminating``, …
+        kubectl's status: ``Running``, ``CrashLoopBackOff``, ``Init:0/1``, ``Terminating``, …
     restarts
-        How often its containers were started again.
+        The number of restarts of its containers.
     last_restart
-        When that happened last; None where it never did.
+        The time of the last restart; None without any.
     created
-        When it was made; None where the server does not say.
+        The creation time; None if the server does not report it.
     ports
         The ports that its containers declare.
     node, ip
-        Where it runs, and its address in the cluster; empty until it is scheduled.
+        Its node, and its address in the cluster; empty until it is scheduled.
     labels
         Its labels.
     owner
-        What made it, such as ``ReplicaSet/mon-api-abcdef``; empty where nothing did.
+        Its controller, such as ``ReplicaSet/mon-api-abcdef``; empty without one.
     is_ready
-        Whether it takes connections: its Ready condition.
+        Its Ready condition: whether it accepts connections.
     """
 
     name: str
@@ -89,12 +89,12 @@ class Pod:
 
     @property
     def age(self) -> timedelta | None:
-        """How long ago it was made."""
+        """The time since its creation."""
         return _age(self.created)
 
     @classmethod
     def from_object(cls, item: Mapping[str, Any]) -> Pod:
-        """Return the value for a Pod of the API."""
+        """Convert a Pod of the API."""
         metadata, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
         shown = pod_status(item)
         owners = metadata.get("ownerReferences") or ()
@@ -126,19 +126,19 @@ class Service:
     Parameters
     ----------
     name, namespace
-        Which it is.
+        Its name and namespace.
     type
         ``ClusterIP``, ``NodePort``, ``LoadBalancer`` or ``ExternalName``.
     cluster_ip
-        Its address in the cluster; ``None`` (the word) where it is headless.
+        Its address in the cluster; the text ``None`` for a headless service.
     external_ip
-        Its address outside, in kubectl's words: ``<none>``, ``<pending>``, …
+        Its external address in kubectl's format: ``<none>``, ``<pending>``, …
     ports
-        Its ports, and where they lead.
+        Its ports.
     created
-        When it was made; None where the server does not say.
+        The creation time; None if the server does not report it.
     labels, selector
-        Its labels, and those of the pods that stand behind it.
+        Its labels, and the labels that select its pods.
     """
 
     name: str
@@ -153,12 +153,12 @@ class Service:
 
     @property
     def age(self) -> timedelta | None:
-        """How long ago it was made."""
+        """The time since its creation."""
         return _age(self.created)
 
     @classmethod
     def from_object(cls, item: Mapping[str, Any]) -> Service:
-        """Return the value for a Service of the API."""
+        """Convert a Service of the API."""
         metadata, spec = item["metadata"], item.get("spec") or {}
         return cls(
             name=metadata["name"],
@@ -179,11 +179,11 @@ def pods(cluster: Cluster, namespace: str | None = None, *, label_selector: str 
     Parameters
     ----------
     cluster
-        Where, and as whom.
+        The cluster.
     namespace
-        The namespace; the cluster's default where None; ``*`` for all.
+        The namespace; the cluster's default if None; ``*`` for all.
     label_selector
-        Only those that it selects, such as ``app=x``.
+        A selector of labels, such as ``app=x``.
 
     Returns
     -------
@@ -193,9 +193,9 @@ def pods(cluster: Cluster, namespace: str | None = None, *, label_selector: str 
     Raises
     ------
     Forbidden
-        If the right to list pods there is missing.
+        If the permission to list pods there is missing.
     ClusterError
-        If the server cannot be asked.
+        If the request fails.
     """
     listed = list_objects(cluster, PODS, namespace, label_selector=label_selector)
     with report_malformed(cluster):
@@ -213,9 +213,9 @@ def services(cluster: Cluster, namespace: str | None = None) -> list[Service]:
     Raises
     ------
     Forbidden
-        If the right to list services there is missing.
+        If the permission to list services there is missing.
     ClusterError
-        If the server cannot be asked.
+        If the request fails.
     """
     listed = list_objects(cluster, SERVICES, namespace)
     with report_malformed(cluster):
@@ -223,7 +223,7 @@ def services(cluster: Cluster, namespace: str | None = None) -> list[Service]:
 
 
 def container_ports(spec: Mapping[str, Any]) -> tuple[TargetPort, ...]:
-    """Return the ports that the containers of a pod's spec declare, and those of its sidecars."""
+    """Return the ports that the containers and sidecars of a pod's spec declare."""
     sidecars = [one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"]
     return tuple(
         TargetPort(port["containerPort"], port.get("name") or "", port.get("protocol") or "TCP")
@@ -250,7 +250,7 @@ def _age(created: datetime | None) -> timedelta | None:
 
 
 def _external_ip(item: Mapping[str, Any]) -> str:
-    """As ``getServiceExternalIP`` in kubectl's printers.go words it."""
+    """Format external addresses as ``getServiceExternalIP`` in kubectl's printers.go does."""
     spec = item.get("spec") or {}
     listed = list(spec.get("externalIPs") or ())
     if spec.get("type") == "ExternalName":

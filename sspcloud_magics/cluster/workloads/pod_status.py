@@ -1,7 +1,7 @@
-"""How `kubectl get pods` words the state of a pod: READY, STATUS and RESTARTS.
+"""The columns READY, STATUS and RESTARTS of `kubectl get pods`.
 
 A faithful port of ``printPod`` in kubernetes/pkg/printers/internalversion/printers.go (1.36), as one
-pure function. The order of the rules is the rule: what comes later overrides what came before.
+pure function. The order of the rules matters: a later rule overrides an earlier one.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _TERMINAL = ("Succeeded", "Failed")
 
 @dataclass(frozen=True, slots=True)
 class PodStatus:
-    """What kubectl shows of a pod's state.
+    """The status of a pod, as kubectl shows it.
 
     Parameters
     ----------
     ready, containers
-        How many containers are ready, of how many: ``1/1``.
+        The number of ready containers, and of all.
     status
-        The word: ``Running``, ``Completed``, ``CrashLoopBackOff``, ``Init:0/1``, ``Terminating``, …
+        ``Running``, ``Completed``, ``CrashLoopBackOff``, ``Init:0/1``, ``Terminating``, …
     restarts
-        How often containers were started again.
+        The number of restarts of containers.
     last_restart
-        When the last of them ended; None where none did.
+        The time when a container last ended before a restart; None without any.
     """
 
     ready: int
@@ -40,7 +40,7 @@ class PodStatus:
 
 
 def pod_status(pod: Mapping[str, Any]) -> PodStatus:
-    """Return what kubectl shows of the state of `pod`, an object of the API."""
+    """Return the status of a Pod of the API."""
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     conditions = status.get("conditions") or ()
     phase = status.get("phase") or ""
@@ -59,7 +59,7 @@ def pod_status(pod: Mapping[str, Any]) -> PodStatus:
         word = init.word
     if not init.word or _is_true(conditions, "Initialized"):
         main = _main_containers(status.get("containerStatuses") or ())
-        # From here on, only the sidecars count among the init containers.
+        # After initialization, only the sidecars count among the init containers.
         restarts = init.sidecar_restarts + main.restarts
         last = _later(init.sidecar_last_restart, main.last_restart)
         ready += main.ready
@@ -113,7 +113,7 @@ def _init_containers(status: Mapping[str, Any], sidecars: set[str], total: int) 
 
 def _main_containers(statuses: Sequence[Mapping[str, Any]]) -> _Tally:
     tally = _Tally()
-    # Backwards, so that the first container has the last word.
+    # In reverse, so that the word of the first container remains.
     for container in reversed(statuses):
         tally.restarts += container.get("restartCount") or 0
         tally.last_restart = _later(tally.last_restart, _last_end(container))

@@ -1,11 +1,11 @@
-"""From what the user typed to a target that exists, with its ports.
+"""Resolve a typed target to an object in the cluster, with its ports.
 
-An exact name wins; then a prefix that only one thing has; else the answer is an error that lists what
-comes near. A bare name is tried as a pod, a service, a deployment and a statefulset, in this order.
+An exact name has priority over a unique prefix; otherwise an error lists similar names. A bare name is tried as a pod,
+a service, a deployment and a statefulset, in this order.
 
-Rights may be narrow: whoever was given one database may read the service's Endpoints and forward to
-its pods, and list nothing. So where looking is forbidden, an exact name is believed if the server says
-that one may forward there: `ResolvedTarget.ports_known` is then false, and any port number is taken.
+Permissions may be narrow: a colleague with one shared database may read the service's Endpoints and forward to
+its pods, but list nothing. So if reading is forbidden, an exact name is accepted if the server allows a
+port-forward there. `ResolvedTarget.ports_known` is then false, and any port number is accepted.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ RESOURCES: Mapping[str, Resource] = {
 }
 
 _BARE = ("pod", "service", "deployment", "statefulset")
-"""The kinds of a bare name, in the order in which they are tried."""
+"""The kinds of a bare name, in the order of the attempts."""
 
 MOST_NAMED = 12
-"""How many candidates an error names."""
+"""Maximum number of candidates in an error."""
 
 _OVER = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTarget:
-    """A target that exists, as far as one may see.
+    """A target that exists, or that the user may forward to without being allowed to read it.
 
     Parameters
     ----------
@@ -73,9 +73,9 @@ class ResolvedTarget:
     ports
         The ports that it declares.
     ports_known
-        Whether `ports` is all that can be said: false where the rights do not reach to look.
+        Whether `ports` is complete; False if the permissions do not allow reading the object.
     status
-        Of a pod: the word of kubectl (``Running``, ``CrashLoopBackOff``, …); else empty.
+        For a pod, kubectl's status (``Running``, ``CrashLoopBackOff``, …); else empty.
     """
 
     target: Target
@@ -90,9 +90,9 @@ def resolve(cluster: Cluster, text: str | TargetText) -> ResolvedTarget:
     Parameters
     ----------
     cluster
-        Where, and as whom; its default namespace is meant where `text` names none.
+        The cluster; its default namespace applies if `text` has none.
     text
-        ``[NAMESPACE/][KIND/]NAME``; NAME may be a prefix that only one thing has.
+        ``[NAMESPACE/][KIND/]NAME``; NAME may be a unique prefix.
 
     Returns
     -------
@@ -102,17 +102,17 @@ def resolve(cluster: Cluster, text: str | TargetText) -> ResolvedTarget:
     Raises
     ------
     UsageProblem
-        If `text` is not of that form.
+        If `text` has another form.
     TargetNotFound
-        If nothing has that name; lists what comes near.
+        If nothing has that name; lists similar names.
     AmbiguousTarget
-        If several things begin with it; lists them.
+        If several names begin with it; lists them.
     PodNotReady
-        If it is a pod that has ended. One that is only not ready yet is found.
+        If it is a pod that has ended; a pod that is not ready yet is returned.
     TargetError
-        If it is a service that is only a name for something outside the cluster.
+        If it is an ExternalName service, an alias of a host outside the cluster.
     Forbidden
-        If one may neither look nor forward there.
+        If both reading and forwarding are forbidden.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def resolve(cluster: Cluster, text: str | TargetText) -> ResolvedTarget:
     typed = parse_target(text) if isinstance(text, str) else text
     namespace = typed.namespace or cluster.namespace
     kinds = [typed.kind] if typed.kind else _BARE
-    if typed.name[-1] in "-.":  # no whole name ends so
+    if typed.name[-1] in "-.":  # not the end of a complete name
         return _by_prefix(cluster, typed, namespace, kinds)
     refusals: dict[str, Forbidden] = {}
     for kind in kinds:
@@ -151,8 +151,8 @@ def _describe_object(target: Target, item: Mapping[str, Any]) -> ResolvedTarget:
     if target.kind == "pod":
         if _is_over(item):
             raise PodNotReady(
-                f"The pod {target.name} is over ({pod_status(item).status}).",
-                why="Its programs have ended, and will not be started again.",
+                f"The pod {target.name} has ended ({pod_status(item).status}).",
+                why="Its containers have ended, and will not be started again.",
                 hint=f"%k8s_pods -n {target.namespace} shows what runs",
             )
         return ResolvedTarget(target, container_ports(spec), status=pod_status(item).status)
@@ -161,12 +161,12 @@ def _describe_object(target: Target, item: Mapping[str, Any]) -> ResolvedTarget:
 
 
 def _is_over(item: Mapping[str, Any]) -> bool:
-    """Return whether an object is a pod whose programs have ended for good."""
+    """Whether an object is a pod whose containers have ended for good."""
     return (item.get("status") or {}).get("phase") in _OVER
 
 
 def _by_endpoints(cluster: Cluster, target: Target) -> ResolvedTarget | None:
-    """Return a service of which only the Endpoints may be read; None where they may not either."""
+    """Return a service by its Endpoints; None if they cannot be read either."""
     try:
         endpoints = get_object(cluster, ENDPOINTS, target.name, target.namespace)
     except (Forbidden, NotFound):
@@ -177,18 +177,18 @@ def _by_endpoints(cluster: Cluster, target: Target) -> ResolvedTarget | None:
             for subset in endpoints.get("subsets") or ()
             for port in subset.get("ports") or ()
         }
-        # These are the pods' ports. The service's own numbers may differ, so none is refused.
+        # These are the ports of the pods. Those of the service may differ, so any number is accepted.
         return ResolvedTarget(target, tuple(sorted(ports, key=lambda port: port.number)), ports_known=False)
 
 
 def _accept_unseen_target(
     cluster: Cluster, typed: TargetText, namespace: str, refusals: Mapping[str, Forbidden]
 ) -> ResolvedTarget:
-    """Return the target that may not be looked at, if one may forward to it."""
+    """Return a target that cannot be read, if the user may forward to it."""
     kind = typed.kind or "pod"
-    # For what is not a pod, which pods stand behind it shows when the tunnel asks.
+    # For other kinds, the pods are only known when the tunnel is opened.
     name = typed.name if kind == "pod" else ""
-    # Which of the two is asked for depends on the protocol, and on the server's version.
+    # The protocol and the server's version decide which of the two verbs is required.
     if any(
         may(cluster, verb, PODS, namespace, name=name, subresource="portforward")
         for verb in ("create", "get")
@@ -206,7 +206,7 @@ def _by_prefix(cluster: Cluster, typed: TargetText, namespace: str, kinds: Seque
             item["metadata"]["name"]: item for item in _list_if_allowed(cluster, RESOURCES[kind], namespace)
         }
         begin = [name for name in items if name.startswith(typed.name)]
-        # Leftovers of a pod that was evicted are named like the one that took its place.
+        # An evicted pod stays in the list, with the same prefix as its replacement.
         begin = [name for name in begin if not _is_over(items[name])] or begin
         if len(begin) == 1:
             with report_malformed(cluster):
@@ -257,7 +257,7 @@ def _namespace_exists(cluster: Cluster, namespace: str) -> bool:
     except NotFound:
         return False
     except Forbidden:
-        return True  # nobody may tell: the objects' own answers decide
+        return True  # unknown: report the object as not found
     return True
 
 
@@ -269,26 +269,26 @@ def _describe_candidates(targets: Sequence[Target], cluster: Cluster) -> str:
 
 
 def check_ports(resolved: ResolvedTarget, ports: Sequence[PortText]) -> tuple[PortText, ...]:
-    """Return the ports to forward: those that were asked for, else the target's only one.
+    """Return the requested ports, or the only port of the target if none was requested.
 
     Raises
     ------
     PortNotFound
-        If a port is not one of the target's, is not TCP, or none was named and there are several.
+        If the target does not have a port, a port is not TCP, or none was named and there are several.
 
     Notes
     -----
-    A service has the ports that it declares. In a pod a program may listen on a port that nobody
-    declared, so there any number is taken.
+    A service has only the ports that it declares. A program in a pod may listen on an undeclared
+    port, so any number is accepted there.
     """
     if not ports:
         tcp = [port for port in resolved.ports if port.protocol == "TCP"]
         if len(tcp) == 1:
             return (PortText(tcp[0].number),)
         raise PortNotFound(
-            f"{resolved.target} has {f'{len(tcp)} ports' if tcp else 'no port that is known'}: say which.",
+            f"{resolved.target} has {f'{len(tcp)} ports' if tcp else 'no known port'}: name one.",
             why=_ports_in_words(resolved),
-            hint=f"such as %forward {resolved.target} {tcp[0].number if tcp else 8000}",
+            hint=f"%forward {resolved.target} {tcp[0].number if tcp else 8000}",
         )
     for port in ports:
         _check(resolved, port)
@@ -302,7 +302,7 @@ def _check(resolved: ResolvedTarget, port: PortText) -> None:
     if found:
         raise PortNotFound(
             f"Port {port.remote} of {resolved.target} is {found[0].protocol}.",
-            why="Kubernetes forwards TCP only.",
+            why="Kubernetes forwards only TCP.",
             hint=_ports_in_words(resolved),
         )
     declared_only = resolved.target.kind == "service" and resolved.ports_known
@@ -319,7 +319,7 @@ def _check(resolved: ResolvedTarget, port: PortText) -> None:
 def _nearest_port(resolved: ResolvedTarget, port: PortText) -> str:
     behind = [known for known in resolved.ports if known.target == port.remote]
     if behind:
-        return f"{port.remote} is the port of the pods: the service's own is {behind[0].number}"
+        return f"use {behind[0].number}, the port of the service: {port.remote} is the port of its pods"
     names = [known.name for known in resolved.ports if known.name]
     near = get_close_matches(str(port.remote), names, n=1)
     if near:
@@ -336,7 +336,7 @@ def _ports_in_words(resolved: ResolvedTarget) -> str:
 
 
 def short(target: Target, cluster: Cluster) -> str:
-    """Return how the user would name `target`, without the namespace where it is the default one."""
+    """Return the target as the user can type it, without the default namespace."""
     kind = "" if target.kind == "pod" else f"{SHORT_KIND[target.kind]}/"
     prefix = "" if target.namespace == cluster.namespace else f"{target.namespace}/"
     return f"{prefix}{kind or ('pod/' if prefix else '')}{target.name}"

@@ -1,13 +1,13 @@
-"""Tables of the cluster's things: DataFrames that show themselves as `kubectl get` would, or better.
+"""Tables of cluster objects: DataFrames with a display like `kubectl get`.
 
-A `ResourceTable` *is* a DataFrame: it filters, sorts and joins, and its columns have the dtypes of the
-facts (an age is a timedelta, restarts are integers). Only the display differs: in a notebook a table
-whose states are told by a word, a shape and a colour; as text, kubectl's columns. A `TableView` says how,
-and goes along when the table is filtered or sorted. What has an index of its own, such as the result
-of a ``groupby``, is shown by pandas.
+A `ResourceTable` *is* a DataFrame: it filters, sorts and joins, and its columns have suitable dtypes
+(an age is a timedelta, restarts are integers). Only the display differs: in a notebook, a table
+that shows states by a word, a shape and a colour; as text, kubectl's columns. A `TableView` describes the display,
+and is kept when the table is filtered or sorted. A table with another index, such as the result
+of a ``groupby``, is displayed by pandas.
 
-What comes from the cluster is data, and escaped. Colours are JupyterLab's where the page has them,
-with fallbacks that can be seen on white and on black.
+Data from the cluster are escaped. Colours are those of JupyterLab if the page has them,
+with fallbacks that are visible on white and on black.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from sspcloud_magics.cluster.workloads.inventory import Pod, Service
 from sspcloud_magics.printable import printable
 
 MOST_ROWS = 500
-"""How many rows are displayed; the table itself holds them all."""
+"""Maximum number of rows on display; the table itself has all."""
 
 
 class Tone(Enum):
-    """How a state is to be taken: its shape and its colour."""
+    """The severity of a state, as a shape and a colour."""
 
     GOOD = ("●", "var(--jp-success-color1, #2e8b3d)")
     WAITING = ("◐", "var(--jp-warn-color1, #d9822b)")
@@ -42,18 +42,18 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """How one column is displayed.
+    """The display of a column.
 
     Parameters
     ----------
     name
         The column of the table.
     heading
-        What stands above it, in kubectl's capitals.
+        Its heading, in capitals as in kubectl.
     words
-        Turns a row into what the cell says; the plain value where None.
+        Returns the text of the cell for a row; the plain value if None.
     tone
-        Turns a row into the tone of the cell; no shape and colour where None.
+        Returns the tone of the cell for a row; no shape and colour if None.
     """
 
     name: str
@@ -64,21 +64,21 @@ class TableColumn:
 
 @dataclass(frozen=True, slots=True)
 class TableView:
-    """How a table is displayed.
+    """The display of a table.
 
     Parameters
     ----------
     columns
-        The columns that are displayed, in order; the table may hold more.
+        The displayed columns, in order; the table may have more.
     noun
-        What a row is, in the singular.
+        The noun for a row, in the singular.
     nothing
-        The sentence that stands for an empty table.
+        The text for an empty table.
     apart
-        Columns that the table holds and that are not displayed, as long as the user has not chosen among
-        them; ``namespace`` is displayed even so where there are several.
+        Columns that are hidden as long as the table has all of them; ``namespace`` is still displayed if there are
+        several namespaces.
     paths
-        Whether the names are displayed with their namespaces, so that none is displayed beside them.
+        Whether the names include their namespaces, so that the column ``namespace`` is not needed.
     """
 
     columns: tuple[TableColumn, ...] = ()
@@ -89,9 +89,9 @@ class TableView:
 
 
 class ResourceTable(pd.DataFrame):
-    """A DataFrame that is displayed through a `TableView`. Made by `table`."""
+    """A DataFrame with the display of a `TableView`. Created by `table`."""
 
-    _metadata = ["_view"]  # noqa: RUF012 - pandas' name for what a subclass takes along
+    _metadata = ["_view"]  # noqa: RUF012 - pandas' name for attributes that results keep
     _view = TableView()
 
     @property
@@ -99,7 +99,7 @@ class ResourceTable(pd.DataFrame):
         return ResourceTable
 
     def _select_columns(self) -> list[TableColumn] | None:
-        """Return the columns to display; None where pandas' own display tells more."""
+        """Return the columns to display; None to use the display of pandas."""
         plain = isinstance(self.index, pd.RangeIndex) or (
             self.index.nlevels == 1 and self.index.dtype.kind == "i" and self.index.name is None
         )
@@ -179,7 +179,7 @@ _HEAD = "border-bottom:1px solid var(--jp-border-color1, #808080)"
 _CELL = "text-align:left;padding:.25em 1.2em .25em 0"
 _WHOLE = f"{_CELL};white-space:nowrap"
 _LONG = 32
-"""A cell of more characters may be broken into lines."""
+"""In characters; longer cells may wrap."""
 _FAINT = "color:var(--jp-ui-font-color2, #808080);font-size:90%"
 
 
@@ -188,7 +188,7 @@ def _cell(column: TableColumn, row: Row) -> tuple[str, Tone | None]:
         words = column.words(row) if column.words else _plain(row[column.name])
         return printable(words, one_line=True), column.tone(row) if column.tone else None
     except (AttributeError, KeyError, TypeError, ValueError):
-        # A column that the words are made of was dropped or changed by the user.
+        # The user has dropped or changed a column that the text needs.
         return printable(_plain(row[column.name]), one_line=True), None
 
 
@@ -214,9 +214,9 @@ def table(rows: Iterable[Row], dtypes: Mapping[str, str], view: TableView) -> Re
     rows
         The rows; all have the keys of `dtypes`.
     dtypes
-        The columns in order, and the pandas dtype of each; an empty table has them too.
+        The columns in order, with their pandas dtypes, which also apply to an empty table.
     view
-        How it is displayed.
+        The display.
     """
     listed = list(rows)
     made = ResourceTable(
@@ -228,7 +228,7 @@ def table(rows: Iterable[Row], dtypes: Mapping[str, str], view: TableView) -> Re
 def make_table(rows: pd.DataFrame, view: TableView) -> ResourceTable:
     """Return a DataFrame as a table."""
     made = ResourceTable(rows)
-    made._view = view  # noqa: SLF001 - pandas forbids arguments of its own constructor
+    made._view = view  # noqa: SLF001 - pandas does not support more constructor arguments
     return made
 
 
@@ -238,7 +238,7 @@ _WAITING = frozenset(
 
 
 def pod_tone(row: Row) -> Tone:
-    """Return how a pod's state is to be taken."""
+    """Return the tone of a pod's status."""
     status = str(row["status"])
     if status in {"Completed", "Succeeded"}:
         return Tone.OVER
@@ -299,7 +299,7 @@ def pod_table(pods: Sequence[Pod], namespace: str = "", pattern: str = "", near:
     Returns
     -------
     ResourceTable
-        One row a pod: ``name``, ``namespace``, ``ready`` (``1/1``), ``status`` (kubectl's word), ``ports``,
+        One row per pod: ``name``, ``namespace``, ``ready`` (``1/1``), ``status`` (as in kubectl), ``ports``,
         ``node``, ``ip``, ``owner`` as str; ``restarts`` int64; ``last_restart`` datetime64[us, UTC];
         ``age`` timedelta64[us]; ``labels`` object (dicts).
     """
@@ -359,7 +359,7 @@ def service_table(
     Returns
     -------
     ResourceTable
-        One row a service: ``name``, ``namespace``, ``type``, ``cluster_ip``, ``external_ip``, ``ports``
+        One row per service: ``name``, ``namespace``, ``type``, ``cluster_ip``, ``external_ip``, ``ports``
         (``80→8000 (http)``) as str; ``age`` timedelta64[us]; ``selector``, ``labels`` object (dicts).
     """
     rows = (
@@ -388,9 +388,9 @@ def _ports(thing: Pod | Service) -> str:
 
 
 def _nothing(namespace: str, pattern: str, near: str) -> str:
-    """Say it in kubectl's words; whoever names a namespace as if it were a pod is told how that is written."""
+    """Return kubectl's text for an empty list, with a hint for a namespace that was typed like a pod's name."""
     what = f"No resources like '{pattern}' found" if pattern else "No resources found"
     where = f" in {namespace} namespace" if namespace else ""
     if near:
         return f"{what}{where}. Did you mean {near}?"
-    return f"{what}{where}." + (" Another namespace is written -n NAMESPACE." if where and pattern else "")
+    return f"{what}{where}." + (" For another namespace, add -n NAMESPACE." if where and pattern else "")

@@ -59,8 +59,8 @@ def leave_to_parent(session: psycopg.Connection[Any], place: str, *more: object)
         os.close(nowhere)
 
 
-def _begin_in_child() -> None:
+def _reset_in_child() -> None:
     libpq._environment = threading.Lock()  # noqa: SLF001 - a thread that does not exist in the child may hold it
 
 
-fork_hooks.in_child(_begin_in_child)
+fork_hooks.call_in_child(_reset_in_child)

@@ -90,7 +90,7 @@ export const en = {
   renewsItself: "the token renews itself",
   renew: "Renew now",
   unverified:
-    "The server's certificate is not verified: who stands between could read your token. This verifies it: %k8s_login FILE --ca CA.pem",
+    "The server's certificate is not verified: an attacker on the network could read your token. This verifies it: %k8s_login FILE --ca CA.pem",
   nowAs: "You are {name} now",
   logIn: "Log in",
   logInTitle: "Log in to your cluster",

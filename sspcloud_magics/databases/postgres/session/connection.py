@@ -178,7 +178,7 @@ class DatabaseConnection:
         self._session, self.tls = self._log_in()
         self.settings.begin(self._session, is_pooled=self.is_pooled)
         self._closed = False
-        fork_hooks.begin_again(self)
+        fork_hooks.register(self)
 
     @property
     def user(self) -> str:
@@ -601,7 +601,7 @@ class DatabaseConnection:
                 _hang_up(self._session)
         self._give_up()
 
-    def begin_in_child(self) -> None:
+    def reset_in_child(self) -> None:
         """Leave the session to the parent process after a fork; the child logs in at its first query."""
         forked_sessions.leave_to_parent(self._session, self.database.path, self._rows)
         self.turn = Turn(self._refuse_to_wait)
