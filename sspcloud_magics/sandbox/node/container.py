@@ -13,24 +13,45 @@ import contextlib
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
+from sspcloud_magics.sandbox.network.routing import Destination
 from sspcloud_magics.sandbox.node import images
 from sspcloud_magics.sandbox.node.environment import ConfigError, arguments, environment
 from sspcloud_magics.sandbox.node.images import Image
 from sspcloud_magics.sandbox.node.logs import Log, LogKeeper
+from sspcloud_magics.sandbox.node.machine import Machine
 from sspcloud_magics.sandbox.node.probes import passes
 from sspcloud_magics.sandbox.node.process import Process
 from sspcloud_magics.sandbox.node.status import ContainerState, make_waiting
 from sspcloud_magics.sandbox.store import Obj, now
 
-if TYPE_CHECKING:
-    from sspcloud_magics.sandbox.node.pod_worker import PodWorker
-
 # Seconds of back-off: the first, the longest, and the run time after which it is reset, as in the kubelet.
 FIRST_BACK_OFF: Final = 10.0
 LONGEST_BACK_OFF: Final = 300.0
 GOOD_RUN: Final = 600.0
+
+
+class Worker(Protocol):
+    """What a container needs of the worker of its pod."""
+
+    machine: Machine
+    pod: Obj
+
+    def route(self, host: str, port: int) -> tuple[Destination, int]:
+        """Return the destination of a connection from the pod, and its loopback port."""
+
+    async def wait_for_change(self) -> None:
+        """Wait for the change of an object that the pod may need."""
+
+    def configure(self, image: Image) -> Mapping[str, Any]:
+        """Return the configuration of an image's program."""
+
+    def record_event(self, reason: str, message: str, **how: Any) -> None:
+        """Record an event of the pod."""
+
+    def write_status(self) -> None:
+        """Write the status of the Pod object."""
 
 
 class Container:
@@ -39,7 +60,7 @@ class Container:
     `worker`: the worker of the pod. `initial`: whether it is an init container.
     """
 
-    def __init__(self, spec: Obj, worker: PodWorker, logs: LogKeeper, *, initial: bool = False) -> None:
+    def __init__(self, spec: Obj, worker: Worker, logs: LogKeeper, *, initial: bool = False) -> None:
         self.spec = spec
         self.logs = logs
         self.initial = initial

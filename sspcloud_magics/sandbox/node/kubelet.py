@@ -34,7 +34,8 @@ from sspcloud_magics.sandbox.node import logs, portforward
 from sspcloud_magics.sandbox.node.connection import Connection, DialError
 from sspcloud_magics.sandbox.node.container import FIRST_BACK_OFF
 from sspcloud_magics.sandbox.node.logs import LogsUnavailable
-from sspcloud_magics.sandbox.node.pod_worker import NODE_NAME, Machine, PodWorker
+from sspcloud_magics.sandbox.node.machine import Machine
+from sspcloud_magics.sandbox.node.pod_worker import NODE_NAME, PodWorker
 from sspcloud_magics.sandbox.node.status import HOST_IP
 from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.store import AlreadyExists, Change, NotFound, Obj, Store, now

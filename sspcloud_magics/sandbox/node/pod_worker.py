@@ -13,9 +13,7 @@ import contextlib
 import hashlib
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sspcloud_magics.sandbox import events
@@ -26,34 +24,20 @@ from sspcloud_magics.sandbox.node.container import Container
 from sspcloud_magics.sandbox.node.environment import ConfigError
 from sspcloud_magics.sandbox.node.images import Image
 from sspcloud_magics.sandbox.node.logs import LogKeeper
-from sspcloud_magics.sandbox.node.process import Process
+from sspcloud_magics.sandbox.node.machine import Machine
 from sspcloud_magics.sandbox.node.relay import Sandbox
 from sspcloud_magics.sandbox.node.scheduler import SCHEDULER, refusal
 from sspcloud_magics.sandbox.node.status import make_unscheduled, make_waiting, pod_status
 from sspcloud_magics.sandbox.objects import find
 from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.resources import Resource
-from sspcloud_magics.sandbox.store import NotFound, Obj, Store, count_seconds_since, now
+from sspcloud_magics.sandbox.store import NotFound, Obj, count_seconds_since, now
 
 NODE_NAME: Final = "sandbox-node"
 RUN_TIME_EXCEEDED: Final = {
     "reason": "DeadlineExceeded",
     "message": "Pod was active on the node longer than the specified deadline",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """The resources of the node that all pods share."""
-
-    store: Store
-    volumes: Path  # directory of claims
-    logs: Path  # directory of log files
-    run: Path  # directory of Unix sockets
-    # From a pod (namespace, name), a host and a port to the destination and its loopback port.
-    route: Callable[[str, str, str, int], tuple[Destination, int]]
-    started: Callable[[Process], None]  # called with each new process
-    back_off: float  # seconds before the second restart of a container
 
 
 class PodWorker:
