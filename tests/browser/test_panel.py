@@ -78,11 +78,11 @@ def test_the_panel_is_driven_by_clicks(page: Page, lab: Lab, folder: Path, pictu
     expect(clicked).not_to_contain_text("↓ 0")
     page.screenshot(path=pictures / "panel.png")
 
-    button(panel, "Revoke what bob may do in postgresql-cnpg-951239").click()
+    button(panel, "Revoke the share of postgresql-cnpg-951239 with bob").click()
     assert page.evaluate("document.activeElement.textContent") == "Keep"
     page.keyboard.press("Escape")
     expect(button(panel, "Revoke")).to_have_count(0)
-    button(panel, "Revoke what bob may do in postgresql-cnpg-951239").click()
+    button(panel, "Revoke the share of postgresql-cnpg-951239 with bob").click()
     button(panel, "Revoke").click()
     expect(panel.get_by_text("You share nothing.")).to_be_visible()
 
@@ -104,7 +104,7 @@ def test_the_panel_is_driven_by_clicks(page: Page, lab: Lab, folder: Path, pictu
     left = sandbox.status(folder.parent / "sandbox")
     assert (left.running, left.keeps) == (False, True)
     button(panel, "Réinitialiser le bac à sable").click()
-    button(panel, "Tout oublier").click()
+    button(panel, "Tout supprimer").click()
     expect(panel.get_by_text("Démarrez-le pour tout essayer")).to_be_visible()
     assert not left.keeps
     assert page.errors == []  # type: ignore[attr-defined]

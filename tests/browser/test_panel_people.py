@@ -180,7 +180,7 @@ def share_with_carol(page: Page, panel: Locator, pictures: Path) -> None:
     dialog.get_by_label("Colleagues").fill("carol")
     expect(dialog.get_by_role("checkbox", name="public")).to_be_checked()
     dialog.get_by_role("button", name="Preview").click()
-    expect(dialog.get_by_text("This would be made")).to_be_visible()
+    expect(dialog.get_by_text("This would be created")).to_be_visible()
     page.screenshot(path=pictures / "panel-share.png")
     dialog.get_by_role("button", name="Share", exact=True).click()
     expect(dialog.get_by_text(f"%connect_db {DATABASE}", exact=True)).to_be_visible()
@@ -205,7 +205,7 @@ def test_database_is_shared_joined_and_revoked(
     page: Page, panel: Locator, home: Path, notebook: Path, pictures: Path
 ) -> None:
     share_with_carol(page, panel, pictures)
-    revoke = panel.get_by_role("button", name=f"Revoke what carol may do in {NAME}")
+    revoke = panel.get_by_role("button", name=f"Revoke the share of {NAME} with carol")
     expect(revoke).to_be_visible()
     join_as_carol(page, panel)
 

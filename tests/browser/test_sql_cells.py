@@ -167,7 +167,7 @@ def test_commands_begin_and_format_sql(page: Page, lab: Lab, application: str, s
 
     edit(page, 3, 0, 0)
     format_sql.click()
-    expect(page.get_by_text("This is no SQL cell.")).to_be_visible()
+    expect(page.get_by_text("This is not an SQL cell.")).to_be_visible()
     side.get_by_role("button", name="New SQL cell").click()
     expect(page.locator(".jp-Notebook .jp-CodeCell").nth(4).locator(".cm-content")).to_be_focused()
     page.keyboard.type("select (1")

@@ -139,7 +139,7 @@ def test_reason_has_its_sentence_and_its_next_step(page: Page, lab: Lab, folder:
     # A kernel that takes its time to start.
     bring(page, "slow.ipynb")
     expect(side.get_by_role("heading", name="Asking the kernel…")).to_be_visible()
-    says(page, "The kernel is starting", "as soon as it is there", "", "starting")
+    says(page, "The kernel is starting", "as soon as the kernel is ready", "", "starting")
     (folder / "slow").touch()
     says(page, "Not loaded in this kernel", LOAD, "Load the extension", "started")
 
@@ -147,7 +147,7 @@ def test_reason_has_its_sentence_and_its_next_step(page: Page, lab: Lab, folder:
     cut = True
     for socket in sockets:
         socket.close()
-    says(page, "Reconnecting to the kernel", "stays open", "Reconnect now", "disconnected")
+    says(page, "Reconnecting to the kernel", "stay open", "Reconnect now", "disconnected")
     cut = False
     expect(side.get_by_role("button", name="Load the extension")).to_be_visible()
 
@@ -159,7 +159,7 @@ def test_reason_has_its_sentence_and_its_next_step(page: Page, lab: Lab, folder:
         "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'"
     )
     side.get_by_role("button", name="Load the extension").click()
-    says(page, "Loading the extension…", "loaded when it has ended", "", "loading")
+    says(page, "Loading the extension…", "loads when the cell ends", "", "loading")
     assert not has_ended(page, 1)
     (folder / "seen").touch()
     expect(side.locator(".jp-SSPCloudPanel:visible")).to_contain_text("No configuration names a cluster.")
@@ -179,7 +179,7 @@ def test_reason_has_its_sentence_and_its_next_step(page: Page, lab: Lab, folder:
     expect(side.get_by_role("button", name="Load the extension")).to_be_visible()
     run_cell(page, 0, wait=False)
     page.get_by_role("dialog").get_by_role("button", name="Ok").click()
-    says(page, "The kernel has died", "shares go on", "Restart the kernel…", "dead")
+    says(page, "The kernel has died", "shares continue", "Restart the kernel…", "dead")
     (folder / "dead").unlink()
     side.get_by_role("button", name="Restart the kernel…").click()
     expect(side.get_by_role("button", name="Load the extension")).to_be_visible()

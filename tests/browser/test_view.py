@@ -87,7 +87,7 @@ def busy(page: Page) -> None:
     page.get_by_role("button", name="Forward port 8888 http of jupyter-python-417342-0").click()
     page.get_by_role("button", name="Stop the forward to user-alice/svc/mon-api").click()
     fail(page, "stop", trouble("TunnelLost", "The tunnel ended.", "cut", "%forward svc/x", "ForwardError"))
-    page.get_by_role("button", name="Revoke what bob").click()
+    page.get_by_role("button", name="Revoke the share of postgresql-cnpg-951239 with bob").click()
 
 
 def end_panel(page: Page) -> None:
@@ -137,7 +137,7 @@ SAID: dict[str, tuple[dict[str, Any] | None, tuple[str, str], tuple[str, str]]] 
     "configuration": (
         LOGGED_OUT
         | {"look/who": trouble("KubeconfigInvalid", "The file is no kubeconfig.", "Line 3: no YAML.")},
-        ("Mend the file, or log in anew.", "Corrigez le fichier, ou reconnectez-vous."),
+        ("Fix the file, or log in again.", "Corrigez le fichier, ou reconnectez-vous."),
         ("Log in", "Se connecter"),
     ),
     "unreachable": (
@@ -148,12 +148,12 @@ SAID: dict[str, tuple[dict[str, Any] | None, tuple[str, str], tuple[str, str]]] 
     "certificate": (
         LOGGED_OUT
         | {"look/who": trouble("CertificateNotTrusted", "The certificate is not trusted.", "self-signed")},
-        ("Name the cluster's certificate", "%k8s_login FICHIER --ca CA.pem"),
+        ("Specify the cluster's certificate", "%k8s_login FICHIER --ca CA.pem"),
         ("Try again", "Réessayer"),
     ),
     "forbidden": (
         LOGGED_OUT | LOOKS | {"who": WHO | {"ends": 1}, "look/pods": FORBIDDEN},
-        ("Ask the owner of the namespace for the right", "Demandez ce droit au propriétaire"),
+        ("Ask the owner of the namespace for the permission", "Demandez ce droit au propriétaire"),
         ("Switch to another namespace", "Changer d'espace de noms"),
     ),
     "reconnecting": (
@@ -192,7 +192,7 @@ def test_each_state_has_its_sentence_and_its_next_step(
 def test_sandbox_is_reset_after_a_question(pages: Callable[..., Page], theme: str) -> None:
     page = pages(theme=theme, width=590)
     tell(page, LOGGED_OUT | LOOKS | {"who": WHO, "sandbox": {"running": False, "server": "", "keeps": True}})
-    expect(page.locator("#panel")).to_contain_text("What was done in it is kept.")
+    expect(page.locator("#panel")).to_contain_text("It keeps your earlier work.")
     reset = page.get_by_role("button", name="Reset the sandbox")
     reset.click()
     keep = page.get_by_role("button", name="Keep", exact=True)
@@ -203,7 +203,7 @@ def test_sandbox_is_reset_after_a_question(pages: Callable[..., Page], theme: st
     assert faults(page) == []
     page.screenshot(path=staged.ROOT / "build" / "screenshots" / f"view-reset-{theme}.png", full_page=True)
     assert "reset sandbox" not in page.evaluate("window.sent.map(order => order.do)")
-    page.get_by_role("button", name="Forget everything").click()
+    page.get_by_role("button", name="Discard everything").click()
     assert page.evaluate("window.sent.at(-1).do") == "reset sandbox"
     expect(reset).to_have_attribute("aria-busy", "true")
 

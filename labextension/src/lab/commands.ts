@@ -50,7 +50,7 @@ export function addCommands(
   added.add(
     commands.addCommand(COMMANDS.newSqlCell, {
       label: trans.__("New SQL Cell"),
-      caption: trans.__("Add a cell below the active one that asks the connected database"),
+      caption: trans.__("Add a cell below the active one that queries the connected database"),
       describedBy: NO_ARGUMENTS,
       isEnabled: () => tracker.documents.current !== null,
       execute: () => {
@@ -62,7 +62,7 @@ export function addCommands(
   added.add(
     commands.addCommand(COMMANDS.formatSql, {
       label: trans.__("Format SQL"),
-      caption: trans.__("Lay out the SQL of the active cell: a clause a line"),
+      caption: trans.__("Format the SQL of the active cell, with one clause per line"),
       describedBy: NO_ARGUMENTS,
       isEnabled: () => tracker.documents.current !== null,
       execute: () => formatCell(tracker.documents.current?.cell ?? null, trans),

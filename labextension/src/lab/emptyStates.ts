@@ -50,7 +50,7 @@ export function getEmptyState(state: Exclude<State, { kind: "live" }>, trans: Tr
     case "starting":
       return {
         title: trans.__("The kernel is starting"),
-        text: trans.__("The panel fills in as soon as it is there."),
+        text: trans.__("The panel fills in as soon as the kernel is ready."),
         actions: [],
         waiting: true,
       };
@@ -58,16 +58,14 @@ export function getEmptyState(state: Exclude<State, { kind: "live" }>, trans: Tr
       return {
         title: trans.__("The kernel has died"),
         text: trans.__(
-          "What it had open ended with it; shares go on. Restart it, and load the extension again.",
+          "Its forwards and connections ended with it; shares continue. Restart the kernel, and load the extension again.",
         ),
         actions: [{ label: trans.__("Restart the kernel…"), action: { command: "kernelmenu:restart" } }],
       };
     case "disconnected":
       return {
         title: trans.__("Reconnecting to the kernel"),
-        text: trans.__(
-          "The connection is lost, and is being made again. What the kernel has open stays open.",
-        ),
+        text: trans.__("JupyterLab is reconnecting to the kernel. Its forwards and connections stay open."),
         actions: [
           { label: trans.__("Reconnect now"), action: { command: "kernelmenu:reconnect-to-kernel" } },
         ],
@@ -82,7 +80,7 @@ export function getEmptyState(state: Exclude<State, { kind: "live" }>, trans: Tr
     case "asking":
       return {
         title: trans.__("Asking the kernel…"),
-        text: trans.__("The panel fills in as soon as it answers."),
+        text: trans.__("The panel fills in as soon as the kernel answers."),
         actions: [],
         waiting: true,
       };
@@ -98,7 +96,7 @@ export function getEmptyState(state: Exclude<State, { kind: "live" }>, trans: Tr
     case "not-loaded":
       return {
         title: trans.__("Not loaded in this kernel"),
-        text: trans.__("The button runs this line; a cell can do it too."),
+        text: trans.__("The button runs this line. You can also run it in a cell."),
         code: LOAD,
         actions: [{ label: trans.__("Load the extension"), action: { command: COMMANDS.load } }],
       };
@@ -106,8 +104,8 @@ export function getEmptyState(state: Exclude<State, { kind: "live" }>, trans: Tr
       return {
         title: trans.__("Loading the extension…"),
         text: state.queued
-          ? trans.__("A cell is running. The extension is loaded when it has ended.")
-          : trans.__("The panel fills in as soon as it answers."),
+          ? trans.__("A cell is running. The extension loads when the cell ends.")
+          : trans.__("The panel fills in as soon as the kernel answers."),
         actions: [],
         waiting: true,
       };
@@ -127,7 +125,7 @@ export function getEmptyState(state: Exclude<State, { kind: "live" }>, trans: Tr
       return {
         title: trans.__("Too old in this kernel"),
         text: trans.__(
-          "The kernel's sspcloud_magics does not know this panel. Run this line in a cell, then restart the kernel.",
+          "The kernel's sspcloud_magics is too old for this panel. Run this line in a cell, then restart the kernel.",
         ),
         code: `%pip install --upgrade ${PACKAGE}`,
         actions: [
@@ -140,7 +138,7 @@ export function getEmptyState(state: Exclude<State, { kind: "live" }>, trans: Tr
     case "failed":
       return {
         title: trans.__("Loading the extension failed"),
-        text: trans.__("The kernel says: %1. This line in a cell shows where.", state.reason),
+        text: trans.__("The kernel reports: %1. Run this line in a cell to see the traceback.", state.reason),
         code: LOAD,
         actions: [again],
       };
@@ -148,14 +146,14 @@ export function getEmptyState(state: Exclude<State, { kind: "live" }>, trans: Tr
       return {
         title: trans.__("This kernel's widgets are elsewhere"),
         text: trans.__(
-          "They belong to another document with the same kernel. Go to it, or reload the page if it is closed.",
+          "They belong to another document with the same kernel. Go to that document, or reload the page if it is closed.",
         ),
         actions: [],
       };
     case "no-widgets":
       return {
         title: trans.__("This JupyterLab shows no widgets"),
-        text: trans.__("Install this where JupyterLab runs, and reload the page."),
+        text: trans.__("Run this command on the machine that runs JupyterLab, and reload the page."),
         code: "pip install jupyterlab_widgets",
         actions: [],
       };

@@ -24,7 +24,10 @@ export async function formatCell(cell: Cell | null, trans: TranslationBundle): P
   const end = shared ? endOfMagic(shared.source) : null;
   if (!cell || !shared || end === null) {
     refuse(
-      trans.__("This is no SQL cell. Click into a cell that begins with %1, and format again.", "%%query_db"),
+      trans.__(
+        "This is not an SQL cell. Click into a cell that begins with %1, and try again.",
+        "%%query_db",
+      ),
     );
     return;
   }
@@ -38,10 +41,10 @@ export async function formatCell(cell: Cell | null, trans: TranslationBundle): P
     shared.updateSource(end, source.length, formatted);
   } catch (error) {
     if (error instanceof MeaningChanged) {
-      refuse(trans.__("The SQL stays as it is: formatting would have changed what it says."));
+      refuse(trans.__("The SQL is unchanged: formatting would have changed its meaning."));
     } else {
       const reason = error instanceof Error ? error.message.split("\n", 1)[0] : String(error);
-      refuse(trans.__("The SQL stays as it is, since the formatter cannot read it: %1", reason));
+      refuse(trans.__("The SQL is unchanged, because the formatter cannot read it: %1", reason));
     }
   }
 }

@@ -121,7 +121,7 @@ function lasts(context: ViewContext): HTMLElement {
 }
 
 function preview(context: ViewContext, plan: Plan): HTMLElement {
-  const right = t(context, plan.read_write ? "access.read-write" : "access.read-only");
+  const access = t(context, plan.read_write ? "access.read-write" : "access.read-only");
   const until = date(plan.until, context.language);
   return h(
     "section",
@@ -134,7 +134,7 @@ function preview(context: ViewContext, plan: Plan): HTMLElement {
         h(
           "li",
           {},
-          t(context, "wouldShare", { name, right, schemas: plan.schemas.join(", "), until }),
+          t(context, "wouldShare", { name, access, schemas: plan.schemas.join(", "), until }),
           " ",
           h(
             "span",
