@@ -1,4 +1,4 @@
-/** Which notebook or console the user works in. */
+/** The notebook or console in which the user works. */
 
 import type { JupyterFrontEnd } from "@jupyterlab/application";
 import type { ISessionContext } from "@jupyterlab/apputils";
@@ -10,24 +10,24 @@ import type { IDisposable } from "@lumino/disposable";
 import { Signal, type ISignal } from "@lumino/signaling";
 import type { Widget } from "@lumino/widgets";
 
-/** A document with a kernel, whatever its kind. */
+/** A document with a kernel. */
 export interface KernelDocument {
   /** The notebook or console itself. */
   readonly widget: Widget;
   readonly session: ISessionContext;
-  /** Renders what its kernel sends, widgets included. */
+  /** The renderer for the kernel's outputs, widgets included. */
   readonly rendermime: IRenderMimeRegistry;
-  /** Put a source where the user runs it next: into a new cell, or the prompt of a console. */
+  /** Put a source into a new cell, or into the prompt of a console. */
   insert(source: string): void;
-  /** The cell of code that the user works in: the active one, or the prompt of a console. */
+  /** The active code cell, or the prompt of a console. */
   readonly cell: Cell | null;
   /** Put the cursor into that cell. */
   edit(): void;
 }
 
 /**
- * The document in front: the notebook or console that was used last. The side panel itself is none, so a click in
- * it changes nothing; nor is a text file, beside which one still wants to see one's kernel.
+ * The document in front: the notebook or console that was used last. A click in the side panel does not change it, nor
+ * does a text file: you still want to see your kernel next to it.
  */
 export class Documents implements IDisposable {
   private readonly changes = new Signal<this, KernelDocument | null>(this);
@@ -63,7 +63,7 @@ export class Documents implements IDisposable {
     Signal.clearData(this);
   }
 
-  /** The document that an element is in, else the one in front. */
+  /** Return the document that contains an element, else the one in front. */
   around(element: EventTarget | null): KernelDocument | null {
     const inside = (each: Widget) => element instanceof Node && each.node.contains(element);
     return this.document(this.notebooks?.find(inside) ?? this.consoles?.find(inside)) ?? this.latest;

@@ -1,9 +1,9 @@
-/** What is said in place of the widget, and the next step: one sentence for each reason. */
+/** The texts and actions that the side panel shows in place of the widget, for each state. */
 
 import type { TranslationBundle } from "@jupyterlab/translation";
 import type { Kind, State } from "./state";
 
-/** What the button of a reason does: a command, or a source for a new cell. */
+/** The action of a button: a command, or a source for a new cell. */
 export type Action = { command: string } | { insert: string };
 
 export interface EmptyState {
@@ -12,7 +12,7 @@ export interface EmptyState {
   /** A line that the user can run. */
   readonly code?: string;
   readonly actions: readonly { label: string; action: Action }[];
-  /** Whether there is nothing to do but wait. */
+  /** Whether the user can only wait. */
   readonly waiting?: boolean;
 }
 
@@ -28,7 +28,7 @@ export const COMMANDS = {
 export const LOAD = "%load_ext sspcloud_magics";
 const PACKAGE = "sspcloud-magics";
 
-/** The reason for a state in which there is no widget. */
+/** Return the content for a state without a widget. */
 export function getEmptyState(state: Exclude<State, { kind: "live" }>, trans: TranslationBundle): EmptyState {
   const chooseKernel = { label: trans.__("Choose a kernel…"), action: { command: "kernelmenu:change" } };
   const again = { label: trans.__("Try again"), action: { command: COMMANDS.load } };

@@ -1,4 +1,4 @@
-/** The icons: a cloud that a port opens into. They take the theme's colours. */
+/** The icons: a cloud with an open port, in the theme's colours. */
 
 import { LabIcon } from "@jupyterlab/ui-components";
 
@@ -15,13 +15,13 @@ export const panelIcon = new LabIcon({
   svgstr: drawn(CLOUD, "M12 21v-9m-3.2 3L12 11.8l3.2 3.2"),
 });
 
-/** No kernel that could answer. */
+/** No kernel is running. */
 export const asleepIcon = new LabIcon({
   name: "sspcloud-magics:asleep",
   svgstr: drawn(CLOUD, "M9.5 13h5l-5 7h5"),
 });
 
-/** Something has to be done. */
+/** The user has to act. */
 export const troubleIcon = new LabIcon({
   name: "sspcloud-magics:trouble",
   svgstr: drawn(CLOUD, "M12 12v5m0 3.4v.1"),

@@ -1,7 +1,7 @@
 /**
- * JupyterLab's plugins: the side panel, its commands, and its place in the status bar; SQL in cells.
+ * JupyterLab's plugins: the side panel with its commands and its status bar item; SQL in cells.
  *
- * Every token is optional, so that it works in Notebook 7 and other reduced shells: what is not there is left out.
+ * Every token is optional, so the plugins also work in Notebook 7 and other reduced shells.
  */
 
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from "@jupyterlab/application";
@@ -52,7 +52,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     if (!notebooks && !consoles) return;
     const language = translator ?? nullTranslator;
     const trans = language.load(DOMAIN);
-    // JupyterLab's <html lang> is always "en": the widget, which knows no translator, reads its language here.
+    // JupyterLab's <html lang> is always "en", and the widget has no translator: it reads its language here.
     document.body.dataset.sspcloudLanguage = language.languageCode;
 
     const documents = new Documents(app.shell, notebooks, consoles);

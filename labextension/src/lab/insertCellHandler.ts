@@ -1,9 +1,9 @@
 import type { Documents } from "./documents";
 
-/** The event with which the widget asks for a new cell, wherever it is shown. */
+/** The event that requests a new cell, from any place that shows the widget. */
 const INSERT = "sspcloud:insert-cell";
 
-/** Put what the widget asks for into the notebook that it is in, else into the one in front. */
+/** Insert the requested cell into the notebook that contains the widget, else into the one in front. */
 export function handleInsertCell(documents: Documents): void {
   document.addEventListener(INSERT, (event) => {
     const source = (event as CustomEvent<{ source?: unknown }>).detail.source;

@@ -1,9 +1,9 @@
 /**
- * The kernelComm to one document's kernel: whether the extension is loaded there, and which widget is its panel.
+ * The comm to one document's kernel: whether the extension is loaded there, and which widget is its panel.
  *
- * The kernel is asked by a comm that is opened to it. It answers on it, now and whenever something changes; a kernel
- * that has not loaded the extension closes it. Every question has a number, and what arrives for an older one is
- * dropped: kernels restart and are exchanged, and answers come late.
+ * The plugin opens a comm. The kernel replies on it at once and after each change; a kernel without the extension
+ * closes it. Every request has a number, and replies to an older request are dropped: kernels restart and are
+ * exchanged, and replies come late.
  */
 
 import { KernelAPI, type Kernel, type KernelMessage } from "@jupyterlab/services";
@@ -19,13 +19,13 @@ export const TARGET = "sspcloud_magics";
 
 const WIDGET = "application/vnd.jupyter.widget-view+json";
 
-/** The states in which the extension may be loaded: by a button, or by a cell. */
+/** The states in which a button or a cell may load the extension. */
 const LOADABLE: ReadonlySet<Kind> = new Set(["not-loaded", "not-installed", "outdated", "failed"]);
 
-/** What a session says of a kernel that has died. */
+/** The session's statuses for a kernel that has died. */
 const FALLING: ReadonlySet<string> = new Set(["autorestarting", "dead"]);
 
-/** Milliseconds after which it is said why a kernel says nothing. */
+/** Milliseconds without a reply after which the state explains the silence. */
 const PATIENCE = 1_500;
 
 export class KernelComm implements IDisposable {
@@ -33,11 +33,11 @@ export class KernelComm implements IDisposable {
   private now: State = { kind: "starting" };
   private question = 0;
   private asked: Kernel.IKernelConnection | null = null;
-  /** The kernel to which there was a connection. */
+  /** The last kernel with an established connection. */
   private reached: Kernel.IKernelConnection | null = null;
   private comm: Kernel.IComm | null = null;
   private late = 0;
-  /** Whether the kernel has died; where it does not come up again its server forgets it, as one that was shut down. */
+  /** Whether the kernel has died; if it does not restart, the server drops it like one that was shut down. */
   private fell = false;
   private loaded = false;
 
@@ -72,7 +72,7 @@ export class KernelComm implements IDisposable {
     Signal.clearData(this);
   }
 
-  /** Whether there is a kernel into which the extension may be loaded now. */
+  /** Whether the extension can be loaded into the kernel now. */
   get canLoad(): boolean {
     return this.asked !== null && LOADABLE.has(this.now.kind);
   }
@@ -84,7 +84,7 @@ export class KernelComm implements IDisposable {
     await this.load();
   }
 
-  /** Load the extension into the kernel; the state says what became of it. */
+  /** Load the extension into the kernel; the state reports the outcome. */
   async load(): Promise<void> {
     const kernel = this.asked;
     if (!kernel || !this.canLoad) return;
@@ -97,14 +97,14 @@ export class KernelComm implements IDisposable {
     else this.end(failure(content));
   }
 
-  /** Look again at what the session says; ask the kernel where it is another one than before, or a new start of it. */
+  /** Update the state from the session; ask a new or restarted kernel for its panel. */
   private follow(): void {
     const { session } = this.document;
     const kernel = session.session?.kernel ?? null;
     const status = readKernelStatus(session, kernel !== null && kernel === this.reached);
     if (kernel?.connectionStatus === "connected") this.reached = kernel;
     if (status !== "up") {
-      // A kernel that ends closes the comm itself; to close it from here as well would cross that on its way.
+      // A kernel that ends closes the comm itself; do not close it from here as well.
       this.comm = null;
       this.forget();
       this.fell ||= FALLING.has(session.kernelDisplayStatus);
@@ -118,7 +118,7 @@ export class KernelComm implements IDisposable {
     void this.ask(kernel, { kind: "not-loaded" });
   }
 
-  /** A cell has ended: it may have loaded the extension, or installed it. */
+  /** Ask again after a cell: it may have loaded or installed the extension. */
   private hear(_: unknown, message: KernelMessage.IMessage): void {
     const ended =
       message.header.msg_type === "status" &&
@@ -129,7 +129,7 @@ export class KernelComm implements IDisposable {
 
   /** Ask a kernel for its panel; without one, the state is `without`. */
   private async ask(kernel: Kernel.IKernelConnection, without: State): Promise<void> {
-    // What stands there already is kept while a kernel is only asked again.
+    // Keep the current state while the same question is repeated.
     const quiet = this.now.kind === without.kind;
     const silent = () => void this.explainSilence(kernel);
     const question = this.begin(quiet ? this.now : { kind: "asking" }, silent);
@@ -155,30 +155,30 @@ export class KernelComm implements IDisposable {
     comm.onClose = () => {
       if (this.comm !== comm) return;
       this.comm = null;
-      // One that was live has been unloaded; one that was just asked has never been loaded.
+      // From a live panel, the extension was unloaded; otherwise it was never loaded.
       this.end(this.now.kind === "live" ? { kind: "not-loaded" } : without);
     };
     comm.open({});
   }
 
-  /** Why a kernel that is up cannot show its panel here; null where it can. */
+  /** Return the reason why a running kernel cannot show its panel here; null without one. */
   private hindered(kernel: Kernel.IKernelConnection, language: string): State | null {
     if (language !== "python") return { kind: "foreign", language };
     if (!kernel.handleComms) return { kind: "shared", kernelId: kernel.id };
     return this.document.rendermime.mimeTypes.includes(WIDGET) ? null : { kind: "no-widgets" };
   }
 
-  /** Say why a kernel is silent: it has not come up yet, which its server knows, or a cell runs. */
+  /** Explain a silent kernel: it is still starting, as its server knows, or a cell runs. */
   private async explainSilence(kernel: Kernel.IKernelConnection): Promise<void> {
     const timer = this.late;
     const model = await KernelAPI.getKernelModel(kernel.id, kernel.serverSettings).catch(() => undefined);
-    if (timer !== this.late) return; // it has answered meanwhile, or counts no longer
+    if (timer !== this.late) return; // it has replied, or was replaced
     const starts = model?.execution_state === "starting";
     this.set({ kind: starts ? "starting" : "busy" });
     if (starts) this.wait(() => void this.explainSilence(kernel));
   }
 
-  /** Begin a question: say so, and do something where it takes long. Returns its number. */
+  /** Start a request, and call `late` if it takes long; return its number. */
   private begin(state: State, late: () => void): number {
     this.question += 1;
     this.wait(late);
@@ -201,7 +201,7 @@ export class KernelComm implements IDisposable {
     this.late = 0;
   }
 
-  /** Let go of the kernel: nothing that it still says counts. */
+  /** Release the kernel: ignore its later messages. */
   private forget(): void {
     this.question += 1;
     this.waitNoMore();
@@ -218,10 +218,10 @@ export class KernelComm implements IDisposable {
   }
 }
 
-/** What the kernel tells on the comm. */
+/** The kernel's message on the comm. */
 interface PanelReply extends Omit<Summary, "database"> {
   model_id: string;
-  /** Absent where the kernel's package is older than the plugin. */
+  /** Absent if the kernel's package is older than the plugin. */
   database?: string | null;
 }
 
@@ -235,13 +235,13 @@ function failure(reply: KernelMessage.IExecuteReply | KernelMessage.IReplyErrorC
   return missing ? { kind: "not-installed" } : { kind: "failed", reason: `${ename}: ${evalue}` };
 }
 
-/** Wait for the comm's own shell in the kernel, where it has such: there it is answered while a cell runs. */
+/** Wait for the comm's subshell, if the kernel supports it: there it gets a reply while a cell runs. */
 async function subshell(kernel: Kernel.IKernelConnection, comm: Kernel.IComm): Promise<void> {
   if (!kernel.supportsSubshells) return;
   try {
     await (comm as { subshellStarted?: Promise<void> }).subshellStarted;
   } catch {
-    // Without one it goes to the main shell, and is answered between two cells.
+    // Without a subshell, the main shell replies between two cells.
   }
 }
 

@@ -1,6 +1,6 @@
 import type { ISessionContext } from "@jupyterlab/apputils";
 
-/** What a session says of its kernel: that it is up, or why it cannot be asked. */
+/** The status of a session's kernel: up, or the reason why it cannot be asked. */
 export type KernelStatus = "up" | "starting" | "no-kernel" | "dead" | "disconnected";
 
 const STATUSES: Partial<Record<ISessionContext.KernelDisplayStatus, KernelStatus>> = {
@@ -16,9 +16,8 @@ const STATUSES: Partial<Record<ISessionContext.KernelDisplayStatus, KernelStatus
 /**
  * The status of a session's kernel.
  *
- * Whether it is idle or busy counts for nothing: a kernel with subshells calls itself idle while a cell runs. One to
- * which the first connection is being made may be asked: it answers as soon as it can. One that was `reached` before
- * has been lost.
+ * Idle and busy do not matter: a kernel with subshells reports idle while a cell runs. During the first connection the
+ * kernel is up: it replies as soon as it can. A kernel that was `reached` before has been lost.
  */
 export function readKernelStatus(
   session: Pick<ISessionContext, "kernelDisplayStatus" | "session">,

@@ -1,4 +1,4 @@
-/** The state of the document in front: a link for each document that was there, kept as long as the document. */
+/** The kernel state of the document in front, with one `KernelComm` per document, kept as long as the document. */
 
 import type { IDisposable } from "@lumino/disposable";
 import { Signal, type ISignal } from "@lumino/signaling";
@@ -6,7 +6,7 @@ import type { Documents } from "./documents";
 import { KernelComm } from "./kernelComm";
 import type { State } from "./state";
 
-/** What is to be shown, and through which link it was found; none where there is no document. */
+/** The state to show, and the `KernelComm` that reports it; null without a document. */
 export interface TrackedState {
   readonly state: State;
   readonly kernelComm: KernelComm | null;
@@ -24,7 +24,7 @@ export class KernelTracker implements IDisposable {
     this.update();
   }
 
-  /** Emitted when there is something else to show. */
+  /** Emitted when the state to show changes. */
   get changed(): ISignal<this, TrackedState> {
     return this.changes;
   }
@@ -52,7 +52,7 @@ export class KernelTracker implements IDisposable {
     this.changes.emit(found);
   }
 
-  /** The link of the document in front, made where it is there for the first time. */
+  /** Return the `KernelComm` of the document in front; create it at first use. */
   private kernelComm(): KernelComm | null {
     const document = this.documents.current;
     if (!document) return null;
@@ -69,7 +69,7 @@ export class KernelTracker implements IDisposable {
     return made;
   }
 
-  /** Another document may hold the widgets of the same kernel, as a notebook does for its console. */
+  /** Return the state to show; another document may hold the widgets of the same kernel, as a notebook does for its console. */
   private resolved(kernelComm: KernelComm): TrackedState {
     const { state } = kernelComm;
     if (state.kind !== "shared") return { state, kernelComm };

@@ -1,14 +1,14 @@
 import type { ISettingRegistry } from "@jupyterlab/settingregistry";
 import type { TranslationBundle } from "@jupyterlab/translation";
 
-/** What the user can choose, as `schema/plugin.json` describes it. */
+/** The user's settings, as `schema/plugin.json` defines them. */
 export interface Settings {
   readonly side: "left" | "right";
   readonly statusBar: boolean;
   readonly loadAutomatically: boolean;
 }
 
-/** The settings as far as they are well-formed, the rest as by default. */
+/** Return the settings, with the default for a malformed value. */
 export function read(settings: ISettingRegistry.ISettings | null): Settings {
   const value = (name: keyof Settings) => settings?.get(name).composite;
   return {
@@ -18,7 +18,7 @@ export function read(settings: ISettingRegistry.ISettings | null): Settings {
   };
 }
 
-/** Say in the settings editor in the user's language what they are; the server knows only the language packs' own. */
+/** Translate the settings editor's texts; the server only translates those of language packs. */
 export function translateSchema(registry: ISettingRegistry, id: string, trans: TranslationBundle): void {
   registry.transform(id, {
     fetch: (plugin) => {
@@ -32,7 +32,7 @@ function translateTexts(schema: object, trans: TranslationBundle): void {
   for (const [key, value] of Object.entries(schema) as [string, unknown][]) {
     if (typeof value === "object" && value !== null) translateTexts(value, trans);
     else if ((key === "title" || key === "description") && typeof value === "string") {
-      // eslint-disable-next-line jupyter/no-dynamic-translation -- the sentences stand in the schema
+      // eslint-disable-next-line jupyter/no-dynamic-translation -- the sentences are in the schema
       Object.assign(schema, { [key]: trans.__(value) });
     }
   }

@@ -1,4 +1,4 @@
-/** The side panel: the widget of the kernel in front, or the reason why there is none. */
+/** The side panel: the widget of the kernel in front, or the content for a state without a widget. */
 
 import type { TranslationBundle } from "@jupyterlab/translation";
 import type { IRenderMime } from "@jupyterlab/rendermime";
@@ -13,13 +13,13 @@ export const PANEL_ID = "sspcloud-panel";
 const WIDGET = "application/vnd.jupyter.widget-view+json";
 const CLASS = "jp-SSPCloudSide";
 
-/** A widget that is rendered, kept while its document is there: what was typed into it is not lost meanwhile. */
+/** A rendered widget, kept as long as its document, so that typed text is not lost. */
 interface Shown {
   readonly modelId: string;
   readonly widget: IRenderMime.IRenderer;
 }
 
-/** A button whose click takes a action. */
+/** A button for an action. */
 function actionButton({ label, action }: EmptyState["actions"][number]): HTMLElement {
   return h(
     "button",
@@ -35,9 +35,9 @@ export class SidePanel extends Panel {
   private readonly row = new Widget();
 
   /**
-   * @param tracker - Knows what is to be shown.
-   * @param take - Takes the step of a reason's button.
-   * @param trans - The sentences.
+   * @param tracker - Reports the state to show.
+   * @param take - Runs the action of a button.
+   * @param trans - The translator.
    */
   constructor(
     private readonly tracker: KernelTracker,
@@ -74,9 +74,9 @@ export class SidePanel extends Panel {
     super.dispose();
   }
 
-  /** Take the focus, as a command gives it: to the first thing that can be used. */
+  /** Focus the first control when a command activates the panel. */
   protected override onActivateRequest(): void {
-    // The command palette gives the focus back to the document when it closes: after that.
+    // Wait until the command palette has returned the focus to the document.
     setTimeout(() => {
       const node = this.widgets.find((each) => !each.isHidden)?.node;
       const first =
@@ -92,12 +92,12 @@ export class SidePanel extends Panel {
     const focused = this.reason.node.contains(document.activeElement);
     this.reason.setHidden(live !== null);
     this.row.setHidden(live === null);
-    // The button that was pressed is gone: what it brought takes the focus, not the page.
+    // The pressed button is gone: focus the widget, not the page.
     if (live && focused) live.node.focus();
     if (state.kind !== "live") this.explain({ state, kernelComm }, getEmptyState(state, this.trans));
   }
 
-  /** The widget of a kernel, rendered by its document as an output of it would be. */
+  /** Return the widget of a kernel, rendered like an output of its document. */
   private live(kernelComm: KernelComm, modelId: string): IRenderMime.IRenderer {
     const known = this.shown.get(kernelComm);
     if (known?.modelId === modelId) return known.widget;

@@ -1,13 +1,13 @@
-/** What the side panel can show: the widget, or one of the reasons why there is none. */
+/** The states of the side panel: the widget, or a reason why there is none. */
 
-/** What the kernel says of itself for the status bar, as `sspcloud_magics/widgets/side_panel.py` makes it. */
+/** The kernel's summary for the status bar, as `sspcloud_magics/widgets/side_panel.py` makes it. */
 export interface Summary {
-  /** How many forwards there are, and how many of them are in trouble. */
+  /** The number of forwards, and of those in trouble. */
   forwards: number;
   troubled: number;
-  /** When the login ends, in seconds since 1970; null where nobody knows. */
+  /** The expiry of the login, in seconds since 1970; null if unknown. */
   ends: number | null;
-  /** The database that `%query_db` asks, where several are connected. */
+  /** The database that `%query_db` uses, if several are connected. */
   database: string | null;
 }
 
@@ -22,15 +22,15 @@ export type State =
   | { kind: "dead" }
   /** The connection to the kernel is lost; JupyterLab tries to get it back. */
   | { kind: "disconnected" }
-  /** The kernel speaks another language than Python. */
+  /** The kernel runs another language than Python. */
   | { kind: "foreign"; language: string }
-  /** The kernel was asked a moment ago. */
+  /** The plugin has just asked the kernel. */
   | { kind: "asking" }
-  /** It was asked, and says nothing. */
+  /** The kernel does not reply. */
   | { kind: "busy" }
   /** The extension is not loaded. */
   | { kind: "not-loaded" }
-  /** It is being loaded; `queued` where the kernel has not come to it yet. */
+  /** The extension is loading; `queued` if a cell still runs. */
   | { kind: "loading"; queued: boolean }
   /** The kernel's environment has no such package. */
   | { kind: "not-installed" }

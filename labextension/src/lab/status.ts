@@ -1,4 +1,4 @@
-/** The status bar's item: how many forwards are open, and whether something needs care. */
+/** The status bar item: the number of open forwards, and a warning. */
 
 import type { IStatusBar } from "@jupyterlab/statusbar";
 import type { TranslationBundle } from "@jupyterlab/translation";
@@ -9,9 +9,9 @@ import type { KernelTracker } from "./kernelTracker";
 import { panelIcon, troubleIcon } from "./icons";
 import type { Summary } from "./state";
 
-/** Seconds before its end from which on a login is said to end soon. */
+/** Seconds before the expiry of the login from which the panel warns. */
 export const SOON = 10 * 60;
-/** Milliseconds after which the login's end is looked at again. */
+/** Milliseconds between two checks of the login's expiry. */
 const MINUTE = 60_000;
 
 export interface Said {
@@ -19,7 +19,7 @@ export interface Said {
   readonly trouble: boolean;
 }
 
-/** What the item says, at a moment in seconds since 1970. */
+/** Return the item's text at a time in seconds since 1970. */
 export function say({ forwards, troubled, ends }: Summary, now: number, trans: TranslationBundle): Said {
   const parts: string[] = [];
   if (ends !== null && ends <= now) parts.push(trans.__("login ended"));

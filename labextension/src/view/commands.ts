@@ -1,4 +1,4 @@
-/** What a click asks the kernel for: the commands of `sspcloud_magics/widgets/commands.py`. */
+/** Commands to the kernel, as `sspcloud_magics/widgets/commands.py` defines them. */
 
 export type Command =
   | { do: "log in"; script: string }
@@ -20,17 +20,17 @@ export type Command =
   | { do: "become"; person: string }
   | { do: "look again" };
 
-/** What is to be shared, as it was filled in. */
+/** The input of the share dialog. */
 export interface ShareRequest {
   database: string;
   colleagues: string;
   write: boolean;
-  /** Their names as they were ticked or filled in; "all" where nobody has chosen. */
+  /** The selected or typed names; "all" without a choice. */
   schemas: string[] | "all";
   lasts: string;
 }
 
-/** The keys of the buttons: what becomes of a command is told under its key. */
+/** The keys of the buttons: the kernel reports the outcome of a command under its key. */
 export const keys = {
   logIn: "log in",
   renew: "renew",
@@ -45,7 +45,7 @@ export const keys = {
   forward: (kind: string, name: string, port: number) => `forward ${kind}/${name}:${String(port)}`,
   stop: (forward: string) => `stop ${forward}`,
   connect: (database: string) => `connect ${database}`,
-  /** The form for a database that is named. */
+  /** The form for the name of a database. */
   connectNamed: "connect",
   revoke: (share: string) => `revoke ${share}`,
   startSandbox: "start sandbox",

@@ -1,4 +1,4 @@
-/** The small things that sections are made of: badges, buttons, sentences, errors. */
+/** Small components of the sections: badges, buttons, sentences, errors. */
 
 import { cls, h, type Attributes, type Content } from "./dom";
 import type { Dialog } from "./dialogs";
@@ -7,7 +7,7 @@ import type { Command } from "./commands";
 import { t, type ViewContext } from "./context";
 import { errorsInFrench, isMessageKey } from "./i18n";
 
-/** Milliseconds after which a kernel that says nothing is said to be silent. */
+/** Milliseconds without a reply after which the panel calls the kernel silent. */
 export const SILENT = 2_500;
 
 const SHAPES: Record<Tone, string> = { good: "●", waiting: "◐", bad: "✕", over: "○" };
@@ -20,7 +20,7 @@ export const FORWARD_TONES: Record<ForwardState, Tone> = {
   failed: "bad",
 };
 
-/** A state: by colour, by shape and by its word. */
+/** A state, as colour, shape and word. */
 export function badge(tone: Tone, word: string): HTMLElement {
   return h("span", { class: cls("state"), "data-tone": tone }, shape(tone), " ", word);
 }
@@ -33,7 +33,7 @@ export function faint(...content: Content[]): HTMLElement {
   return h("span", { class: cls("faint") }, content);
 }
 
-/** A button that does something in the page; what it does is said by its attributes (`actions.ts`). */
+/** A button whose attributes name its action in the page (`view.ts` reads them). */
 export function plainButton(content: Content, attributes: Attributes): HTMLElement {
   return h(
     "button",
@@ -42,7 +42,7 @@ export function plainButton(content: Content, attributes: Attributes): HTMLEleme
   );
 }
 
-/** A button that gives a command; while this is pending, it says so and does nothing. */
+/** A button that sends a command; while the command is pending, it is busy and disabled. */
 export function commandButton(
   context: ViewContext,
   content: Content,
@@ -61,7 +61,7 @@ export function commandButton(
   });
 }
 
-/** A question before a command that cannot be undone; `yes` is its button, `no` the word of the other. */
+/** A confirmation before an irreversible command; `yes` is its button, `no` the text of the other button. */
 export function question(
   context: ViewContext,
   name: string,
@@ -82,7 +82,7 @@ export function question(
   );
 }
 
-/** The button that opens a question, and closes it again. */
+/** A button that opens and closes a confirmation. */
 export function questionButton(
   context: ViewContext,
   content: Content,
@@ -123,7 +123,7 @@ export function dialogButton(
   });
 }
 
-/** A button that sends its form; `key` is its command's. */
+/** A button that submits its form; `key` is the key of its command. */
 export function submitButton(
   context: ViewContext,
   word: string,
@@ -145,7 +145,7 @@ export function submitButton(
   );
 }
 
-/** A text to fill in, with its label. */
+/** A text field with its label. */
 export function field(
   context: ViewContext,
   name: string,
@@ -173,13 +173,13 @@ export function field(
   );
 }
 
-/** Whether a command was given a while ago, and nobody has taken it. */
+/** Whether the kernel has not accepted a command in time. */
 export function isLate(context: ViewContext, key: string): boolean {
   const given = context.store.given.get(key);
   return given !== undefined && Date.now() - given > SILENT;
 }
 
-/** Why a command failed, or that nobody answers; nothing where all is well. */
+/** The error of a failed command, or a notice that the kernel is silent; otherwise nothing. */
 export function outcome(context: ViewContext, key: string): Content {
   if (isLate(context, key)) {
     return h("p", { class: cls("note"), "data-key": `slow ${key}` }, t(context, "silent"));
@@ -193,7 +193,7 @@ export function outcome(context: ViewContext, key: string): Content {
   );
 }
 
-/** What went wrong, why, and what to do next. */
+/** An error: what, why, and the hints. */
 export function trouble(context: ViewContext, error: Trouble): Content {
   const french = context.language === "fr";
   const step = `step.${error.code}`;
@@ -212,12 +212,12 @@ export function trouble(context: ViewContext, error: Trouble): Content {
   ];
 }
 
-/** A command up to three blanks, or behind a colon: the rest is what surrounds it. */
+/** A magic that ends at three blanks or follows a colon, with the text around it. */
 const WHOLE_COMMANDS = [/^()(%.+?) {3}(.*)$/, /^(.*: )(%.+)()$/];
-/** A command inside a sentence: as far as it looks like one. */
+/** A magic inside a sentence, with the arguments that look like its own. */
 const COMMAND = /(%\w+(?: (?:--?\w+|[A-ZÈ.]{2,}|[\w.-]*[-./][\w./-]*\w|\d\w+))*)/;
 
-/** A sentence in which commands are set as code. */
+/** A sentence with its magics set as code. */
 export function prose(text: string): Content {
   for (const pattern of WHOLE_COMMANDS) {
     const [, before, command, after] = pattern.exec(text) ?? [];

@@ -1,4 +1,4 @@
-/** What a section is drawn from: the facts, the language, and what this one view remembers. */
+/** The input of each section: the snapshots, the language, and the state of this view. */
 
 import type { Dialog } from "./dialogs";
 import type { Store } from "./store";
@@ -7,47 +7,47 @@ import { translate, type Language, type Values } from "./i18n";
 export interface ViewContext {
   readonly store: Store;
   readonly language: Language;
-  /** The view's own, for the ids of its elements. */
+  /** A unique prefix for the ids of the view's elements. */
   readonly id: string;
-  /** When the view began, in milliseconds. */
+  /** The time of the view's creation, in milliseconds. */
   readonly began: number;
-  /** What the filter box holds. */
+  /** The text of the filter box. */
   readonly filter: string;
-  /** The share whose end is asked about. */
+  /** The name of the open confirmation. */
   readonly question: string;
-  /** What was copied a moment ago. */
+  /** The text that was copied a moment ago. */
   readonly copied: string;
-  /** The dialog that is open. */
+  /** The open dialog. */
   readonly dialog: Dialog | null;
-  /** The table whose columns are shown in it. */
+  /** The table whose columns the dialog shows. */
   readonly expanded: string;
-  /** What its form asks for, as JSON: a preview of something else is none. */
+  /** The request in the share form, as JSON; a preview of another request does not count. */
   readonly shareRequest: string;
-  /** What the preview was asked for, likewise. */
+  /** The request of the preview, as JSON. */
   readonly previewed: string;
-  /** The rows that are in the page, by their keys. */
+  /** The rows in the page, by their keys. */
   readonly rows: ReadonlyMap<string, RenderedRow>;
-  /** How many rows of a long table are drawn; more are when they are scrolled to. */
+  /** The number of rendered rows of each long table; scrolling adds more. */
   readonly limits: ReadonlyMap<string, number>;
 }
 
-/** From what a row was drawn, and its cell that moves. */
+/** The data that a row was rendered from, and the data of its frequently changing cell. */
 export interface RenderedRow {
   from: string;
   shows: string | null;
 }
 
-/** A sentence in the context's language. */
+/** A sentence in the view's language. */
 export function t(context: ViewContext, key: string, values: Values = {}): string {
   return translate(context.language, key, values);
 }
 
-/** The namespace that one is in. */
+/** The current namespace. */
 export function namespace(context: ViewContext): string {
   return context.store.one("who")?.namespace ?? "";
 }
 
-/** A target without what goes without saying in one's own namespace. */
+/** A target without the prefix of the current namespace. */
 export function own(context: ViewContext, target: string): string {
   const mine = `${namespace(context)}/`;
   return target.startsWith(mine) ? target.slice(mine.length) : target;

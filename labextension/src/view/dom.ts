@@ -1,9 +1,9 @@
-/** Elements, briefly. */
+/** Shorthand for elements. */
 
 const SVG = "http://www.w3.org/2000/svg";
 const DRAWN = new Set(["svg", "path"]);
 
-/** What may stand in an element: what is empty is left out, arrays are flattened. */
+/** The content of an element; empty values are left out, arrays are flattened. */
 export type Content = Node | string | number | false | null | undefined | readonly Content[];
 export type Attributes = Record<string, string | number | boolean | null | undefined>;
 
@@ -18,14 +18,14 @@ export function h(tag: string, attributes: Attributes = {}, ...children: Content
   return node as HTMLElement;
 }
 
-/** The nodes and texts of some content. */
+/** Flatten content into nodes and texts. */
 export function nodes(content: Content): (Node | string)[] {
   if (content === null || content === undefined || content === false || content === "") return [];
   if (typeof content === "string" || content instanceof Node) return [content];
   return typeof content === "number" ? [String(content)] : content.flatMap(nodes);
 }
 
-/** The class of a part of the panel. */
+/** The CSS classes for parts of the panel. */
 export function cls(...names: string[]): string {
   return names.map((name) => `jp-SSPCloudPanel-${name}`).join(" ");
 }

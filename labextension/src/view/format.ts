@@ -1,4 +1,4 @@
-/** Sizes, ages and dates as one reads them. */
+/** Readable sizes, ages and dates. */
 
 import { translate, type Language } from "./i18n";
 
@@ -14,7 +14,7 @@ const STEPS: [number, string][] = [
   [1, "s"],
 ];
 
-/** Seconds from which on a date stands for "no end". */
+/** Seconds since 1970 from which a date means "no end". */
 const FOREVER = 2 ** 40;
 
 /** An amount of bytes: `1.5 MiB`. */
@@ -26,7 +26,7 @@ export function size(bytes: number, language: Language): string {
   return `${(bytes / 1024 ** unit).toLocaleString(language, options)}\u00a0${units[unit] ?? ""}`;
 }
 
-/** How long something stands: the seconds of its beginning and of now, since 1970, as `3h`; a unit lasts for two. */
+/** The age between two times in seconds since 1970, such as `3h`; a unit is used from two of it. */
 export function age(created: number | null, now: number, language: Language): string {
   if (created === null) return "";
   const seconds = Math.max(0, Math.floor(now) - created);
@@ -34,7 +34,7 @@ export function age(created: number | null, now: number, language: Language): st
   return `${String(Math.floor(seconds / length))}${translate(language, `unit.${unit}`)}`;
 }
 
-/** How long something still lasts, in its two largest units that say something: `6h 12m`. */
+/** The remaining time in its two largest units: `6h 12m`. */
 export function left(until: number, now: number, language: Language): string {
   let seconds = Math.max(0, Math.floor(until - now));
   const said: string[] = [];
@@ -47,7 +47,7 @@ export function left(until: number, now: number, language: Language): string {
   return said.join(" ") || `0${translate(language, "unit.s")}`;
 }
 
-/** About how many, as one reads it: `12,000`. */
+/** A number with three significant digits: `12,000`. */
 export function count(number: number, language: Language): string {
   return number.toLocaleString(language, { maximumSignificantDigits: 3 });
 }

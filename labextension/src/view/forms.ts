@@ -1,4 +1,4 @@
-/** What a form asks for, read from what is filled in. */
+/** Read the command from a form. */
 
 import { keys, type Command, type ShareRequest } from "./commands";
 
@@ -7,7 +7,7 @@ export interface Asked {
   key: string;
 }
 
-/** The command that a form means, with the key of its button; null where it is not filled in. */
+/** Return the command of a form with the key of its button; null if the form is incomplete. */
 export function read(form: HTMLFormElement, step: string): Asked | null {
   const text = (name: string) => textOf(form, name);
   switch (form.dataset.form) {
@@ -33,7 +33,7 @@ export function read(form: HTMLFormElement, step: string): Asked | null {
   }
 }
 
-/** What is to be shared, as it is filled in. */
+/** Return the share request in the form. */
 export function readShareRequest(form: HTMLFormElement): ShareRequest {
   return {
     database: form.dataset.database ?? "",
@@ -44,7 +44,7 @@ export function readShareRequest(form: HTMLFormElement): ShareRequest {
   };
 }
 
-/** The schemas that are ticked, or filled in where nobody knows which there are; all ticked, or nothing filled in, is all. */
+/** The selected schemas, or the typed names where the list is unknown. Every box selected, or no name typed, means all. */
 function schemas(form: HTMLFormElement): ShareRequest["schemas"] {
   const boxes = [...form.querySelectorAll<HTMLInputElement>('input[name="schema"]')];
   const ticked = boxes.filter((box) => box.checked).map((box) => box.value);

@@ -13,7 +13,7 @@ export class History {
     return this.forwards.size === 0;
   }
 
-  /** Add what two readings of a forward's counters differ in; the first reading adds nothing. */
+  /** Add the difference between two readings of a forward's counters; the first reading adds nothing. */
   count(key: string, before: Traffic | undefined, after: Traffic, now: number): void {
     const slots = this.forwards.get(key) ?? new Map<number, number>();
     this.forwards.set(key, slots);

@@ -1,4 +1,4 @@
-/** The widget's module, as anywidget loads it: one store for a model, one view for each place where it is shown. */
+/** The widget's module for anywidget: one store per model, one view per place that shows it. */
 
 import type { SnapshotMessage } from "./snapshot";
 import type { Model } from "./model";

@@ -1,11 +1,11 @@
 /**
- * What somebody is typing outlives its field: a section that goes for a while, since the server cannot be reached or one
- * becomes somebody else, comes back with the text, the cursor and the focus.
+ * Keep the text, the cursor and the focus of a field whose section disappears for a while: because the server is
+ * unreachable, or because the user changes.
  */
 export class InputRestore {
   private lost: HTMLInputElement | null = null;
 
-  /** Take in that the page was drawn anew; `focused` had the focus before. */
+  /** Restore the input after a render; `focused` had the focus before it. */
   restore(within: HTMLElement, focused: Element | null): void {
     if (focused instanceof HTMLInputElement && !focused.isConnected && focused.form?.dataset.form) {
       this.lost = focused;
@@ -15,7 +15,7 @@ export class InputRestore {
     const { value, selectionStart, selectionEnd } = this.lost;
     this.lost = null;
     again.value = value;
-    // Whoever has gone on to something else is left there.
+    // Do not take the focus from an element outside the panel.
     const { activeElement } = document;
     if (activeElement !== document.body && !within.contains(activeElement)) return;
     again.focus();

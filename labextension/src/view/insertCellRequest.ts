@@ -1,8 +1,8 @@
-/** Asks JupyterLab's plugin for a new cell; where there is none (Notebook 7, VS Code), nobody answers. */
+/** Request a new cell from JupyterLab's plugin; without the plugin (VS Code), the request has no effect. */
 
 export const INSERT = "sspcloud:insert-cell";
 
-/** Put a source below the active cell of the notebook; whether somebody has done it. */
+/** Put a source below the active cell of the notebook; return whether the plugin has done so. */
 export function requestCell(from: Element, source: string): boolean {
   return !from.dispatchEvent(
     new CustomEvent(INSERT, { bubbles: true, cancelable: true, composed: true, detail: { source } }),

@@ -1,4 +1,4 @@
-/** The whole panel, drawn anew from what is known. */
+/** The layout of the whole panel, from header to sandbox. */
 
 import { cls, h, type Content } from "./dom";
 import type { ViewContext } from "./context";

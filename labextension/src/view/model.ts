@@ -1,4 +1,4 @@
-/** The widget's model, as anywidget hands it over. */
+/** The widget's model, as anywidget passes it. */
 
 import type { SnapshotMessage } from "./snapshot";
 

@@ -1,8 +1,8 @@
 /**
- * Change a tree into another, keeping the elements that stay, and so their focus, scroll and text.
+ * Change a tree into another. Elements that stay keep their focus, scroll position and text.
  *
- * An element with a `data-key` is found again among its siblings wherever it moved; one without is found by its
- * place, and one that is `data-same` stays as it is. What a user typed is a property and not an attribute: it stays.
+ * An element with a `data-key` is matched by the key among its siblings, and one without by its position.
+ * One with `data-same` is not changed. Typed text is a property and not an attribute, so it stays.
  */
 export function morph(live: Element, next: Element): void {
   if (next.hasAttribute("data-same")) return;
@@ -36,10 +36,10 @@ export function morph(live: Element, next: Element): void {
 }
 
 /**
- * Put what stands between behind `found`, rather than `found` before it; returns whether that was done.
+ * Move the nodes before `found` behind it, instead of moving `found`; return whether that was done.
  *
- * An element that is moved loses its focus and its scroll. So what has no key, and mostly goes, makes way; and anything does
- * for the element in which the focus is.
+ * A moved element loses its focus and its scroll position. So move nodes without a key, which mostly disappear, and
+ * any node that is in the way of the focused element.
  */
 function staysWhereItIs(live: Element, found: ChildNode, at: ChildNode | null): boolean {
   if (at && keyOf(at) !== null && !found.contains(document.activeElement)) return false;

@@ -1,22 +1,22 @@
-/** How a browser gets to a local port of the kernel's machine. */
+/** Links from the browser to a local port of the kernel's machine. */
 
-/** What is known of the page. */
+/** The page's address and its Jupyter server. */
 export interface Page {
   origin: string;
-  /** Where the Jupyter server is, such as `/user/bob/`; empty where the page is none of its. */
+  /** The base path of the Jupyter server, such as `/user/bob/`; empty for a page from elsewhere. */
   base: string;
-  /** Whether jupyter-server-proxy is there. */
+  /** Whether jupyter-server-proxy is installed. */
   proxy: boolean;
 }
 
-/** An address; that a proxy is missing; or null where there is nothing for a browser. */
+/** An address, or the lack of a proxy; null for a port that a browser cannot use. */
 export type PortLink = { href: string } | "needs proxy" | null;
 
 const HERE = /^https?:\/\/(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/;
-/** Ports of databases: a browser has nothing to say to them. */
+/** Ports of databases, which a browser cannot use. */
 const NOT_WEB: (number | string)[] = [1433, 3306, 5432, 6379, 7687, 27017, "postgres", "postgresql", "mysql"];
 
-/** The way to a local port that leads to `remote`; `inCluster` says that the kernel is not on the browser's machine. */
+/** Return the link to a local port that leads to `remote`; `inCluster` means that the kernel runs on another machine. */
 export function linkToPort(local: number, remote: number | string, page: Page, inCluster: boolean): PortLink {
   if (NOT_WEB.includes(remote) || !local) return null;
   if (HERE.test(page.origin) && !inCluster) return { href: `http://localhost:${local}/` };
@@ -24,10 +24,10 @@ export function linkToPort(local: number, remote: number | string, page: Page, i
   return { href: `${page.origin}${page.base}proxy/${local}/` };
 }
 
-/** What was read of a page; it is long, and stays as it is. */
+/** The parsed configurations: the text is long and never changes. */
 const read = new WeakMap<Element, Page>();
 
-/** What JupyterLab and Notebook 7 say of themselves in their pages. */
+/** Read the configuration that JupyterLab and Notebook 7 put into their pages. */
 export function readPage(document: Document): Page {
   const config = document.getElementById("jupyter-config-data");
   if (!config) return { origin: document.location.origin, base: "", proxy: false };

@@ -1,12 +1,12 @@
 /**
- * Whether a button is being pressed: news that were drawn meanwhile might move it from under the pointer, and a press
- * on one thing with its release on another is no click.
+ * Detect a press on a button, to delay rendering: an update could move the button from under the pointer. A press on
+ * one element that ends on another is not a click.
  */
 
-/** Milliseconds after which a press is taken for something else: its end may have gone elsewhere. */
+/** Milliseconds after which a press no longer counts: its end may have gone to another window. */
 const LONGEST = 2_000;
 
-/** Call `released` after each press, when its click has been born; returns whether something is pressed now. */
+/** Call `released` after each press and its click; return a function that tells whether a button is pressed. */
 export function watchPress(root: Element, released: () => void, signal: AbortSignal): () => boolean {
   let since = 0;
   root.addEventListener(

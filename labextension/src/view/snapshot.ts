@@ -1,4 +1,4 @@
-/** What the kernel tells: a fact is a small value under a key, as `sspcloud_magics/widgets/snapshots.py` makes it. */
+/** The types of the kernel's snapshots: small values under keys, as `sspcloud_magics/widgets/snapshots.py` makes them. */
 
 export type Tone = "good" | "waiting" | "bad" | "over";
 
@@ -10,12 +10,12 @@ export interface Who {
   namespace: string;
   server: string;
   source: string;
-  /** The namespaces that were used, the first one first. */
+  /** The namespaces used so far, the first one first. */
   namespaces: string[];
   role: "admin" | "edit" | "view" | "none";
-  /** When the login ends, in seconds since 1970; null where nobody can tell. */
+  /** The expiry of the login, in seconds since 1970; null if unknown. */
   ends: number | null;
-  /** Whether the token is renewed without anybody's doing, and whether it can be by a click. */
+  /** Whether the token is renewed automatically, and whether a click can renew it. */
   renews: boolean;
   renewable: boolean;
   /** Whether the server's certificate is not verified. */
@@ -24,7 +24,7 @@ export interface Who {
   remote: boolean;
 }
 
-/** Where one finds one's login script. */
+/** The page with the login script. */
 export interface Account {
   page: string;
 }
@@ -49,7 +49,7 @@ export interface Database {
   kind: string;
   state: string;
   tone: Tone;
-  /** Whether it is in one's own namespace. */
+  /** Whether it is in your namespace. */
   mine: boolean;
 }
 
@@ -61,7 +61,7 @@ export interface Share {
   state: string;
   tone: Tone;
   until: number;
-  /** The sessions that the colleague has open; null where nobody has asked. */
+  /** The colleague's open sessions; null if not requested yet. */
   sessions: Open | null;
 }
 
@@ -72,11 +72,11 @@ export interface Forward {
   address: string;
   /** Local port, and the port or its name at the target. */
   ports: [number, number | string][];
-  /** The paths of its Unix sockets, where it listens on those instead of ports. */
+  /** The paths of its Unix sockets, if it listens on sockets instead of ports. */
   sockets: string[];
   state: ForwardState;
   reason: string;
-  /** What the user should know: another local port than they may expect. */
+  /** A notice for the user, such as another local port than expected. */
   notes: string;
   /** The line that opens the same forward. */
   magic: string;
@@ -95,7 +95,7 @@ export interface Connection {
 export interface Sandbox {
   running: boolean;
   server: string;
-  /** Whether it holds what was done in it before. */
+  /** Whether it keeps your earlier work. */
   keeps?: boolean;
 }
 
@@ -107,19 +107,19 @@ export interface Trouble {
   mend: string;
 }
 
-/** What became of a command. */
+/** The outcome of a command. */
 export interface Outcome {
   id: string;
   state: "pending" | "done" | "failed";
   error?: Trouble;
-  /** In how many pieces its answer comes. */
+  /** The number of pieces of its reply. */
   pieces?: number;
 }
 
-/** A piece of an answer: the id of the command, and a part of a JSON text. */
+/** A piece of a reply: the id of the command, and a part of a JSON text. */
 export type Piece = [string, string];
 
-/** What sharing would make. */
+/** The preview of a share. */
 export interface Plan {
   colleagues: string[];
   roles: string[];
@@ -134,7 +134,7 @@ export interface Plan {
   yaml: string;
 }
 
-/** A share that was made. */
+/** The result of a share. */
 export interface Made {
   line: string;
   colleagues: string[];
@@ -142,16 +142,16 @@ export interface Made {
   notes: string[];
 }
 
-/** Schema, name, kind, about how many rows, bytes, comment, owner (empty where that is you). */
+/** Schema, name, kind, estimated rows, bytes, comment, owner (empty if you own it). */
 export type Table = [string, string, string, number | null, number | null, string, string];
 
 export interface Tables {
   tables: Table[];
-  /** How many there are. */
+  /** The total number. */
   all: number;
 }
 
-/** Name, type, whether it may be empty, comment. */
+/** Name, type, nullable, comment. */
 export type Column = [string, string, boolean, string];
 
 export interface Columns {
@@ -161,20 +161,20 @@ export interface Columns {
   select: string;
 }
 
-/** How many sessions are open, and when the oldest of them began; null where there is none. */
+/** The number of open sessions, and the start of the oldest; null without a session. */
 export type Open = [number, number | null];
 
 /** The sessions that each colleague has open, by `database/colleague`. */
 export type Sessions = Record<string, Open>;
 
-/** The facts of which there is one. */
+/** The snapshots of which there is one. */
 export interface Singles {
   who: Who;
   sandbox: Sandbox;
   account: Account;
 }
 
-/** The facts of which there are many: `pod/NAME`. */
+/** The snapshots of which there are many: `pod/NAME`. */
 export interface Kinds {
   pod: Pod;
   service: Service;
@@ -185,11 +185,11 @@ export interface Kinds {
   connection: Connection;
   order: Outcome;
   answer: Piece;
-  /** True, or why the cluster could not be asked. */
+  /** True, or the error of the request to the cluster. */
   look: true | Trouble;
 }
 
-/** What a message of the kernel holds: everything, or what changes, where null stands for what is gone. */
+/** A message of the kernel: all snapshots, or the changes, with null for a removed snapshot. */
 export interface SnapshotMessage {
   whole?: Record<string, unknown>;
   part?: Record<string, unknown>;

@@ -1,9 +1,9 @@
 import { cls, h } from "./dom";
 
-/** The traffic of the last minute, drawn. */
+/** A chart of the last minute's traffic. */
 export function sparkline(values: readonly number[]): HTMLElement {
   const most = Math.max(...values, 1);
-  // The square root lets a query be seen beside a download.
+  // The square root keeps a query visible next to a download.
   const points = values.map((value, index) => {
     const across = (index * 96) / (values.length - 1) + 2;
     return `${across.toFixed(1)} ${(22 - 18 * Math.sqrt(value / most)).toFixed(1)}`;

@@ -1,4 +1,4 @@
-/** What the kernel told, shared by all views of the panel in a page. */
+/** The kernel's snapshots, shared by all views of the panel in a page. */
 
 import type { Kinds, Singles, SnapshotMessage, Traffic } from "./snapshot";
 import { History } from "./history";
@@ -8,21 +8,21 @@ const ORDER = new Intl.Collator("en", { numeric: true });
 export type Listener = (changed: readonly string[]) => void;
 
 export class Store {
-  /** Orders that were given here and not yet heard of: key → when, in milliseconds. */
+  /** Commands sent from here that the kernel has not accepted yet: key → time, in milliseconds. */
   readonly given = new Map<string, number>();
   readonly history = new History();
-  /** Whether the kernel has told anything yet. */
+  /** Whether the first snapshots have arrived. */
   hasSnapshot = false;
   /** Whether the kernel has ended. */
   ended = false;
 
-  /** The facts of a kind in their order, until one of them changes. */
+  /** Cache: the snapshots of a kind in their order, until one of them changes. */
   private readonly sorted = new Map<string, [string, unknown][]>();
   private readonly answers = new Map<string, { id: string; found: unknown }>();
   private readonly facts = new Map<string, unknown>();
   private readonly listeners = new Set<Listener>();
 
-  /** Take a message of the kernel's. */
+  /** Apply a message of the kernel. */
   take({ whole, part }: SnapshotMessage): void {
     const changes = whole ?? part;
     if (!changes) return;
@@ -39,23 +39,23 @@ export class Store {
     this.notify([...changed]);
   }
 
-  /** The kernel has ended: nothing more will come. */
+  /** Record that the kernel has ended. */
   end(): void {
     this.ended = true;
     this.notify([]);
   }
 
-  /** The fact of which there is one. */
+  /** Return a snapshot of which there is one. */
   one<Name extends keyof Singles>(name: Name): Singles[Name] | undefined {
     return this.facts.get(name) as Singles[Name] | undefined;
   }
 
-  /** One fact of which there are many. */
+  /** Return one snapshot of which there are many. */
   get<Kind extends keyof Kinds>(kind: Kind, name: string): Kinds[Kind] | undefined {
     return this.facts.get(`${kind}/${name}`) as Kinds[Kind] | undefined;
   }
 
-  /** All facts of a kind with their names, in the order of these: `pod-2` before `pod-10`. */
+  /** Return all snapshots of a kind with their names, in the order of the names: `pod-2` before `pod-10`. */
   all<Kind extends keyof Kinds>(kind: Kind): [string, Kinds[Kind]][] {
     const prefix = `${kind}/`;
     let sorted = this.sorted.get(kind);
@@ -69,12 +69,12 @@ export class Store {
     return sorted as [string, Kinds[Kind]][];
   }
 
-  /** Whether a command was given and has not ended. */
+  /** Whether a command was sent and has not ended. */
   isPending(key: string): boolean {
     return this.given.has(key) || this.get("order", key)?.state === "pending";
   }
 
-  /** What a command has found; the answer before, while it is given again. */
+  /** Return the reply to a command; while it runs again, the previous reply. */
   answer(key: string): unknown {
     const { id, pieces } = this.get("order", key) ?? {};
     const kept = this.answers.get(key);
@@ -87,19 +87,19 @@ export class Store {
     return found;
   }
 
-  /** Forget what a command has found. */
+  /** Drop the reply to a command. */
   dismiss(key: string): void {
     this.answers.delete(key);
     this.forget(`order/${key}`);
   }
 
-  /** Remember that a command was given here. */
+  /** Record that a command was sent from here. */
   give(key: string): void {
     this.given.set(key, Date.now());
     this.notify([]);
   }
 
-  /** Call a function with the keys of what changed, until the signal says so. */
+  /** Call a function with the changed keys, until the signal aborts. */
   listen(listener: Listener, signal: AbortSignal): void {
     this.listeners.add(listener);
     signal.addEventListener("abort", () => this.listeners.delete(listener));

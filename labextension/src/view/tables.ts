@@ -1,12 +1,12 @@
-/** Sections and tables: real ones, whose roles are said because a narrow panel sets them as blocks. */
+/** Sections and tables, with explicit roles, because a narrow panel lays them out as blocks. */
 
 import { cls, h, type Content } from "./dom";
 import { plainButton, prose, trouble } from "./components";
 import { t, type ViewContext } from "./context";
 
-/** Rows from which on a table scrolls, and takes the focus for it. */
+/** Number of rows above which a table scrolls, and takes the focus to scroll by keyboard. */
 const SCROLLS = 12;
-/** The column of a row that names it. */
+/** The index of the column that names the row. */
 const NAMING = 1;
 
 export function section(context: ViewContext, name: string, ...content: Content[]): HTMLElement {
@@ -19,7 +19,7 @@ export function section(context: ViewContext, name: string, ...content: Content[
   );
 }
 
-/** A table; its headings are words, and so is its name. */
+/** A table; its name and its headings are keys of `i18n`. */
 export function table(
   context: ViewContext,
   name: string,
@@ -41,7 +41,7 @@ export function table(
   );
 }
 
-/** A row; what stands below belongs to the cell that names it. */
+/** A row; `below` is put into the cell that names the row. */
 export function row(key: string, cells: Content[], below?: Content): HTMLElement {
   return h(
     "tr",
@@ -54,7 +54,7 @@ export function row(key: string, cells: Content[], below?: Content): HTMLElement
   );
 }
 
-/** A cell that changes more often than the rest of its row: its place among how many, what it shows, and how. */
+/** A cell that changes more often than the rest of its row: its index, the number of cells, its data, its content. */
 export interface Moving {
   at: number;
   of: number;
@@ -63,10 +63,9 @@ export interface Moving {
 }
 
 /**
- * A row that is drawn only where something differs from what it was drawn from: of 500, few do at a time.
+ * A row that is rendered only if its data has changed: of 500 rows, few change at a time.
  *
- * `drawnFrom` is all that the row shows, but for the cell that moves; what stands in the page for the same is left
- * alone by `morph`.
+ * `drawnFrom` is all data of the row, except for the moving cell. `morph` does not touch a row with the same data.
  */
 export function steadyRow(
   context: ViewContext,
@@ -87,7 +86,7 @@ export function steadyRow(
   return drawn;
 }
 
-/** The cells of a row of which only the moving one is drawn. */
+/** The cells of a row of which only the moving one is rendered. */
 function aroundIt({ at, of, draw }: Moving): Content {
   return Array.from({ length: of }, (_, index) =>
     index === at
@@ -96,15 +95,15 @@ function aroundIt({ at, of, draw }: Moving): Content {
   );
 }
 
-/** Rows of a long table that are drawn at first, and once more with each step: more than it shows before it scrolls. */
+/** Number of rows rendered at first, and added at each step: more than fit before the table scrolls. */
 export const STEP = 20;
 
-/** The part of a long list that is drawn. */
+/** The rendered part of a long list. */
 export function drawn<Fact>(context: ViewContext, name: string, all: Fact[]): Fact[] {
   return all.slice(0, context.limits.get(name) ?? STEP);
 }
 
-/** How many are not drawn yet, with a button that draws more; scrolling to the end does it, too. */
+/** The number of rendered rows, and a button that adds more; scrolling to the end does the same. */
 export function more(context: ViewContext, name: string, all: number): Content {
   const shown = context.limits.get(name) ?? STEP;
   if (all <= shown) return null;
@@ -116,7 +115,7 @@ export function more(context: ViewContext, name: string, all: number): Content {
   );
 }
 
-/** A cell whose heading is said before it where the panel is narrow. */
+/** A cell that shows its heading before it in a narrow panel. */
 export function labelled(context: ViewContext, key: string, text: string): HTMLElement {
   return h("span", { class: cls("number", "labelled"), "data-label": t(context, key) }, text);
 }
@@ -125,7 +124,7 @@ export function empty(text: string): HTMLElement {
   return h("p", { class: cls("empty") }, prose(text));
 }
 
-/** What stands where a table would, while there is none: why it could not be asked, or that there is nothing. */
+/** The content in place of an empty table: an error, or a sentence. */
 export function instead(
   context: ViewContext,
   look: string,

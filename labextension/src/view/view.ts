@@ -1,8 +1,8 @@
 /**
- * One view of the panel: facts come in, tables and buttons come out, clicks go back as commands.
+ * One view of the panel: it renders snapshots as tables and buttons, and sends clicks as commands.
  *
- * A section is a function from facts to fresh elements; `morph` changes the page into them and keeps every element
- * that stays. Clicks are found by the attributes of the button: `data-command`, `data-copy`, `data-question`.
+ * A section is a function from snapshots to new elements; `morph` updates the page and keeps every element that stays.
+ * The attributes of a button name its action: `data-command`, `data-copy`, `data-question`.
  */
 
 import { layout } from "./layout";
@@ -23,12 +23,12 @@ import { STEP } from "./tables";
 import { InputRestore } from "./inputRestore";
 import { languageOf, type Language } from "./i18n";
 
-/** Milliseconds after which ages and countdowns are drawn anew, where nothing else changes. */
+/** Milliseconds after which ages and countdowns are rendered again without another change. */
 const AGES = 20_000;
-/** Pixels before its end from which on a table that is scrolled grows. */
+/** Pixels before the end of a scrolled table at which it grows. */
 const NEAR = 120;
 
-/** Bytes of a login script, at most: as the kernel's limit. */
+/** Bytes of a login script, at most; the same limit as the kernel's. */
 const LONGEST_SCRIPT = 1 << 20;
 /** Milliseconds for which a button says "copied". */
 const COPIED = 1_500;
@@ -52,7 +52,7 @@ export class View implements ViewContext {
   private drawn = 0;
   private isDrawing = false;
   private isPressed = () => false;
-  /** The ids of the last commands that were given here, by their keys. */
+  /** The ids of the last commands sent from here, by their keys. */
   private readonly sent = new Map<string, string>();
   private readonly inputRestore = new InputRestore();
   private readonly root: HTMLElement;
@@ -71,7 +71,7 @@ export class View implements ViewContext {
         class: "jp-SSPCloudPanel",
         role: "region",
         "aria-label": "SSPCloud",
-        // Keeps JupyterLab's own keys away: D twice would delete the cell.
+        // Suppresses JupyterLab's keys: D twice would delete the cell.
         "data-lm-suppress-shortcuts": "true",
       },
       this.body,
@@ -82,7 +82,7 @@ export class View implements ViewContext {
     el.append(this.root);
   }
 
-  /** What was asked for, else JupyterLab's, which the plugin writes down, else the kernel's, else the browser's. */
+  /** The language of the call, else JupyterLab's (as the plugin stores it), else the kernel's, else the browser's. */
   get language(): Language {
     const asked = this.model.get("language");
     const lab = document.body.dataset.sspcloudLanguage;
@@ -91,7 +91,7 @@ export class View implements ViewContext {
     );
   }
 
-  /** Live until the signal says otherwise. */
+  /** Update the view until the signal aborts. */
   run(signal: AbortSignal): void {
     const { store, root } = this;
     store.listen((changed) => {
@@ -124,7 +124,7 @@ export class View implements ViewContext {
   }
 
   draw(): void {
-    // A field that goes while somebody types in it says that it has changed: that is no reason to begin anew.
+    // A focused field that is removed fires a change event; do not render again for it.
     if (this.isDrawing) return;
     this.isDrawing = true;
     try {
@@ -148,14 +148,14 @@ export class View implements ViewContext {
     const home = focused && this.body.contains(focused) ? focused.closest("section") : null;
     morph(this.body, next);
     if (this.body.querySelector("[data-same]")) {
-      // A row that was to stay is gone with what held it: all are drawn.
+      // A row that should stay was removed with its parent: render all rows.
       this.rows = new Map();
       morph(this.body, layout(this));
     }
     const box = this.body.querySelector<HTMLInputElement>("[data-filter]");
     if (box && box.value !== this.filter) box.value = this.filter;
     this.inputRestore.restore(this.body, focused);
-    // What had the focus may be gone, as a stopped forward is: its section takes it, not the page.
+    // The focused element may be gone, like a stopped forward: focus its section, not the page.
     if (home && focused && !focused.isConnected) {
       const name = home.getAttribute("data-section") ?? "";
       this.focus(`[data-section="${CSS.escape(name)}"] h3`);
@@ -165,7 +165,7 @@ export class View implements ViewContext {
 
   private drawDialog(): void {
     const next = dialog(this);
-    // The browser's own attribute says that it is open.
+    // The browser sets this attribute on an open dialog.
     next.toggleAttribute("open", this.box.open);
     morph(this.box, next);
   }
@@ -187,11 +187,11 @@ export class View implements ViewContext {
 
   private closed(): void {
     this.dialog = null;
-    // Nothing that was filled in stays in the page.
+    // No input stays in the page.
     this.box.querySelector(`.${cls("dialogbody")}`)?.replaceChildren();
   }
 
-  /** Close a dialog whose command has come to its end. */
+  /** Close a dialog whose command has succeeded. */
   private closeWhereDone(): void {
     if (this.dialog?.kind !== "login" && this.dialog?.kind !== "namespace") return;
     for (const [key, id] of this.sent) {
@@ -215,7 +215,7 @@ export class View implements ViewContext {
     this.body.querySelector<HTMLElement>(selector)?.focus();
   }
 
-  /** Say to a screen reader what changed by itself. */
+  /** Announce background changes to a screen reader. */
   private announce(changed: readonly string[]): void {
     const said: string[] = [];
     for (const key of changed) {
@@ -273,7 +273,7 @@ export class View implements ViewContext {
     if (!(form instanceof HTMLFormElement) || submitter?.getAttribute("aria-disabled") === "true") return;
     const asked = read(form, (submitter as HTMLButtonElement | null)?.value ?? "");
     if (!asked) return;
-    // What logs one in leaves the page at once.
+    // Credentials leave the page at once.
     form.querySelectorAll("textarea").forEach((area) => (area.value = ""));
     this.give(asked.command, asked.key);
     this.remember(form, asked);
@@ -309,7 +309,7 @@ export class View implements ViewContext {
     }
   }
 
-  /** Long tables whose rows become others begin at their first row. */
+  /** Scroll long tables with new rows back to their first row. */
   private beginAgain(...names: string[]): void {
     for (const name of names) {
       this.limits.delete(name);
@@ -323,7 +323,7 @@ export class View implements ViewContext {
     this.drawSoon();
   }
 
-  /** A script that is pasted goes to the kernel without being shown. */
+  /** Send a pasted script to the kernel without showing it. */
   private paste(event: ClipboardEvent): void {
     const area = event.target;
     if (!(area instanceof HTMLTextAreaElement) || area.dataset.paste === undefined) return;
@@ -334,13 +334,13 @@ export class View implements ViewContext {
     this.give({ do: "log in", script }, keys.logIn);
   }
 
-  /** A file that is chosen is read here and goes the way of what is pasted: the kernel opens no file for a page. */
+  /** Read the chosen file here and send it like a pasted script: the kernel opens no file for a page. */
   private async choose(field: HTMLInputElement): Promise<void> {
     const file = field.files?.[0];
-    // Choosing the same file again is a choice, too.
+    // Choosing the same file again must fire the event again.
     field.value = "";
     if (!file) return;
-    // The kernel refuses what is longer than any script, so no more of it is read.
+    // The kernel refuses a longer script, so do not read more.
     const script = (await file.slice(0, LONGEST_SCRIPT + 1).text()).trim();
     if (script) this.give({ do: "log in", script }, keys.logIn);
   }
@@ -350,12 +350,12 @@ export class View implements ViewContext {
     const field = event.target;
     if (event.key !== "Enter" || event.isComposing || !(field instanceof HTMLInputElement)) return;
     if (!field.form?.dataset.form) return;
-    // In an output of JupyterLab's the browser does not send a form by itself.
+    // In a JupyterLab output, the browser does not submit a form on Enter.
     event.preventDefault();
     field.form.requestSubmit(field.form.querySelector<HTMLButtonElement>("button[type=submit]"));
   }
 
-  /** Put a text into a new cell where JupyterLab takes it, else into the clipboard. */
+  /** Put a text into a new cell in JupyterLab, else into the clipboard. */
   private async insert(source: string): Promise<void> {
     const taken = requestCell(this.root, source);
     if (taken) this.live.textContent = t(this, "inserted");
@@ -363,7 +363,7 @@ export class View implements ViewContext {
     if (taken) this.box.close();
   }
 
-  /** Ask before something ends for good; asking twice, or for nothing, takes the question back. */
+  /** Open a confirmation; the same or an empty name closes it. */
   private ask(question: string): void {
     const before = this.question;
     this.question = question === before ? "" : question;
@@ -390,7 +390,7 @@ export class View implements ViewContext {
     try {
       this.model.send(message);
     } catch {
-      // The kernel went while the page had not yet heard of it.
+      // The kernel has ended, and the page does not know yet.
       this.store.end();
     }
   }

@@ -1,12 +1,12 @@
-/** Whether anybody sees the view: the kernel asks the cluster nothing while nobody does. */
+/** Visibility of the view: the kernel sends no request to the cluster for a hidden panel. */
 
-/** Milliseconds between two signs of life. */
+/** Milliseconds between two reports of a visible view. */
 const BEAT = 15_000;
 
 /**
- * Call `tell` whenever the view comes into sight or goes out of it, and now and then while it is seen.
+ * Call `tell` when the view becomes visible or hidden, and regularly while it is visible.
  *
- * Returns whether it is seen now.
+ * Returns a function that tells whether it is visible now.
  */
 export function watchVisibility(
   root: Element,

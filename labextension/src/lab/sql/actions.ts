@@ -1,4 +1,4 @@
-/** What can be done with SQL in cells: begin a new one, lay one out. */
+/** Actions for SQL cells: add one, format one. */
 
 import { Notification } from "@jupyterlab/apputils";
 import type { Cell } from "@jupyterlab/cells";
@@ -6,7 +6,7 @@ import type { TranslationBundle } from "@jupyterlab/translation";
 import type { KernelDocument } from "../documents";
 import { endOfMagic } from "./cell";
 
-/** Add a cell that asks the current connection, or the one that is named, and put the cursor where its SQL begins. */
+/** Add a cell for the current or the named connection, and put the cursor at the start of its SQL. */
 export async function addSqlCell(document: KernelDocument | null, database: string | null): Promise<void> {
   const source = `%%query_db${database === null ? "" : ` --db ${database}`}\n`;
   document?.insert(source);
@@ -17,7 +17,7 @@ export async function addSqlCell(document: KernelDocument | null, database: stri
   cell.editor?.setCursorPosition({ line: 1, column: 0 });
 }
 
-/** Lay out the SQL of a cell, or say why it stays as it is. */
+/** Format the SQL of a cell, or report why it is unchanged. */
 export async function formatCell(cell: Cell | null, trans: TranslationBundle): Promise<void> {
   const refuse = (sentence: string) => void Notification.warning(sentence, { autoClose: 8_000 });
   const shared = cell?.model.sharedModel;
@@ -32,11 +32,11 @@ export async function formatCell(cell: Cell | null, trans: TranslationBundle): P
     return;
   }
   const source = shared.source;
-  // It is a third of the plugin, and few cells are laid out.
+  // It is a third of the plugin, and few users format cells.
   const { formatSql, MeaningChanged } = await import("./format");
   try {
     const formatted = `\n${formatSql(source.slice(end))}`;
-    // What was typed while the formatter was loaded stays.
+    // Keep text that was typed while the formatter loaded.
     if (cell.readOnly || shared.source !== source || source.slice(end) === formatted) return;
     shared.updateSource(end, source.length, formatted);
   } catch (error) {

@@ -1,14 +1,14 @@
-/** Where SQL stands in the source of a cell: below the line of `%%query_db`, or behind `%query_db` on a line. */
+/** Find the SQL in the source of a cell: below the line of `%%query_db`, or after `%query_db` on a line. */
 
-/** What may take the result: `df =`, `rows, n =`, `found["a = b"]: DataFrame =`. */
-// It begins with no blank: else a long indentation could be cut in as many ways as it has blanks.
+/** An assignment of the result: `df =`, `rows, n =`, `found["a = b"]: DataFrame =`. */
+// It does not begin with a blank: otherwise a long indentation matches in many ways.
 const TARGET = String.raw`(?:(?=[^ \t])(?:[^\n'"#]|'[^'\n]*'|"[^"\n]*")*=[ \t]*)?`;
-/** What may stand above the line of a cell magic: comments, SQL's too, and the magics that run a cell magic themselves. */
+/** Lines allowed above a cell magic: comments, also of SQL, and the magics that run a cell magic. */
 const ABOVE = String.raw`(?:[ \t]*(?:(?:#|--)[^\n]*|%%(?:time|timeit|capture)\b[^\n]*)?\n)*`;
 const CELL = new RegExp(String.raw`^${ABOVE}[ \t]*${TARGET}%%query_db(?!\S)[^\n]*`);
 /** A backslash at its end continues a line. */
 const LINE = new RegExp(String.raw`^([ \t]*${TARGET}%query_db[ \t]+)((?:[^\n\\]|\\(?!\n)|\\\n)+)`, "gm");
-/** A line that begins or ends a transaction has options and no SQL. */
+/** A line that begins or ends a transaction: options without SQL. */
 const TRANSACTION = /^(?:\s*--(?:begin|commit|rollback|db\s+\S+))+\s*$/;
 
 export interface Range {
@@ -16,14 +16,14 @@ export interface Range {
   readonly to: number;
 }
 
-/** The end of the line of `%%query_db`, behind which all is SQL; null where the source is no such cell. */
+/** Return the end of the line of `%%query_db`, after which all is SQL; null without such a line. */
 export function endOfMagic(source: string): number | null {
-  // Almost every cell is none: this is all that it costs.
+  // A fast test, because almost no cell is an SQL cell.
   if (!source.includes("%%query_db")) return null;
   return CELL.exec(source)?.[0].length ?? null;
 }
 
-/** The comments of SQL above the line of `%%query_db`, which ends at `end`. */
+/** Return the SQL comments above the line of `%%query_db`, which ends at `end`. */
 export function commentsAbove(source: string, end: number): Range[] {
   return [...source.slice(0, end).matchAll(/^[ \t]*--[^\n]*/gm)].map(({ index, 0: text }) => ({
     from: index,
@@ -31,7 +31,7 @@ export function commentsAbove(source: string, end: number): Range[] {
   }));
 }
 
-/** The SQL behind each `%query_db` on a line of its own, or behind a name that takes the result. */
+/** Return the SQL of each `%query_db` line, with or without an assignment. */
 export function sqlOfLines(source: string): Range[] {
   if (!source.includes("%query_db")) return [];
   return [...source.matchAll(LINE)]

@@ -1,4 +1,4 @@
-/** Lays out SQL for reading. What it says stays the same: the tokens are compared, and another text is refused. */
+/** Format SQL. The tokens are compared, and a result with other tokens is refused. */
 
 import { formatDialect, postgresql } from "sql-formatter";
 import { parser } from "./postgresql";
@@ -7,10 +7,10 @@ import { parser } from "./postgresql";
 export class MeaningChanged extends Error {}
 
 /**
- * Lay out statements, with a clause a line and four blanks a level; words keep their case.
+ * Format statements, with one clause per line and four blanks per level; words keep their case.
  *
- * @throws MeaningChanged where the result would have other tokens.
- * @throws Error where the text cannot be read; its first line says where.
+ * @throws MeaningChanged if the result has other tokens.
+ * @throws Error if the text cannot be parsed; its first line gives the position.
  */
 export function formatSql(sql: string): string {
   const formatted = formatDialect(sql, {
@@ -25,11 +25,11 @@ export function formatSql(sql: string): string {
   return formatted;
 }
 
-/** The tokens of SQL, comments included, of which only the indentation may change. */
+/** Return the tokens of SQL. Comments are tokens, whose indentation may change. */
 export function tokensOf(sql: string): string[] {
   const found: string[] = [];
   let end = 0;
-  /** What the parser takes for no token, such as a lone quote of another dialect, counts by the character. */
+  /** Text that the parser does not recognize, such as a lone quote of another dialect: one token per character. */
   const addUnread = (to: number) => {
     found.push(...Array.from(sql.slice(end, to).replace(/\s+/g, "")));
     end = to;

@@ -1,4 +1,4 @@
-/** What opens over the panel: one dialog at a time, drawn anew like everything else. */
+/** The dialogs over the panel: one at a time, rendered again with each change. */
 
 import { cls, h, type Content } from "../dom";
 import { plainButton } from "../components";
@@ -14,7 +14,7 @@ export type Dialog =
   | { kind: "share"; database: string }
   | { kind: "tables"; database: string };
 
-/** The open dialog: its heading, and what stands in it. */
+/** The open dialog: its heading and its content. */
 export function dialog(context: ViewContext): HTMLElement {
   const id = `${context.id}-dialog`;
   const [heading, content] = context.dialog ? inside(context, context.dialog) : ["", null];

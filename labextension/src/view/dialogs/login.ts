@@ -3,7 +3,7 @@ import { keys } from "../commands";
 import { field, outcome, submitButton } from "../components";
 import { t, type ViewContext } from "../context";
 
-/** Logging in: the account page's script, which goes to the kernel as soon as it is pasted or its file is chosen. */
+/** The login dialog: a pasted or chosen login script goes to the kernel at once. */
 export function login(context: ViewContext): Content {
   const page = context.store.one("account")?.page;
   const id = `${context.id}-script`;

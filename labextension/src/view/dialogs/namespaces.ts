@@ -3,7 +3,7 @@ import { keys } from "../commands";
 import { field, commandButton, outcome, submitButton } from "../components";
 import { t, type ViewContext } from "../context";
 
-/** Another namespace: one that was used, or any by its name. */
+/** The namespace dialog: a recent namespace, or any by its name. */
 export function namespaces(context: ViewContext): Content {
   const who = context.store.one("who");
   const used = (who?.namespaces ?? []).map((namespace) =>

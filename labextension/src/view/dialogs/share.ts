@@ -5,11 +5,11 @@ import { keys } from "../commands";
 import { copyButton, field, outcome, plainButton, prose, shape, submitButton } from "../components";
 import { t, type ViewContext } from "../context";
 
-/** For how long a share may be asked for by a click. */
+/** The durations that the share dialog suggests. */
 const TIMES = ["1d", "7d", "30d", "90d"];
 const USUAL = "7d";
 
-/** Sharing a database: what is asked for, what that would make, and once it is made the line to send. */
+/** The share dialog: the request, its preview, and then the line to send. */
 export function share(context: ViewContext, database: string): Content {
   const made = context.store.answer(keys.share(database)) as Made | undefined;
   return made ? done(context, made) : form(context, database);
@@ -17,10 +17,10 @@ export function share(context: ViewContext, database: string): Content {
 
 function form(context: ViewContext, database: string): Content {
   const plan = context.store.answer(keys.planShare(database)) as Plan | undefined;
-  // A preview of something else than what is filled in now is none.
+  // A preview of another request than the current one does not count.
   const current =
     plan !== undefined && context.previewed !== "" && context.previewed === context.shareRequest;
-  // As `shareRequest` has it: nothing is ticked.
+  // No schema is selected, as `readShareRequest` writes it.
   const none = context.shareRequest.includes('"schemas":[]');
   return [
     h(
@@ -72,7 +72,7 @@ function choice(label: string, attributes: Attributes): HTMLElement {
   return h("label", { class: cls("choice") }, h("input", attributes), " ", label);
 }
 
-/** The schemas of the database, to tick; to be named where it does not tell which there are. */
+/** The schemas of the database as checkboxes; a text field if the list is unavailable. */
 function schemas(context: ViewContext, database: string, every: string[], none: boolean): Content {
   const key = keys.schemas(database);
   const found = context.store.answer(key) as string[] | undefined;

@@ -6,7 +6,7 @@ import { faint, commandButton, outcome, plainButton } from "../components";
 import { t, type ViewContext } from "../context";
 import { empty, labelled, row, table } from "../tables";
 
-/** What is in a database: its tables, and the columns of the one that is opened. */
+/** The tables of a database, and the columns of the expanded one. */
 export function tables(context: ViewContext, database: string): Content {
   const key = keys.tables(database);
   const found = context.store.answer(key) as Tables | undefined;

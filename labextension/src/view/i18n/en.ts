@@ -1,4 +1,4 @@
-/** What the panel says in English. Its keys are the keys of every language. */
+/** The panel's texts in English. Every language has the same keys. */
 export const en = {
   loading: "Asking the kernel…",
   silent: "The kernel has not answered yet. Is a cell running? The panel fills in when it ends.",

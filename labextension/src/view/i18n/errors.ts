@@ -1,4 +1,4 @@
-/** What the kernel's errors are called in French; in English the kernel's own sentence is shown. */
+/** French titles for the kernel's errors; in English, the panel shows the kernel's own sentence. */
 export const errorsInFrench: Record<string, string> = {
   SspcloudError: "Quelque chose d'inattendu s'est produit.",
   UsageProblem: "La demande n'est pas comprise.",

@@ -1,6 +1,6 @@
 import type { MessageKey } from "./en";
 
-/** What the panel says in French. */
+/** The panel's texts in French. */
 export const fr: Record<MessageKey, string> = {
   loading: "Interrogation du noyau…",
   silent:

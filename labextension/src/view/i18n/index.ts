@@ -8,7 +8,7 @@ export const languages = { en, fr };
 export type Language = keyof typeof languages;
 export type Values = Record<string, unknown>;
 
-/** The panel's language for the name of any: `fr`, `fr-FR` and `fr_CA` are French, the rest English. */
+/** Return the panel's language for a language tag: `fr`, `fr-FR` and `fr_CA` are French, the rest English. */
 export function languageOf(name: string): Language {
   return name.toLowerCase().startsWith("fr") ? "fr" : "en";
 }
@@ -18,9 +18,9 @@ export function isMessageKey(key: string): key is MessageKey {
 }
 
 /**
- * The sentence for a key, with its `{values}`.
+ * Return the sentence for a key, with its `{values}`.
  *
- * A key with a dot (`state.running`) names a value of the kernel's; one that is not known is shown as it came.
+ * A key with a dot (`state.running`) names a value of the kernel; an unknown value is shown unchanged.
  */
 export function translate(language: Language, key: string, values: Values = {}): string {
   const text = isMessageKey(key) ? languages[language][key] : key.slice(key.indexOf(".") + 1);
@@ -29,7 +29,7 @@ export function translate(language: Language, key: string, values: Values = {}):
   );
 }
 
-/** French sets a blank that does not break before its high signs. */
+/** Use no-break spaces before French punctuation and inside its quotation marks. */
 function spaced(language: Language, text: string): string {
   return language === "fr" ? text.replace(/ ([?!:;»])/g, "\u00a0$1").replace(/« /g, "«\u00a0") : text;
 }

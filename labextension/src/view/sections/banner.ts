@@ -3,11 +3,11 @@ import { keys } from "../commands";
 import { dialogButton, commandButton, SILENT, trouble } from "../components";
 import { t, type ViewContext } from "../context";
 
-/** What logging in mends. */
+/** Errors that a login fixes. */
 const LOG_IN = ["NotLoggedIn", "TokenExpired", "KubeconfigInvalid"];
 const main = { class: cls("button", "main") };
 
-/** Why there is nothing to see: the kernel has ended or is silent, or the cluster cannot be asked. */
+/** The reason for an empty panel: the kernel has ended or is silent, or the cluster refuses requests. */
 export function banner(context: ViewContext): HTMLElement | null {
   const { store } = context;
   if (store.ended) return said("alert", h("p", {}, t(context, "gone")));

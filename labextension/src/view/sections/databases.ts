@@ -16,7 +16,7 @@ import { instead, row, section, table } from "../tables";
 
 const ASLEEP = ["hibernated", "suspended"];
 
-/** Databases: those that one is connected to, one's own, and a colleague's by its name. */
+/** Databases: the open connections, your own databases, and a colleague's by its name. */
 export function databases(context: ViewContext): HTMLElement {
   const rows = context.store.all("database").map(([path, database]) => databaseRow(context, path, database));
   const none = t(context, "noDatabases", { namespace: namespace(context) });

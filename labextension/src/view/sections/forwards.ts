@@ -21,7 +21,7 @@ const NO_TRAFFIC: Traffic = [0, 0, 0];
 const HEADINGS = ["state", "target", "address", "traffic", "actions"];
 const TRAFFIC = HEADINGS.indexOf("traffic");
 
-/** What is open: where it leads, where it listens, what it carried. */
+/** The forwards with target, local address and traffic. */
 export function forwards(context: ViewContext): HTMLElement {
   const all = context.store.all("forward");
   const rows = drawn(context, "forwards", all).map(([id, forward]) => forwardRow(context, id, forward));
@@ -34,7 +34,7 @@ export function forwards(context: ViewContext): HTMLElement {
   );
 }
 
-/** Why a restart failed: the forward is gone then, and its row with it. */
+/** The errors of failed restarts: their forwards have no row any more. */
 function restarts(context: ViewContext): Content {
   return context.store
     .all("order")
@@ -42,7 +42,7 @@ function restarts(context: ViewContext): Content {
     .map(([key]) => outcome(context, key));
 }
 
-/** A forward as it is drawn: what is known of it, and what became of the clicks on it. */
+/** The row of a forward, with the outcome of the clicks on it. */
 function forwardRow(context: ViewContext, id: string, forward: Forward): HTMLElement {
   const { store } = context;
   const minute = store.history.minute(`traffic/${id}`, Date.now());
@@ -111,14 +111,14 @@ function drawRow(context: ViewContext, id: string, forward: Forward, carried: Co
   );
 }
 
-/** Where it listens, as programs are told (on ports, or on Unix sockets), with the local port and the target's. */
+/** The local addresses of a forward (ports or Unix sockets), each with the local port and the target's. */
 function addresses({ sockets, address: host, ports }: Forward): [string, number, number | string][] {
   if (sockets.length) return sockets.map((path) => [path, 0, ""]);
   const name = host.includes(":") ? `[${host}]` : host;
   return ports.map(([local, remote]) => [`${name}:${String(local)}`, local, remote]);
 }
 
-/** Whether the address is not the browser's, and nothing leads there. */
+/** Whether the port is on another machine than the browser, without a proxy. */
 function needsProxy(context: ViewContext, forward: Forward): boolean {
   return addresses(forward).some(([, local, remote]) => linkTo(context, local, remote) === "needs proxy");
 }

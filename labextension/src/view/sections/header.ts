@@ -5,7 +5,7 @@ import { keys } from "../commands";
 import { dialogButton, faint, commandButton, outcome, prose, shape } from "../components";
 import { t, type ViewContext } from "../context";
 
-/** Who one is, where, and which configuration says so. */
+/** The user, the namespace, the server, and the configuration that they come from. */
 export function header(context: ViewContext): HTMLElement {
   const who = context.store.one("who");
   return h(
@@ -37,7 +37,7 @@ function switchButton(context: ViewContext): HTMLElement {
   return dialogButton(context, "switch", { kind: "namespace" }, label);
 }
 
-/** Until when the login is good, and how it goes on. */
+/** The expiry of the login, and its renewal. */
 function login(context: ViewContext, who: Who): HTMLElement {
   const now = Date.now() / 1000;
   const over = who.ends !== null && who.ends <= now;
@@ -60,7 +60,7 @@ function login(context: ViewContext, who: Who): HTMLElement {
   );
 }
 
-/** Seconds before its end from which on a login is said to end soon. */
+/** Seconds before the expiry of the login from which the panel warns. */
 const SOON = 3600;
 const quiet = { class: cls("button", "quiet") };
 

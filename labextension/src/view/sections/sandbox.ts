@@ -6,7 +6,7 @@ import { section } from "../tables";
 
 const PEOPLE = ["alice", "bob", "carol"];
 
-/** The practice cluster, and who one is in it; nothing where it is not installed. */
+/** The practice cluster and your user in it; nothing if it is not installed. */
 export function sandbox(context: ViewContext): HTMLElement | null {
   const status = context.store.one("sandbox");
   if (!status) return null;

@@ -6,7 +6,7 @@ import { badge, faint, commandButton, outcome, question, questionButton } from "
 import { t, type ViewContext } from "../context";
 import { instead, row, section, table } from "../tables";
 
-/** What one shares: with whom, which right, until when; taken back after a question. */
+/** Your shares: the colleague, the access, the expiry, and a button to revoke each. */
 export function shares(context: ViewContext): HTMLElement {
   const { store } = context;
   const rows = context.store.all("share").map(([path, share]) => shareRow(context, path, share));
@@ -50,7 +50,7 @@ function shareRow(context: ViewContext, path: string, share: Share): HTMLElement
   );
 }
 
-/** How many sessions the colleague has open and since when, where somebody has asked. */
+/** The colleague's open sessions and their start, once requested. */
 function connected(context: ViewContext, path: string, share: Share): Content {
   const open = share.sessions ?? (context.store.answer(keys.sessions) as Sessions | undefined)?.[path];
   if (open === undefined) return null;

@@ -1,4 +1,4 @@
-/** Pods and services: what runs, and its ports as buttons. */
+/** Pods and services, with their ports as buttons. */
 
 import { cls, h, type Content } from "../dom";
 import type { Outcome, Port } from "../snapshot";
@@ -8,7 +8,7 @@ import { badge, faint, isLate, commandButton, outcome } from "../components";
 import { namespace, t, type ViewContext } from "../context";
 import { drawn, empty, instead, labelled, more, row, section, steadyRow, table } from "../tables";
 
-/** Things from which on there is a filter box. */
+/** Number of pods and services from which there is a filter box. */
 const MANY = 6;
 
 export function services(context: ViewContext): HTMLElement {
@@ -93,7 +93,7 @@ function filterBox(context: ViewContext): Content {
   });
 }
 
-/** A port as it is drawn: whether it is forwarded, and what became of the click on it. */
+/** The data of a port button: whether the port is forwarded, and the outcome of the click. */
 interface PortShown {
   kind: string;
   name: string;
@@ -151,10 +151,10 @@ function portButton(
   );
 }
 
-/** The states in which a port that was clicked may be used. */
+/** The states in which a forward is usable. */
 const USABLE = ["active", "reconnecting"];
 
-/** The ports of one's own namespace that are forwarded: `name:port`. */
+/** List the forwarded ports of the current namespace: `name:port`. */
 function forwarded(context: ViewContext, kind: string): Set<string> {
   const mine = `${namespace(context)}/${kind}/`;
   const open = context.store
