@@ -8,7 +8,7 @@ const sources = Object.values(
 );
 const catalogue = french as unknown as Record<string, string[]>;
 
-/** Every sentence that the plugin hands to the translator, with its number of plural forms. */
+/** Every sentence that the plugin passes to the translator, with its number of plural forms. */
 function* sentences(): Generator<[string, number]> {
   for (const source of sources) {
     for (const [, text] of source.matchAll(/trans\s*\.__\(\s*"([^"]+)"/g)) yield [text ?? "", 1];
@@ -19,7 +19,7 @@ function* sentences(): Generator<[string, number]> {
   }
 }
 
-test("every sentence of the plugin is there in French, and no other", () => {
+test("the French catalogue has exactly the sentences of the plugin", () => {
   const said = new Map(sentences());
   expect(said.size).toBeGreaterThan(40);
   const known = Object.keys(catalogue).filter(Boolean);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { age, left, date, size } from "../src/view/format";
+import { age, timeLeft, date, size } from "../src/view/format";
 
 describe("size", () => {
   test.each([
@@ -31,16 +31,16 @@ describe("age", () => {
     expect(age(1_000, 1_000 + seconds, "en")).toBe(said);
   });
 
-  test("a clock that goes wrong makes nothing younger than now", () => {
+  test("an age is never negative", () => {
     expect(age(1_000, 990, "en")).toBe("0s");
   });
 
-  test("what has no beginning has no age", () => {
+  test("without a creation time there is no age", () => {
     expect(age(null, 1_000, "en")).toBe("");
   });
 });
 
-test("a date far away is no end", () => {
+test("a date far away means no end", () => {
   expect(date(2 ** 40, "fr")).toBe("sans limite");
   expect(date(1_700_000_000, "en")).toContain("2023");
 });
@@ -53,5 +53,5 @@ test.each([
   [0, "0s"],
   [-5, "0s"],
 ])("%s seconds more are %s", (seconds, text) => {
-  expect(left(1000 + seconds, 1000, "en")).toBe(text);
+  expect(timeLeft(1000 + seconds, 1000, "en")).toBe(text);
 });

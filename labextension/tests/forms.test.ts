@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { read, readShareRequest } from "../src/view/forms";
+import { readForm, readShareRequest } from "../src/view/forms";
 
 function form(html: string, data: Record<string, string>): HTMLFormElement {
   const made = document.createElement("form");
@@ -12,7 +12,7 @@ const SHARE = `<input name="colleagues" value=" bob carol "><input name="schemas
   <input name="lasts" value="7d"><input type="radio" name="access" value="read">
   <input type="radio" name="access" value="write" checked>`;
 
-test("a share is what is filled in; which of the two buttons was pressed says whether it is made", () => {
+test("the share form is a preview or a share, by its button", () => {
   const made = form(SHARE, { form: "share", database: "user-alice/db" });
   const asked = {
     database: "user-alice/db",
@@ -22,29 +22,31 @@ test("a share is what is filled in; which of the two buttons was pressed says wh
     lasts: "7d",
   };
   expect(readShareRequest(made)).toEqual(asked);
-  expect(read(made, "plan")).toEqual({
+  expect(readForm(made, "plan")).toEqual({
     command: { do: "plan share", ...asked },
     key: "plan share user-alice/db",
   });
-  expect(read(made, "share")).toEqual({ command: { do: "share", ...asked }, key: "share user-alice/db" });
-  expect(read(made, "")?.command.do).toBe("plan share");
+  expect(readForm(made, "share")).toEqual({ command: { do: "share", ...asked }, key: "share user-alice/db" });
+  expect(readForm(made, "")?.command.do).toBe("plan share");
 });
 
 test.each([
   ["connect", "database", { do: "connect", database: "x/y" }],
   ["namespace", "namespace", { do: "namespace", namespace: "x/y" }],
-])("the form %s asks for its command, and for nothing where it is empty", (name, field, command) => {
-  expect(read(form(`<input name="${field}" value=" x/y ">`, { form: name }), "")?.command).toEqual(command);
-  expect(read(form(`<input name="${field}" value="  ">`, { form: name }), "")).toBeNull();
+])("the form %s returns its command, or null if it is empty", (name, field, command) => {
+  expect(readForm(form(`<input name="${field}" value=" x/y ">`, { form: name }), "")?.command).toEqual(
+    command,
+  );
+  expect(readForm(form(`<input name="${field}" value="  ">`, { form: name }), "")).toBeNull();
 });
 
-test("a script is taken from its area", () => {
+test("a script is read from its text area", () => {
   const made = form('<textarea name="script">kubectl config</textarea>', { form: "script" });
-  expect(read(made, "")).toEqual({ command: { do: "log in", script: "kubectl config" }, key: "log in" });
+  expect(readForm(made, "")).toEqual({ command: { do: "log in", script: "kubectl config" }, key: "log in" });
 });
 
-test("a form that is not known asks for nothing", () => {
-  expect(read(form("", { form: "other" }), "")).toBeNull();
+test("an unknown form returns null", () => {
+  expect(readForm(form("", { form: "other" }), "")).toBeNull();
 });
 
 test.each([
@@ -66,5 +68,5 @@ test.each([
 test("nothing is asked for where no schema is ticked", () => {
   const made = form('<input type="checkbox" name="schema" value="a">', { form: "share", database: "x" });
   expect(readShareRequest(made).schemas).toEqual([]);
-  expect(read(made, "plan")).toBeNull();
+  expect(readForm(made, "plan")).toBeNull();
 });

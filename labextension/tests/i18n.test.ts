@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { errorsInFrench, languageOf, languages, translate } from "../src/view/i18n";
 
-test("no sentence is empty, and both languages have the same places for values", () => {
+test("both languages have the same keys and placeholders", () => {
   const places = (text: string) => [...text.matchAll(/\{\w+\}/g)].map(String).sort();
   expect(Object.keys(languages.fr).sort()).toEqual(Object.keys(languages.en).sort());
   for (const [key, english] of Object.entries(languages.en)) {
@@ -14,17 +14,17 @@ test("no sentence is empty, and both languages have the same places for values",
   for (const [code, text] of Object.entries(errorsInFrench)) expect(text.trim(), code).not.toBe("");
 });
 
-test("values are put into a sentence once, whatever they hold", () => {
+test("values are put into a sentence once", () => {
   expect(translate("en", "forwardPort", { port: 80, name: "{port}" })).toBe("Forward port 80 of {port}");
   expect(translate("en", "forwardPort", { port: 80 })).toBe("Forward port 80 of {name}");
 });
 
-test("a value of the kernel's that has no word is shown as it came", () => {
+test("an unknown value of the kernel is shown unchanged", () => {
   expect(translate("fr", "state.running")).toBe("en marche");
   expect(translate("fr", "state.Evicted")).toBe("Evicted");
 });
 
-test("French signs are never alone on a line", () => {
+test("French punctuation follows a no-break space", () => {
   expect(translate("fr", "revokeSure", { colleague: "bob", name: "x" })).toContain("bob\u00a0?");
 });
 
@@ -36,11 +36,11 @@ test.each([
   ["en", "en"],
   ["de-DE", "en"],
   ["", "en"],
-])("the panel speaks %s as %s", (name, language) => {
+])("the language tag %s selects %s", (name, language) => {
   expect(languageOf(name)).toBe(language);
 });
 
-test("every word is said somewhere", () => {
+test("every key is used", () => {
   const sources = import.meta.glob(["../src/view/**/*.ts", "!../src/view/i18n/*.ts"], {
     query: "?raw",
     import: "default",
@@ -48,7 +48,7 @@ test("every word is said somewhere", () => {
   });
   const text = Object.values(sources).join("\n");
   const families = [...text.matchAll(/`(\w+)\.\$\{/g)].map(([, family]) => `${family ?? ""}.`);
-  // The name of a section is its heading, and a table's headings are words.
+  // The name of a section is the key of its heading, and so are the headings of a table.
   const unused = Object.keys(languages.en).filter(
     (key) =>
       !text.includes(`"${key}"`) &&

@@ -33,7 +33,7 @@ describe("morph", () => {
     expect(document.activeElement).toBe(button);
   });
 
-  test("moves what has no key out of the way, and never what has the focus", () => {
+  test("moves nodes without a key, never the focused one", () => {
     const form = (...above: HTMLElement[]) =>
       h("section", {}, h("h3", {}), ...above, h("form", { "data-key": "form" }, h("input", { name: "x" })));
     live = form(h("p", {}, "asking"));
@@ -51,7 +51,7 @@ describe("morph", () => {
     expect([...live.children].map((each) => each.tagName)).toEqual(["H3", "P", "P", "FORM"]);
     expect(moved).not.toContain(input?.form);
     expect(document.activeElement).toBe(input);
-    // Among rows that change places, the one in which the focus is stays.
+    // Among rows that change places, the focused one stays.
     live = list("a", "b", "c");
     document.body.replaceChildren(live);
     live.querySelectorAll("button")[2]?.focus();
@@ -60,7 +60,7 @@ describe("morph", () => {
     expect(document.activeElement?.textContent).toBe("c");
   });
 
-  test("keeps what was typed", () => {
+  test("keeps typed text", () => {
     live = h("form", {}, h("input", { "data-key": "name", class: "old" }));
     const input = live.querySelector("input");
     if (!input) throw new Error("no input");
@@ -71,7 +71,7 @@ describe("morph", () => {
     expect(input.className).toBe("new");
   });
 
-  test("changes texts and attributes, and takes away what is gone", () => {
+  test("changes texts and attributes, and removes old ones", () => {
     const one = h("p", { class: "x", title: "gone" }, "before ", h("b", {}, "bold"), " after");
     const text = one.firstChild;
     morph(one, h("p", { class: "y" }, "behind ", h("i", {}, "slanted")));

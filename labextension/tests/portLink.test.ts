@@ -4,11 +4,11 @@ import { readPage, linkToPort, type Page } from "../src/view/portLink";
 const here: Page = { origin: "http://127.0.0.1:8888", base: "/", proxy: false };
 const hub: Page = { origin: "https://user-bob-1.user.lab.sspcloud.fr", base: "/user/bob/", proxy: true };
 
-test("on one's own machine a port is opened as it is", () => {
+test("on your own machine a port is opened directly", () => {
   expect(linkToPort(8000, 80, here, false)).toEqual({ href: "http://localhost:8000/" });
 });
 
-test("on a remote server it is opened through jupyter-server-proxy, or a hint says what is missing", () => {
+test("a remote port is opened through jupyter-server-proxy", () => {
   expect(linkToPort(8000, 80, hub, true)).toEqual({
     href: "https://user-bob-1.user.lab.sspcloud.fr/user/bob/proxy/8000/",
   });
@@ -16,15 +16,15 @@ test("on a remote server it is opened through jupyter-server-proxy, or a hint sa
   expect(linkToPort(8000, 80, here, true)).toBe("needs proxy");
 });
 
-test.each([5432, 3306, 27017, "postgres"])("a browser has nothing to say to a database at %s", (remote) => {
+test.each([5432, 3306, 27017, "postgres"])("a database port has no link: %s", (remote) => {
   expect(linkToPort(5432, remote, here, false)).toBeNull();
 });
 
-test("what is not bound yet cannot be opened", () => {
+test("a port that is not bound yet has no link", () => {
   expect(linkToPort(0, 80, here, false)).toBeNull();
 });
 
-test("the page says where its server is, and whether the proxy is there", () => {
+test("the page's configuration has the base path and the proxy", () => {
   const told = {
     baseUrl: "/user/bob/",
     federated_extensions: [{ name: "@jupyterhub/jupyter-server-proxy" }],

@@ -64,7 +64,7 @@ export class Documents implements IDisposable {
   }
 
   /** Return the document that contains an element, else the one in front. */
-  around(element: EventTarget | null): KernelDocument | null {
+  findAround(element: EventTarget | null): KernelDocument | null {
     const inside = (each: Widget) => element instanceof Node && each.node.contains(element);
     return this.document(this.notebooks?.find(inside) ?? this.consoles?.find(inside)) ?? this.latest;
   }

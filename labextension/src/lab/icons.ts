@@ -4,7 +4,7 @@ import { LabIcon } from "@jupyterlab/ui-components";
 
 const CLOUD = "M6.6 16H5.9a4 4 0 0 1-.3-8 6 6 0 0 1 11.5-.2 4.2 4.2 0 0 1 1 8.2h-.7";
 
-const drawn = (...paths: string[]) =>
+const drawIcon = (...paths: string[]) =>
   `<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24"><g class="jp-icon3 jp-SSPCloudIcon">${paths
     .map((path) => `<path d="${path}"/>`)
     .join("")}</g></svg>`;
@@ -12,17 +12,17 @@ const drawn = (...paths: string[]) =>
 /** The panel. */
 export const panelIcon = new LabIcon({
   name: "sspcloud-magics:panel",
-  svgstr: drawn(CLOUD, "M12 21v-9m-3.2 3L12 11.8l3.2 3.2"),
+  svgstr: drawIcon(CLOUD, "M12 21v-9m-3.2 3L12 11.8l3.2 3.2"),
 });
 
 /** No kernel is running. */
 export const asleepIcon = new LabIcon({
   name: "sspcloud-magics:asleep",
-  svgstr: drawn(CLOUD, "M9.5 13h5l-5 7h5"),
+  svgstr: drawIcon(CLOUD, "M9.5 13h5l-5 7h5"),
 });
 
 /** The user has to act. */
 export const troubleIcon = new LabIcon({
   name: "sspcloud-magics:trouble",
-  svgstr: drawn(CLOUD, "M12 12v5m0 3.4v.1"),
+  svgstr: drawIcon(CLOUD, "M12 12v5m0 3.4v.1"),
 });

@@ -17,7 +17,7 @@ import { Documents } from "./documents";
 import { KernelTracker } from "./kernelTracker";
 import { handleInsertCell } from "./insertCellHandler";
 import { COMMANDS } from "./emptyStates";
-import { read, translateSchema } from "./settings";
+import { readSettings, translateSchema } from "./settings";
 import { PANEL_ID, SidePanel } from "./sidepanel";
 import { addSql } from "./sql/language";
 import { StatusItem } from "./status";
@@ -70,7 +70,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
 
     if (registry) translateSchema(registry, plugin.id, trans);
     const settings = registry ? await registry.load(plugin.id).catch(() => null) : null;
-    const { side, statusBar: wanted } = read(settings);
+    const { side, statusBar: wanted } = readSettings(settings);
     app.shell.add(panel, side, { rank: RANK });
     restorer?.add(panel, PANEL_ID);
     if (statusBar && wanted) {
@@ -78,7 +78,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
       statusBar.registerStatusItem(`${PANEL_ID}-status`, new StatusItem(tracker, open, trans));
     }
     tracker.changed.connect((_, { state, kernelComm }) => {
-      if (read(settings).loadAutomatically && state.kind === "not-loaded") void kernelComm?.loadOnce();
+      if (readSettings(settings).loadAutomatically && state.kind === "not-loaded")
+        void kernelComm?.loadOnce();
     });
   },
 };

@@ -7,7 +7,7 @@ const INSERT = "sspcloud:insert-cell";
 export function handleInsertCell(documents: Documents): void {
   document.addEventListener(INSERT, (event) => {
     const source = (event as CustomEvent<{ source?: unknown }>).detail.source;
-    const into = documents.around(event.target);
+    const into = documents.findAround(event.target);
     if (typeof source !== "string" || !into) return;
     into.insert(source);
     event.preventDefault();

@@ -43,12 +43,12 @@ export class KernelComm implements IDisposable {
 
   constructor(readonly document: KernelDocument) {
     const { session, widget } = document;
-    session.kernelChanged.connect(this.follow, this);
-    session.statusChanged.connect(this.follow, this);
-    session.connectionStatusChanged.connect(this.follow, this);
-    session.iopubMessage.connect(this.hear, this);
+    session.kernelChanged.connect(this.handleSessionChange, this);
+    session.statusChanged.connect(this.handleSessionChange, this);
+    session.connectionStatusChanged.connect(this.handleSessionChange, this);
+    session.iopubMessage.connect(this.handleMessage, this);
     widget.disposed.connect(this.dispose, this);
-    this.follow();
+    this.handleSessionChange();
   }
 
   get state(): State {
@@ -94,11 +94,11 @@ export class KernelComm implements IDisposable {
     const { content } = await future.done;
     if (question !== this.question) return;
     if (content.status === "ok") void this.ask(kernel, { kind: "outdated" });
-    else this.end(failure(content));
+    else this.end(toFailureState(content));
   }
 
   /** Update the state from the session; ask a new or restarted kernel for its panel. */
-  private follow(): void {
+  private handleSessionChange(): void {
     const { session } = this.document;
     const kernel = session.session?.kernel ?? null;
     const status = readKernelStatus(session, kernel !== null && kernel === this.reached);
@@ -119,7 +119,7 @@ export class KernelComm implements IDisposable {
   }
 
   /** Ask again after a cell: it may have loaded or installed the extension. */
-  private hear(_: unknown, message: KernelMessage.IMessage): void {
+  private handleMessage(_: unknown, message: KernelMessage.IMessage): void {
     const ended =
       message.header.msg_type === "status" &&
       (message.content as { execution_state?: string }).execution_state === "idle" &&
@@ -135,13 +135,13 @@ export class KernelComm implements IDisposable {
     const question = this.begin(quiet ? this.now : { kind: "asking" }, silent);
     const { language_info: language } = await kernel.info;
     if (question !== this.question) return;
-    const hindered = this.hindered(kernel, language.name);
-    if (hindered) {
-      this.end(hindered);
+    const obstacle = this.findObstacle(kernel, language.name);
+    if (obstacle) {
+      this.end(obstacle);
       return;
     }
     const comm = kernel.createComm(TARGET);
-    await subshell(kernel, comm);
+    await waitForSubshell(kernel, comm);
     if (question !== this.question) {
       comm.dispose();
       return;
@@ -150,7 +150,7 @@ export class KernelComm implements IDisposable {
     this.comm = comm;
     if (before && !before.isDisposed) closeQuietly(before);
     comm.onMsg = ({ content }) => {
-      if (this.comm === comm) this.end(live(content.data as unknown as PanelReply));
+      if (this.comm === comm) this.end(toLiveState(content.data as unknown as PanelReply));
     };
     comm.onClose = () => {
       if (this.comm !== comm) return;
@@ -162,7 +162,7 @@ export class KernelComm implements IDisposable {
   }
 
   /** Return the reason why a running kernel cannot show its panel here; null without one. */
-  private hindered(kernel: Kernel.IKernelConnection, language: string): State | null {
+  private findObstacle(kernel: Kernel.IKernelConnection, language: string): State | null {
     if (language !== "python") return { kind: "foreign", language };
     if (!kernel.handleComms) return { kind: "shared", kernelId: kernel.id };
     return this.document.rendermime.mimeTypes.includes(WIDGET) ? null : { kind: "no-widgets" };
@@ -212,7 +212,7 @@ export class KernelComm implements IDisposable {
   }
 
   private set(state: State): void {
-    if (this.gone || same(state, this.now)) return;
+    if (this.gone || isSameState(state, this.now)) return;
     this.now = state;
     this.changes.emit(state);
   }
@@ -225,18 +225,20 @@ interface PanelReply extends Omit<Summary, "database"> {
   database?: string | null;
 }
 
-function live({ model_id, forwards, troubled, ends, database = null }: PanelReply): State {
+function toLiveState({ model_id, forwards, troubled, ends, database = null }: PanelReply): State {
   return { kind: "live", modelId: model_id, summary: { forwards, troubled, ends, database } };
 }
 
-function failure(reply: KernelMessage.IExecuteReply | KernelMessage.IReplyErrorContent | object): State {
+function toFailureState(
+  reply: KernelMessage.IExecuteReply | KernelMessage.IReplyErrorContent | object,
+): State {
   const { ename = "", evalue = "" } = reply as Partial<KernelMessage.IReplyErrorContent>;
   const missing = ename === "ModuleNotFoundError" && evalue.includes("'sspcloud_magics'");
   return missing ? { kind: "not-installed" } : { kind: "failed", reason: `${ename}: ${evalue}` };
 }
 
 /** Wait for the comm's subshell, if the kernel supports it: there it gets a reply while a cell runs. */
-async function subshell(kernel: Kernel.IKernelConnection, comm: Kernel.IComm): Promise<void> {
+async function waitForSubshell(kernel: Kernel.IKernelConnection, comm: Kernel.IComm): Promise<void> {
   if (!kernel.supportsSubshells) return;
   try {
     await (comm as { subshellStarted?: Promise<void> }).subshellStarted;
@@ -254,6 +256,6 @@ function closeQuietly(comm: Kernel.IComm): void {
   }
 }
 
-function same(one: State, other: State): boolean {
+function isSameState(one: State, other: State): boolean {
   return JSON.stringify(one) === JSON.stringify(other);
 }

@@ -46,7 +46,7 @@ export class KernelTracker implements IDisposable {
 
   private update(): void {
     const kernelComm = this.kernelComm();
-    const found = kernelComm ? this.resolved(kernelComm) : NOTHING;
+    const found = kernelComm ? this.resolve(kernelComm) : NOTHING;
     if (found.kernelComm === this.now.kernelComm && found.state === this.now.state) return;
     this.now = found;
     this.changes.emit(found);
@@ -69,8 +69,8 @@ export class KernelTracker implements IDisposable {
     return made;
   }
 
-  /** Return the state to show; another document may hold the widgets of the same kernel, as a notebook does for its console. */
-  private resolved(kernelComm: KernelComm): TrackedState {
+  /** Return the state to show. Another document may hold the kernel's widgets, as a notebook does for its console. */
+  private resolve(kernelComm: KernelComm): TrackedState {
     const { state } = kernelComm;
     if (state.kind !== "shared") return { state, kernelComm };
     const holder = [...this.comms.values()].find(

@@ -9,7 +9,7 @@ export interface Settings {
 }
 
 /** Return the settings, with the default for a malformed value. */
-export function read(settings: ISettingRegistry.ISettings | null): Settings {
+export function readSettings(settings: ISettingRegistry.ISettings | null): Settings {
   const value = (name: keyof Settings) => settings?.get(name).composite;
   return {
     side: value("side") === "left" ? "left" : "right",

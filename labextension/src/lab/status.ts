@@ -14,13 +14,17 @@ export const SOON = 10 * 60;
 /** Milliseconds between two checks of the login's expiry. */
 const MINUTE = 60_000;
 
-export interface Said {
+export interface StatusText {
   readonly text: string;
   readonly trouble: boolean;
 }
 
 /** Return the item's text at a time in seconds since 1970. */
-export function say({ forwards, troubled, ends }: Summary, now: number, trans: TranslationBundle): Said {
+export function summarize(
+  { forwards, troubled, ends }: Summary,
+  now: number,
+  trans: TranslationBundle,
+): StatusText {
   const parts: string[] = [];
   if (ends !== null && ends <= now) parts.push(trans.__("login ended"));
   else if (ends !== null && ends - now < SOON) {
@@ -67,7 +71,7 @@ export class StatusItem extends Widget implements IStatusBar.IItem {
   private refresh(): void {
     const { state } = this.tracker.current;
     if (state.kind === "live") {
-      const { text, trouble } = say(state.summary, Date.now() / 1000, this.trans);
+      const { text, trouble } = summarize(state.summary, Date.now() / 1000, this.trans);
       const icon = (trouble ? troubleIcon : panelIcon).element({ tag: "span" });
       const label = this.trans.__("SSPCloud: %1. Open the panel.", text);
       const button = h(

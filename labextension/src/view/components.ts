@@ -175,7 +175,7 @@ export function field(
 
 /** Whether the kernel has not accepted a command in time. */
 export function isLate(context: ViewContext, key: string): boolean {
-  const given = context.store.given.get(key);
+  const given = context.store.sentAt.get(key);
   return given !== undefined && Date.now() - given > SILENT;
 }
 

@@ -43,12 +43,12 @@ export function t(context: ViewContext, key: string, values: Values = {}): strin
 }
 
 /** The current namespace. */
-export function namespace(context: ViewContext): string {
-  return context.store.one("who")?.namespace ?? "";
+export function currentNamespace(context: ViewContext): string {
+  return context.store.single("who")?.namespace ?? "";
 }
 
 /** A target without the prefix of the current namespace. */
-export function own(context: ViewContext, target: string): string {
-  const mine = `${namespace(context)}/`;
+export function shortTarget(context: ViewContext, target: string): string {
+  const mine = `${currentNamespace(context)}/`;
   return target.startsWith(mine) ? target.slice(mine.length) : target;
 }

@@ -35,7 +35,7 @@ export function age(created: number | null, now: number, language: Language): st
 }
 
 /** The remaining time in its two largest units: `6h 12m`. */
-export function left(until: number, now: number, language: Language): string {
+export function timeLeft(until: number, now: number, language: Language): string {
   let seconds = Math.max(0, Math.floor(until - now));
   const said: string[] = [];
   for (const [length, unit] of STEPS) {

@@ -2,13 +2,13 @@
 
 import { keys, type Command, type ShareRequest } from "./commands";
 
-export interface Asked {
+export interface FormCommand {
   command: Command;
   key: string;
 }
 
 /** Return the command of a form with the key of its button; null if the form is incomplete. */
-export function read(form: HTMLFormElement, step: string): Asked | null {
+export function readForm(form: HTMLFormElement, step: string): FormCommand | null {
   const text = (name: string) => textOf(form, name);
   switch (form.dataset.form) {
     case "connect":

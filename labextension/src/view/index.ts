@@ -11,7 +11,7 @@ export default function panel() {
   const store = new Store();
   return {
     initialize({ model }: { model: Model }): Cleanup {
-      const take = (message: SnapshotMessage) => store.take(message);
+      const take = (message: SnapshotMessage) => store.apply(message);
       const end = () => store.end();
       model.on("msg:custom", take);
       model.on("comm_live_update", end);

@@ -25,7 +25,7 @@ export function layout(context: ViewContext): HTMLElement {
 function sections(context: ViewContext): Content {
   const { store } = context;
   const look = store.get("look", "who");
-  const known = store.one("who") !== undefined;
+  const known = store.single("who") !== undefined;
   const hopeless = look !== undefined && look !== true;
   const cluster = known && !hopeless;
   return [

@@ -9,7 +9,7 @@ export type Listener = (changed: readonly string[]) => void;
 
 export class Store {
   /** Commands sent from here that the kernel has not accepted yet: key → time, in milliseconds. */
-  readonly given = new Map<string, number>();
+  readonly sentAt = new Map<string, number>();
   readonly history = new History();
   /** Whether the first snapshots have arrived. */
   hasSnapshot = false;
@@ -23,7 +23,7 @@ export class Store {
   private readonly listeners = new Set<Listener>();
 
   /** Apply a message of the kernel. */
-  take({ whole, part }: SnapshotMessage): void {
+  apply({ whole, part }: SnapshotMessage): void {
     const changes = whole ?? part;
     if (!changes) return;
     const changed = new Set(Object.keys(changes));
@@ -46,7 +46,7 @@ export class Store {
   }
 
   /** Return a snapshot of which there is one. */
-  one<Name extends keyof Singles>(name: Name): Singles[Name] | undefined {
+  single<Name extends keyof Singles>(name: Name): Singles[Name] | undefined {
     return this.facts.get(name) as Singles[Name] | undefined;
   }
 
@@ -71,7 +71,7 @@ export class Store {
 
   /** Whether a command was sent and has not ended. */
   isPending(key: string): boolean {
-    return this.given.has(key) || this.get("order", key)?.state === "pending";
+    return this.sentAt.has(key) || this.get("order", key)?.state === "pending";
   }
 
   /** Return the reply to a command; while it runs again, the previous reply. */
@@ -94,8 +94,8 @@ export class Store {
   }
 
   /** Record that a command was sent from here. */
-  give(key: string): void {
-    this.given.set(key, Date.now());
+  markSent(key: string): void {
+    this.sentAt.set(key, Date.now());
     this.notify([]);
   }
 
@@ -113,18 +113,18 @@ export class Store {
     if (key.startsWith("traffic/")) {
       this.history.count(key, this.facts.get(key) as Traffic | undefined, value as Traffic, Date.now());
     }
-    this.touched(key);
+    this.invalidate(key);
     this.facts.set(key, value);
   }
 
   private forget(key: string): void {
     this.history.forget(key);
-    this.touched(key);
+    this.invalidate(key);
     this.facts.delete(key);
   }
 
-  private touched(key: string): void {
+  private invalidate(key: string): void {
     this.sorted.delete(key.slice(0, key.indexOf("/")));
-    if (key.startsWith("order/")) this.given.delete(key.slice("order/".length));
+    if (key.startsWith("order/")) this.sentAt.delete(key.slice("order/".length));
   }
 }

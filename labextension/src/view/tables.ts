@@ -55,7 +55,7 @@ export function row(key: string, cells: Content[], below?: Content): HTMLElement
 }
 
 /** A cell that changes more often than the rest of its row: its index, the number of cells, its data, its content. */
-export interface Moving {
+export interface MovingCell {
   at: number;
   of: number;
   shows: unknown;
@@ -72,7 +72,7 @@ export function steadyRow(
   key: string,
   drawnFrom: unknown,
   draw: () => HTMLElement,
-  moving?: Moving,
+  moving?: MovingCell,
 ): HTMLElement {
   const from = JSON.stringify([context.language, drawnFrom]);
   const shows = moving ? JSON.stringify(moving.shows) : null;
@@ -80,14 +80,14 @@ export function steadyRow(
   let drawn: HTMLElement;
   if (standing?.from !== from) drawn = draw();
   else if (!moving || standing.shows === shows) return h("tr", { "data-key": key, "data-same": true });
-  else drawn = h("tr", { role: "row", "data-key": key }, aroundIt(moving));
+  else drawn = h("tr", { role: "row", "data-key": key }, movingCells(moving));
   drawn.setAttribute("data-from", from);
   if (shows !== null) drawn.setAttribute("data-shows", shows);
   return drawn;
 }
 
 /** The cells of a row of which only the moving one is rendered. */
-function aroundIt({ at, of, draw }: Moving): Content {
+function movingCells({ at, of, draw }: MovingCell): Content {
   return Array.from({ length: of }, (_, index) =>
     index === at
       ? h("td", { role: "cell" }, draw())
@@ -99,12 +99,12 @@ function aroundIt({ at, of, draw }: Moving): Content {
 export const STEP = 20;
 
 /** The rendered part of a long list. */
-export function drawn<Fact>(context: ViewContext, name: string, all: Fact[]): Fact[] {
+export function visibleRows<Fact>(context: ViewContext, name: string, all: Fact[]): Fact[] {
   return all.slice(0, context.limits.get(name) ?? STEP);
 }
 
 /** The number of rendered rows, and a button that adds more; scrolling to the end does the same. */
-export function more(context: ViewContext, name: string, all: number): Content {
+export function showMore(context: ViewContext, name: string, all: number): Content {
   const shown = context.limits.get(name) ?? STEP;
   if (all <= shown) return null;
   return h(
@@ -116,7 +116,7 @@ export function more(context: ViewContext, name: string, all: number): Content {
 }
 
 /** A cell that shows its heading before it in a narrow panel. */
-export function labelled(context: ViewContext, key: string, text: string): HTMLElement {
+export function labelledCell(context: ViewContext, key: string, text: string): HTMLElement {
   return h("span", { class: cls("number", "labelled"), "data-label": t(context, key) }, text);
 }
 
@@ -125,7 +125,7 @@ export function empty(text: string): HTMLElement {
 }
 
 /** The content in place of an empty table: an error, or a sentence. */
-export function instead(
+export function placeholder(
   context: ViewContext,
   look: string,
   count: number,

@@ -11,7 +11,7 @@ import { cls, h } from "./dom";
 import { SLOT } from "./history";
 import { watchVisibility } from "./visibility";
 import { dialog, type Dialog } from "./dialogs";
-import { read, readShareRequest, type Asked } from "./forms";
+import { readForm, readShareRequest, type FormCommand } from "./forms";
 import { requestCell } from "./insertCellRequest";
 import type { Model } from "./model";
 import { morph } from "./morph";
@@ -96,7 +96,7 @@ export class View implements ViewContext {
     const { store, root } = this;
     store.listen((changed) => {
       this.announce(changed);
-      this.closeWhereDone();
+      this.closeWhenDone();
       this.drawSoon();
     }, signal);
     root.addEventListener("click", (event) => this.click(event), { signal });
@@ -107,20 +107,20 @@ export class View implements ViewContext {
     root.addEventListener("scroll", (event) => this.scroll(event), { signal, capture: true, passive: true });
     root.addEventListener("paste", (event) => this.paste(event), { signal });
     root.addEventListener("keydown", (event) => this.key(event), { signal });
-    this.box.addEventListener("close", () => this.closed(), { signal });
+    this.box.addEventListener("close", () => this.handleClose(), { signal });
     this.isPressed = watchPress(root, () => this.drawSoon(), signal);
-    const seen = watchVisibility(root, (now) => this.look(now), signal);
+    const seen = watchVisibility(root, (now) => this.reportVisibility(now), signal);
     const tick = setInterval(() => {
-      const moving = !store.history.empty || store.given.size > 0 || !store.hasSnapshot;
+      const moving = !store.history.empty || store.sentAt.size > 0 || !store.hasSnapshot;
       if (seen() && (moving || Date.now() - this.drawn > AGES)) this.drawSoon();
     }, SLOT);
     signal.addEventListener("abort", () => {
       clearInterval(tick);
       cancelAnimationFrame(this.frame);
-      if (!store.ended) this.look(false);
+      if (!store.ended) this.reportVisibility(false);
     });
     this.draw();
-    this.look(true, true);
+    this.reportVisibility(true, true);
   }
 
   draw(): void {
@@ -185,14 +185,14 @@ export class View implements ViewContext {
     this.box.querySelector<HTMLElement>("textarea, input, [data-expand]")?.focus();
   }
 
-  private closed(): void {
+  private handleClose(): void {
     this.dialog = null;
     // No input stays in the page.
     this.box.querySelector(`.${cls("dialogbody")}`)?.replaceChildren();
   }
 
   /** Close a dialog whose command has succeeded. */
-  private closeWhereDone(): void {
+  private closeWhenDone(): void {
     if (this.dialog?.kind !== "login" && this.dialog?.kind !== "namespace") return;
     for (const [key, id] of this.sent) {
       const isOfDialog = key === keys.logIn || key.startsWith(keys.namespace);
@@ -220,7 +220,7 @@ export class View implements ViewContext {
     const said: string[] = [];
     for (const key of changed) {
       if (key === "who") {
-        const who = this.store.one("who");
+        const who = this.store.single("who");
         if (who && this.user && this.user !== who.user) said.push(t(this, "nowAs", { name: who.user }));
         this.user = who?.user ?? this.user;
       }
@@ -246,7 +246,7 @@ export class View implements ViewContext {
     this.sent.set(key, id);
     this.send({ ...command, key, id });
     this.question = "";
-    this.store.give(key);
+    this.store.markSent(key);
   }
 
   private click(event: Event): void {
@@ -271,7 +271,7 @@ export class View implements ViewContext {
     const form = event.target;
     const submitter = (event as SubmitEvent).submitter;
     if (!(form instanceof HTMLFormElement) || submitter?.getAttribute("aria-disabled") === "true") return;
-    const asked = read(form, (submitter as HTMLButtonElement | null)?.value ?? "");
+    const asked = readForm(form, (submitter as HTMLButtonElement | null)?.value ?? "");
     if (!asked) return;
     // Credentials leave the page at once.
     form.querySelectorAll("textarea").forEach((area) => (area.value = ""));
@@ -279,7 +279,7 @@ export class View implements ViewContext {
     this.remember(form, asked);
   }
 
-  private remember(form: HTMLFormElement, { command }: Asked): void {
+  private remember(form: HTMLFormElement, { command }: FormCommand): void {
     if (command.do === "plan share")
       this.previewed = this.shareRequest = JSON.stringify(readShareRequest(form));
     this.draw();
@@ -382,7 +382,7 @@ export class View implements ViewContext {
     }, COPIED);
   }
 
-  private look(seen: boolean, fresh = false): void {
+  private reportVisibility(seen: boolean, fresh = false): void {
     this.send({ do: "look", view: this.id, seen, new: fresh });
   }
 

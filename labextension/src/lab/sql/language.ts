@@ -70,12 +70,12 @@ class CellParse implements PartialParse {
     if (piece && !tree) return null;
     if (tree) this.trees.push(tree);
     const isLast = this.trees.length === this.pieces.length;
-    return !piece || isLast || (this.stop !== null && this.stop <= piece.to) ? joined(this.trees) : null;
+    return !piece || isLast || (this.stop !== null && this.stop <= piece.to) ? joinTrees(this.trees) : null;
   }
 }
 
 /** The last language is at the top: what is asked of a place at the end of the text is told of SQL. */
-function joined(trees: readonly Tree[]): Tree {
+function joinTrees(trees: readonly Tree[]): Tree {
   const last = trees.at(-1) ?? Tree.empty;
   const top = last.type.isTop ? last : (trees.find(({ type }) => type.isTop) ?? last);
   const children: Tree["children"][number][] = [];

@@ -17,7 +17,7 @@ export type Dialog =
 /** The open dialog: its heading and its content. */
 export function dialog(context: ViewContext): HTMLElement {
   const id = `${context.id}-dialog`;
-  const [heading, content] = context.dialog ? inside(context, context.dialog) : ["", null];
+  const [heading, content] = context.dialog ? dialogContent(context, context.dialog) : ["", null];
   return h(
     "dialog",
     { class: cls("dialog"), "aria-labelledby": id, lang: context.language },
@@ -35,7 +35,7 @@ export function dialog(context: ViewContext): HTMLElement {
   );
 }
 
-function inside(context: ViewContext, open: Dialog): [string, Content] {
+function dialogContent(context: ViewContext, open: Dialog): [string, Content] {
   switch (open.kind) {
     case "login":
       return [t(context, "logInTitle"), login(context)];

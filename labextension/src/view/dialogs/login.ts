@@ -5,7 +5,7 @@ import { t, type ViewContext } from "../context";
 
 /** The login dialog: a pasted or chosen login script goes to the kernel at once. */
 export function login(context: ViewContext): Content {
-  const page = context.store.one("account")?.page;
+  const page = context.store.single("account")?.page;
   const id = `${context.id}-script`;
   const link = { href: page, target: "_blank", rel: "noopener noreferrer" };
   return [

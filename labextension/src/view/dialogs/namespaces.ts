@@ -5,7 +5,7 @@ import { t, type ViewContext } from "../context";
 
 /** The namespace dialog: a recent namespace, or any by its name. */
 export function namespaces(context: ViewContext): Content {
-  const who = context.store.one("who");
+  const who = context.store.single("who");
   const used = (who?.namespaces ?? []).map((namespace) =>
     commandButton(
       context,

@@ -12,7 +12,7 @@ const USUAL = "7d";
 /** The share dialog: the request, its preview, and then the line to send. */
 export function share(context: ViewContext, database: string): Content {
   const made = context.store.answer(keys.share(database)) as Made | undefined;
-  return made ? done(context, made) : form(context, database);
+  return made ? shareResult(context, made) : form(context, database);
 }
 
 function form(context: ViewContext, database: string): Content {
@@ -46,7 +46,7 @@ function form(context: ViewContext, database: string): Content {
         choice(t(context, "access.read-write"), { type: "radio", name: "access", value: "write" }),
       ),
       schemas(context, database, plan?.every ?? [], none),
-      lasts(context),
+      durationField(context),
       h(
         "div",
         { class: cls("row") },
@@ -94,7 +94,7 @@ function schemas(context: ViewContext, database: string, every: string[], none: 
   );
 }
 
-function lasts(context: ViewContext): HTMLElement {
+function durationField(context: ViewContext): HTMLElement {
   const id = `${context.id}-lasts`;
   return h(
     "div",
@@ -145,8 +145,8 @@ function preview(context: ViewContext, plan: Plan): HTMLElement {
       ),
     ),
     notes(plan.notes, context),
-    whole(context, "sqlWhole", plan.sql),
-    whole(context, "objectsWhole", plan.yaml),
+    fullText(context, "sqlWhole", plan.sql),
+    fullText(context, "objectsWhole", plan.yaml),
   );
 }
 
@@ -162,7 +162,7 @@ function notes(all: string[], context: ViewContext): Content {
   );
 }
 
-function whole(context: ViewContext, word: string, text: string): HTMLElement {
+function fullText(context: ViewContext, word: string, text: string): HTMLElement {
   return h(
     "details",
     { class: cls("details"), "data-key": word },
@@ -171,7 +171,7 @@ function whole(context: ViewContext, word: string, text: string): HTMLElement {
   );
 }
 
-function done(context: ViewContext, made: Made): Content {
+function shareResult(context: ViewContext, made: Made): Content {
   const names = made.colleagues.join(", ");
   return h(
     "div",

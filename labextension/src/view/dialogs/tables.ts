@@ -4,7 +4,7 @@ import { count, size } from "../format";
 import { keys } from "../commands";
 import { faint, commandButton, outcome, plainButton } from "../components";
 import { t, type ViewContext } from "../context";
-import { empty, labelled, row, table } from "../tables";
+import { empty, labelledCell, row, table } from "../tables";
 
 /** The tables of a database, and the columns of the expanded one. */
 export function tables(context: ViewContext, database: string): Content {
@@ -48,8 +48,8 @@ function tableRow(
         "data-name": keys.columns(database, schema, name),
         "aria-expanded": String(open),
       }),
-      labelled(context, "rows", rows === null ? "" : `≈\u00a0${count(rows, language)}`),
-      labelled(context, "size", bytes === null ? "" : size(bytes, language)),
+      labelledCell(context, "rows", rows === null ? "" : `≈\u00a0${count(rows, language)}`),
+      labelledCell(context, "size", bytes === null ? "" : size(bytes, language)),
     ],
     [
       owner && h("p", { class: cls("faint") }, t(context, "ownedBy", { owner })),

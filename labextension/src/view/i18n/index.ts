@@ -24,12 +24,12 @@ export function isMessageKey(key: string): key is MessageKey {
  */
 export function translate(language: Language, key: string, values: Values = {}): string {
   const text = isMessageKey(key) ? languages[language][key] : key.slice(key.indexOf(".") + 1);
-  return spaced(language, text).replace(/\{(\w+)\}/g, (whole, name: string) =>
+  return setFrenchSpaces(language, text).replace(/\{(\w+)\}/g, (whole, name: string) =>
     name in values ? String(values[name]) : whole,
   );
 }
 
 /** Use no-break spaces before French punctuation and inside its quotation marks. */
-function spaced(language: Language, text: string): string {
+function setFrenchSpaces(language: Language, text: string): string {
   return language === "fr" ? text.replace(/ ([?!:;»])/g, "\u00a0$1").replace(/« /g, "«\u00a0") : text;
 }

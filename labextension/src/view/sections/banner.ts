@@ -10,13 +10,16 @@ const main = { class: cls("button", "main") };
 /** The reason for an empty panel: the kernel has ended or is silent, or the cluster refuses requests. */
 export function banner(context: ViewContext): HTMLElement | null {
   const { store } = context;
-  if (store.ended) return said("alert", h("p", {}, t(context, "gone")));
+  if (store.ended) return bannerBox("alert", h("p", {}, t(context, "gone")));
   if (!store.hasSnapshot) {
-    return said(null, h("p", {}, t(context, Date.now() - context.began > SILENT ? "silent" : "loading")));
+    return bannerBox(
+      null,
+      h("p", {}, t(context, Date.now() - context.began > SILENT ? "silent" : "loading")),
+    );
   }
   const told = store.get("look", "who");
   if (!told || told === true) return null;
-  return said(
+  return bannerBox(
     "alert",
     trouble(context, told),
     h(
@@ -28,6 +31,6 @@ export function banner(context: ViewContext): HTMLElement | null {
   );
 }
 
-function said(role: string | null, ...content: Content[]): HTMLElement {
+function bannerBox(role: string | null, ...content: Content[]): HTMLElement {
   return h("div", { class: cls("banner"), role, "data-key": "banner" }, content);
 }

@@ -11,20 +11,20 @@ import {
   shape,
   submitButton,
 } from "../components";
-import { namespace, own, t, type ViewContext } from "../context";
-import { instead, row, section, table } from "../tables";
+import { currentNamespace, shortTarget, t, type ViewContext } from "../context";
+import { placeholder, row, section, table } from "../tables";
 
 const ASLEEP = ["hibernated", "suspended"];
 
 /** Databases: the open connections, your own databases, and a colleague's by its name. */
 export function databases(context: ViewContext): HTMLElement {
   const rows = context.store.all("database").map(([path, database]) => databaseRow(context, path, database));
-  const none = t(context, "noDatabases", { namespace: namespace(context) });
+  const none = t(context, "noDatabases", { namespace: currentNamespace(context) });
   return section(
     context,
     "databases",
-    context.store.all("connection").map(([, connection]) => connected(context, connection)),
-    instead(context, "databases", rows.length, none) ??
+    context.store.all("connection").map(([, connection]) => connectionLine(context, connection)),
+    placeholder(context, "databases", rows.length, none) ??
       table(context, "databases", ["state", "name", "kind", "actions"], rows),
     colleagues(context),
     outcome(context, keys.connectNamed),
@@ -73,9 +73,9 @@ function named(context: ViewContext, word: string, name: string): Attributes {
   return { "aria-label": t(context, word, { name }) };
 }
 
-function connected(context: ViewContext, { database, dbname, user, current }: Connection): HTMLElement {
+function connectionLine(context: ViewContext, { database, dbname, user, current }: Connection): HTMLElement {
   const sentence = t(context, current ? "connected" : "alsoConnected", {
-    name: own(context, database),
+    name: shortTarget(context, database),
     user,
   });
   return h(

@@ -13,9 +13,9 @@ import {
   outcome,
   prose,
 } from "../components";
-import { namespace, own, t, type ViewContext } from "../context";
+import { currentNamespace, shortTarget, t, type ViewContext } from "../context";
 import { sparkline } from "../sparkline";
-import { drawn, empty, more, row, section, steadyRow, table } from "../tables";
+import { visibleRows, empty, showMore, row, section, steadyRow, table } from "../tables";
 
 const NO_TRAFFIC: Traffic = [0, 0, 0];
 const HEADINGS = ["state", "target", "address", "traffic", "actions"];
@@ -24,18 +24,18 @@ const TRAFFIC = HEADINGS.indexOf("traffic");
 /** The forwards with target, local address and traffic. */
 export function forwards(context: ViewContext): HTMLElement {
   const all = context.store.all("forward");
-  const rows = drawn(context, "forwards", all).map(([id, forward]) => forwardRow(context, id, forward));
+  const rows = visibleRows(context, "forwards", all).map(([id, forward]) => forwardRow(context, id, forward));
   return section(
     context,
     "forwards",
     rows.length ? table(context, "forwards", HEADINGS, rows) : empty(t(context, "noForwards")),
-    more(context, "forwards", all.length),
-    restarts(context),
+    showMore(context, "forwards", all.length),
+    restartErrors(context),
   );
 }
 
 /** The errors of failed restarts: their forwards have no row any more. */
-function restarts(context: ViewContext): Content {
+function restartErrors(context: ViewContext): Content {
   return context.store
     .all("order")
     .filter(([key]) => key.startsWith(keys.restart("")))
@@ -51,7 +51,7 @@ function forwardRow(context: ViewContext, id: string, forward: Forward): HTMLEle
   const clicks = commands.map((key) => [store.isPending(key), isLate(context, key), store.get("order", key)]);
   const texts = [...addresses(forward).map(([text]) => text), forward.magic];
   const copied = texts.includes(context.copied) && context.copied;
-  const shown = [forward, clicks, copied, store.ended, namespace(context)];
+  const shown = [forward, clicks, copied, store.ended, currentNamespace(context)];
   const draw = () => [sparkline(minute), bytes(context, traffic)];
   return steadyRow(context, `forward ${id}`, shown, () => drawRow(context, id, forward, draw()), {
     at: TRAFFIC,
@@ -71,7 +71,7 @@ function drawRow(context: ViewContext, id: string, forward: Forward, carried: Co
       h(
         "span",
         { class: cls("target") },
-        own(context, forward.target),
+        shortTarget(context, forward.target),
         forward.ports.map(([, remote]) => faint(` :${String(remote)}`)),
       ),
       addresses(forward).map(([text, local, remote]) => address(context, text, local, remote)),
@@ -124,7 +124,7 @@ function needsProxy(context: ViewContext, forward: Forward): boolean {
 }
 
 function linkTo(context: ViewContext, local: number, remote: number | string): PortLink {
-  return linkToPort(local, remote, readPage(document), context.store.one("who")?.remote ?? false);
+  return linkToPort(local, remote, readPage(document), context.store.single("who")?.remote ?? false);
 }
 
 function address(context: ViewContext, text: string, local: number, remote: number | string): HTMLElement {

@@ -1,13 +1,13 @@
 import { cls, h, type Content } from "../dom";
 import type { Who } from "../snapshot";
-import { left } from "../format";
+import { timeLeft } from "../format";
 import { keys } from "../commands";
 import { dialogButton, faint, commandButton, outcome, prose, shape } from "../components";
 import { t, type ViewContext } from "../context";
 
 /** The user, the namespace, the server, and the configuration that they come from. */
 export function header(context: ViewContext): HTMLElement {
-  const who = context.store.one("who");
+  const who = context.store.single("who");
   return h(
     "header",
     { class: cls("header"), "data-key": "header" },
@@ -51,7 +51,7 @@ function login(context: ViewContext, who: Who): HTMLElement {
         { class: cls("number") },
         shape(over ? "bad" : soon ? "waiting" : "good"),
         " ",
-        t(context, over ? "loginEnded" : "loginEnds", { left: left(who.ends, now, context.language) }),
+        t(context, over ? "loginEnded" : "loginEnds", { left: timeLeft(who.ends, now, context.language) }),
       ),
     who.renews && faint(t(context, "renewsItself")),
     who.renewable && commandButton(context, t(context, "renew"), keys.renew, { do: "renew" }, quiet),

@@ -8,7 +8,7 @@ const PEOPLE = ["alice", "bob", "carol"];
 
 /** The practice cluster and your user in it; nothing if it is not installed. */
 export function sandbox(context: ViewContext): HTMLElement | null {
-  const status = context.store.one("sandbox");
+  const status = context.store.single("sandbox");
   if (!status) return null;
   const commands = [keys.startSandbox, keys.stopSandbox, keys.resetSandbox, ...PEOPLE.map(keys.become)];
   const off = status.keeps ? "sandboxKeeps" : "sandboxOff";
@@ -56,7 +56,7 @@ function resetQuestion(context: ViewContext): Content {
 }
 
 function whileItRuns(context: ViewContext, server: string): Content {
-  const who = context.store.one("who");
+  const who = context.store.single("who");
   const people = PEOPLE.map((person) => {
     const pressed = String(who?.server === server && who.user === `oidc-${person}`);
     const command = { do: "become", person } as const;

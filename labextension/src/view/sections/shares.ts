@@ -4,7 +4,7 @@ import { date } from "../format";
 import { keys } from "../commands";
 import { badge, faint, commandButton, outcome, question, questionButton } from "../components";
 import { t, type ViewContext } from "../context";
-import { instead, row, section, table } from "../tables";
+import { placeholder, row, section, table } from "../tables";
 
 /** Your shares: the colleague, the access, the expiry, and a button to revoke each. */
 export function shares(context: ViewContext): HTMLElement {
@@ -14,7 +14,7 @@ export function shares(context: ViewContext): HTMLElement {
   return section(
     context,
     "shares",
-    instead(context, "shares", rows.length, t(context, "noShares")) ??
+    placeholder(context, "shares", rows.length, t(context, "noShares")) ??
       table(context, "shares", headings, rows),
     store.all("share").some(([, share]) => share.sessions === null) &&
       h(
@@ -37,7 +37,7 @@ function shareRow(context: ViewContext, path: string, share: Share): HTMLElement
         share.colleague,
         h("div", {}, t(context, `access.${share.access}`), share.schemas && faint(` ${share.schemas}`)),
       ],
-      [date(share.until, context.language), h("div", {}, connected(context, path, share))],
+      [date(share.until, context.language), h("div", {}, openSessions(context, path, share))],
       questionButton(
         context,
         t(context, "revoke"),
@@ -51,7 +51,7 @@ function shareRow(context: ViewContext, path: string, share: Share): HTMLElement
 }
 
 /** The colleague's open sessions and their start, once requested. */
-function connected(context: ViewContext, path: string, share: Share): Content {
+function openSessions(context: ViewContext, path: string, share: Share): Content {
   const open = share.sessions ?? (context.store.answer(keys.sessions) as Sessions | undefined)?.[path];
   if (open === undefined) return null;
   const [count, since] = open;

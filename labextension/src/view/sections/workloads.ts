@@ -5,38 +5,48 @@ import type { Outcome, Port } from "../snapshot";
 import { age } from "../format";
 import { keys } from "../commands";
 import { badge, faint, isLate, commandButton, outcome } from "../components";
-import { namespace, t, type ViewContext } from "../context";
-import { drawn, empty, instead, labelled, more, row, section, steadyRow, table } from "../tables";
+import { currentNamespace, t, type ViewContext } from "../context";
+import {
+  visibleRows,
+  empty,
+  placeholder,
+  labelledCell,
+  showMore,
+  row,
+  section,
+  steadyRow,
+  table,
+} from "../tables";
 
 /** Number of pods and services from which there is a filter box. */
 const MANY = 6;
 
 export function services(context: ViewContext): HTMLElement {
   const all = context.store.all("service");
-  const open = forwarded(context, "svc");
-  const found = chosen(context, all);
-  const rows = drawn(context, "services", found).map(([name, service]) => {
-    const standing = aged(context, service.created);
+  const open = listForwardedPorts(context, "svc");
+  const found = filterByName(context, all);
+  const rows = visibleRows(context, "services", found).map(([name, service]) => {
+    const standing = formatAge(context, service.created);
     const ports = service.ports.map((port) => portOf(context, open, "svc", name, port));
     return steadyRow(context, `service ${name}`, [service, standing, ports], () =>
       row(
         `service ${name}`,
-        [faint(service.type), name, portButtons(context, ports), labelled(context, "age", standing)],
+        [faint(service.type), name, portButtons(context, ports), labelledCell(context, "age", standing)],
         ports.map(({ key }) => outcome(context, key)),
       ),
     );
   });
   const headings = ["state", "name", "ports", "age"];
-  const body = things(context, "services", all.length, rows, headings, "noServices");
-  return section(context, "services", filterBox(context), body, more(context, "services", found.length));
+  const body = workloadTable(context, "services", all.length, rows, headings, "noServices");
+  return section(context, "services", filterBox(context), body, showMore(context, "services", found.length));
 }
 
 export function pods(context: ViewContext): HTMLElement {
   const all = context.store.all("pod");
-  const open = forwarded(context, "pod");
-  const found = chosen(context, all);
-  const rows = drawn(context, "pods", found).map(([name, pod]) => {
-    const standing = aged(context, pod.created);
+  const open = listForwardedPorts(context, "pod");
+  const found = filterByName(context, all);
+  const rows = visibleRows(context, "pods", found).map(([name, pod]) => {
+    const standing = formatAge(context, pod.created);
     const ports = pod.ports.map((port) => portOf(context, open, "pod", name, port));
     return steadyRow(context, `pod ${name}`, [pod, standing, ports], () =>
       row(
@@ -45,23 +55,23 @@ export function pods(context: ViewContext): HTMLElement {
           badge(pod.tone, pod.state),
           name,
           portButtons(context, ports),
-          labelled(context, "restarts", String(pod.restarts)),
-          labelled(context, "age", standing),
+          labelledCell(context, "restarts", String(pod.restarts)),
+          labelledCell(context, "age", standing),
         ],
         ports.map(({ key }) => outcome(context, key)),
       ),
     );
   });
   const headings = ["state", "name", "ports", "restarts", "age"];
-  const body = things(context, "pods", all.length, rows, headings, "noPods");
-  return section(context, "pods", body, more(context, "pods", found.length));
+  const body = workloadTable(context, "pods", all.length, rows, headings, "noPods");
+  return section(context, "pods", body, showMore(context, "pods", found.length));
 }
 
-function chosen<Fact>(context: ViewContext, all: [string, Fact][]): [string, Fact][] {
+function filterByName<Fact>(context: ViewContext, all: [string, Fact][]): [string, Fact][] {
   return all.filter(([name]) => name.includes(context.filter.trim()));
 }
 
-function things(
+function workloadTable(
   context: ViewContext,
   name: string,
   count: number,
@@ -69,13 +79,13 @@ function things(
   headings: string[],
   none: string,
 ): HTMLElement {
-  const there = instead(context, name, count, t(context, none, { namespace: namespace(context) }));
+  const there = placeholder(context, name, count, t(context, none, { namespace: currentNamespace(context) }));
   if (there) return there;
   if (!rows.length) return empty(t(context, "noMatch", { name: context.filter.trim() }));
   return table(context, name, headings, rows);
 }
 
-function aged(context: ViewContext, created: number | null): string {
+function formatAge(context: ViewContext, created: number | null): string {
   return age(created, Date.now() / 1000, context.language);
 }
 
@@ -155,8 +165,8 @@ function portButton(
 const USABLE = ["active", "reconnecting"];
 
 /** List the forwarded ports of the current namespace: `name:port`. */
-function forwarded(context: ViewContext, kind: string): Set<string> {
-  const mine = `${namespace(context)}/${kind}/`;
+function listForwardedPorts(context: ViewContext, kind: string): Set<string> {
+  const mine = `${currentNamespace(context)}/${kind}/`;
   const open = context.store
     .all("forward")
     .filter(([, forward]) => forward.target.startsWith(mine) && USABLE.includes(forward.state));
