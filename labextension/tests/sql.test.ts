@@ -19,7 +19,7 @@ import { parser } from "../src/lab/sql/postgresql";
 const python = new LanguageSupport(pythonLanguage);
 const notebook = withSql(python, () => parser);
 
-/** The tags that JupyterLab's themes have a colour for. */
+/** The tags with a colour in JupyterLab's themes. */
 const themes = tagHighlighter([
   { tag: tags.keyword, class: "keyword" },
   { tag: tags.number, class: "number" },
@@ -47,7 +47,7 @@ const ofSql = (sql: string) => colours(`%%query_db\n${sql}`).slice(colours("%%qu
 // eslint-disable-next-line @typescript-eslint/no-base-to-string -- lezer's trees have a text of their own
 const shape = (tree: Tree) => String(tree);
 
-/** The state of an editor whose text is parsed to its end; by itself CodeMirror parses for 20 ms, then later. */
+/** The state of an editor whose text is parsed to its end; CodeMirror itself parses for 20 ms, then later. */
 function state(doc: string, cursor = doc.length, extensions: Extension = notebook): EditorState {
   const made = EditorState.create({ doc, selection: { anchor: cursor }, extensions });
   expect(ensureSyntaxTree(made, doc.length, Infinity)).not.toBeNull();
@@ -95,7 +95,7 @@ test.each([
   ["%query_db --commit --db salaires", []],
   ["print(f'%query_db {x}')", []],
   ["%query_db?", []],
-])("SQL stands on the lines of %j", (source, found) => {
+])("SQL is found on the lines of %j", (source, found) => {
   expect(sqlOfLines(source).map(({ from, to }) => source.slice(from, to))).toEqual(found);
 });
 
@@ -172,12 +172,12 @@ test("a quote that is open on one line is closed at its end", () => {
   expect(found.at(-1)).toBe("'z' string");
 });
 
-test("what looks like a line of SQL in a string of Python stays a string", () => {
+test("a line like SQL in a Python string stays a string", () => {
   const source = '"""\n%query_db SELECT 1\n"""';
   expect(colours(source)).toEqual(colours(source, python));
 });
 
-test("what is typed gives the tree of the whole text", () => {
+test("an incremental parse gives the tree of the whole text", () => {
   const final =
     "# c\n%%query_db --into df\nSELECT a[lo:hi], $$ it's $$\nFROM t -- it's\nWHERE x = :x::int;\nSELECT 2";
   let fragments: readonly TreeFragment[] = [];
@@ -197,7 +197,7 @@ test("what is typed gives the tree of the whole text", () => {
   }
 });
 
-test("a parse that is stopped in the SQL has what was read", () => {
+test("a stopped parse has the text before the stop", () => {
   const source = `%%query_db\n${"SELECT 1;\n".repeat(2_000)}`;
   const parse = notebook.language.parser.startParse(source);
   while (parse.parsedPos < 5_000) expect(parse.advance()).toBeNull();
@@ -209,7 +209,7 @@ test("a parse that is stopped in the SQL has what was read", () => {
   expect(shape(tree)).toContain("Statement");
 });
 
-test("comments are toggled as SQL in the cell, as Python on its first line", () => {
+test("comments toggle as SQL, and as Python on the first line", () => {
   const toggled = (doc: string, cursor?: number) => {
     let found = state(doc, cursor);
     toggleComment({ state: found, dispatch: (transaction: Transaction) => (found = transaction.state) });
@@ -238,11 +238,11 @@ test.each([
   ["%%query_db\nSELECT 1;", null],
   ["%%query_db\nSELECT a\n  WHERE x IN (", 4],
   ["%%query_db\nSELECT a[", 2],
-])("a new line after %j is indented by %j; by null as the line before", (doc, columns) => {
+])("a new line after %j is indented by %j (null: as before)", (doc, columns) => {
   expect(getIndentation(state(`${doc}\n`), doc.length + 1)).toBe(columns);
 });
 
-test("the registered language is exchanged, whenever it is loaded", async () => {
+test("the registered language is exchanged when loaded", async () => {
   for (const early of [true, false]) {
     const ipython: IEditorLanguage = { name: "ipython", mime: "text/x-ipython" };
     if (early) ipython.support = python;

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { formatSql, MeaningChanged, tokensOf } from "../src/lab/sql/format";
 
-/** Pieces of SQL, each as a person could write it. */
+/** Pieces of SQL as people write it. */
 const { statement } = fc.letrec<Record<"expression" | "select" | "statement", string>>((tie) => {
   const space = fc.constantFrom(
     " ",
@@ -87,7 +87,7 @@ const { statement } = fc.letrec<Record<"expression" | "select" | "statement", st
 });
 const text = fc.array(statement, { minLength: 1, maxLength: 3 }).map((all) => all.join(";\n"));
 
-// It computes for a second or two, and more beside other work: vitest's five seconds are for tests that do little.
+// It takes a second or two, and more on a busy machine: vitest's default of five seconds is too short.
 test("formatted SQL has the same tokens", { timeout: 60_000 }, () => {
   fc.assert(
     fc.property(text, (sql) => {
@@ -108,11 +108,11 @@ test("a clause begins a line, and words keep their case", () => {
   );
 });
 
-test.each(["SELECT (a)[1: :n]", "SELECT 'a'\n'b'"])("%j is refused, since its tokens would change", (sql) => {
+test.each(["SELECT (a)[1: :n]", "SELECT 'a'\n'b'"])("%j is refused: other tokens", (sql) => {
   expect(() => formatSql(sql)).toThrow(MeaningChanged);
 });
 
-test.each(["SELECT (1", "SELECT 'x", "SELECT `a`"])("%j is refused, since it cannot be read", (sql) => {
+test.each(["SELECT (1", "SELECT 'x", "SELECT `a`"])("%j is refused: unreadable", (sql) => {
   expect(() => formatSql(sql)).toThrow(/^Parse error/);
 });
 

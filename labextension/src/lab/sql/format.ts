@@ -3,7 +3,7 @@
 import { formatDialect, postgresql } from "sql-formatter";
 import { parser } from "./postgresql";
 
-/** Formatting would have changed what the SQL says. */
+/** Formatting would have changed the meaning of the SQL. */
 export class MeaningChanged extends Error {}
 
 /**

@@ -1,11 +1,11 @@
 /**
  * JupyterLab's language for notebooks, which is Python, with SQL in it.
  *
- * Below the line of `%%query_db` all is SQL, and nothing of it is parsed as Python: that is a hundred times slower,
- * since it is wrong Python, and would be done again at each key. Behind `%query_db` on a line SQL lies over the
- * tree of Python. A cell with neither is parsed by Python's own parser, as if none of this were there.
+ * All text below the line of `%%query_db` is SQL, and is not parsed as Python: as it is invalid Python, that would be a
+ * hundred times slower, and repeated at each key. After `%query_db` on a line, SQL is an overlay on Python's tree.
+ * Python's own parser parses all other cells.
  *
- * The parser for SQL is loaded when the first such cell is seen; until then its SQL has no colours.
+ * The parser for SQL is loaded with the first such cell; until then, its SQL has no colours.
  */
 
 import { LanguageSupport, LRLanguage, ParseContext } from "@codemirror/language";
@@ -22,13 +22,13 @@ import {
 } from "@lezer/common";
 import { commentsAbove, endOfMagic, sqlOfLines, type Range } from "./cell";
 
-/** Returns the parser for SQL. */
+/** A function that returns the parser for SQL. */
 export type Sql = () => Parser;
 
 let loaded: Parser | null = null;
 let loading: Promise<void> | null = null;
 
-/** The parser for SQL; while it is loaded, one that leaves the text alone and looks again afterwards. */
+/** Return the parser for SQL; during its loading, a parser that skips the text and parses it later. */
 export function lazySql(): Parser {
   if (loaded) return loaded;
   loading ??= import("./postgresql").then(({ parser }) => {
@@ -74,7 +74,7 @@ class CellParse implements PartialParse {
   }
 }
 
-/** The last language is at the top: what is asked of a place at the end of the text is told of SQL. */
+/** The last language is at the top: a lookup at the end of the text then finds SQL. */
 function joinTrees(trees: readonly Tree[]): Tree {
   const last = trees.at(-1) ?? Tree.empty;
   const top = last.type.isTop ? last : (trees.find(({ type }) => type.isTop) ?? last);
@@ -90,7 +90,7 @@ function joinTrees(trees: readonly Tree[]): Tree {
   return new Tree(top.type, children, positions, length);
 }
 
-/** Parses ranges apart from each other: a quote that is open at the end of a line is none of the next. */
+/** A parser that parses ranges separately: a quote that is open at the end of one line does not affect the next. */
 class Apart extends Parser {
   constructor(private readonly sql: Parser) {
     super();
@@ -109,7 +109,7 @@ class Apart extends Parser {
   }
 }
 
-/** SQL over the tree of Python, where that has not found a string or a comment. */
+/** Overlay SQL on Python's tree, except in strings and comments. */
 function overlay(node: SyntaxNodeRef, lines: readonly Range[], sql: Sql): NestedParse | null {
   if (!node.type.isTop) return null;
   const isCode = ({ from }: Range) => !/String|Comment/.test(node.node.resolveInner(from, -1).name);
@@ -117,13 +117,13 @@ function overlay(node: SyntaxNodeRef, lines: readonly Range[], sql: Sql): Nested
   return ranges.length ? { parser: new Apart(sql()), overlay: ranges } : null;
 }
 
-/** A language that is Python but for the SQL of our magics. */
+/** Return Python's language with the SQL of the magics. */
 export function withSql(python: LanguageSupport, sql: Sql): LanguageSupport {
   const { language, support } = python;
   if (!(language instanceof LRLanguage)) return python;
   const wrap: ParseWrapper = (parse, input, fragments, ranges) => {
     const [{ from, to } = { from: 0, to: 0 }] = ranges;
-    // In pieces it is only inside another language.
+    // Several ranges occur only inside another language.
     if (from > 0 || ranges.length !== 1) return parse;
     const source = input.read(from, to);
     const end = endOfMagic(source);
@@ -150,10 +150,10 @@ export function withSql(python: LanguageSupport, sql: Sql): LanguageSupport {
 }
 
 /**
- * Put the language with SQL in the place of JupyterLab's own.
+ * Replace JupyterLab's Python language by the one with SQL.
  *
- * A language that is registered can be neither replaced nor registered again, and is loaded with the first notebook:
- * whatever is stored as its support, there and then, is exchanged.
+ * A registered language can be neither replaced nor registered again, and is loaded with the first notebook. So this
+ * exchanges its support, at once and whenever another one is stored.
  */
 export function addSql(languages: IEditorLanguageRegistry, sql: Sql = lazySql): void {
   const ipython = languages.findByName("ipython");

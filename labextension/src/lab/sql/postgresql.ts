@@ -1,8 +1,8 @@
 /**
  * The parser for PostgreSQL with `:name` for a variable of the notebook.
  *
- * The grammar, the keywords and most tokens are those of `@codemirror/lang-sql`. Its tokenizer serves many dialects:
- * where PostgreSQL reads a text in another way, or the notebook means a parameter, the tokenizer here comes first.
+ * The grammar, the keywords and most tokens are those of `@codemirror/lang-sql`. Its tokenizer serves many dialects.
+ * The tokenizer here comes first: for text that PostgreSQL reads in another way, and for parameters of the notebook.
  * It follows `sspcloud_magics/databases/postgres/sql_lexer.py`, which binds the parameters.
  */
 
@@ -11,7 +11,7 @@ import { delimitedIndent, indentNodeProp } from "@codemirror/language";
 import { styleTags, tags } from "@lezer/highlight";
 import { ExternalTokenizer, type InputStream, type LRParser, type Stack } from "@lezer/lr";
 
-// lang-sql takes a name that begins with "_" for the character set of a string, which MySQL knows.
+// lang-sql reads a name that begins with "_" as the character set of a string, as in MySQL.
 const dialect = SQLDialect.define({ ...PostgreSQL.spec, charSetCasts: false });
 
 type At = (offset: number) => number;
@@ -23,7 +23,7 @@ const codes = (characters: string) => new Set(Array.from(characters, code));
 const [QUOTE, BACKSLASH, DOLLAR, COLON] = [code("'"), code("\\"), code("$"), code(":")];
 const [DASH, SLASH, STAR, EQUALS, UNDERSCORE] = [code("-"), code("/"), code("*"), code("="), code("_")];
 const OPERATORS = codes("+-*/<>=~!@#%^&|`?");
-/** An operator of several characters ends in + or - only where it has one of these. */
+/** An operator of several characters ends in + or - only if it contains one of these. */
 const UNUSUAL = codes("~!@#%^&|`?");
 const SIGNS = codes("+-");
 const OPERAND_ENDS = codes(`)]'"`);
@@ -40,7 +40,7 @@ const isLetter = (c: number) => (c >= 65 && c <= 90) || (c >= 97 && c <= 122) ||
 const isWord = (c: number) => isLetter(c) || isDigit(c);
 const isSpace = (c: number) => c === 32 || (c >= 9 && c <= 13);
 
-/** The end of a string whose quote opens at `start`; one that does not end reaches to the end of the text. */
+/** Return the end of a string whose quote opens at `start`; an unclosed string reaches to the end of the text. */
 function endOfString(at: At, start: number, escapes: boolean): number {
   let offset = start + 1;
   for (;;) {
@@ -54,7 +54,7 @@ function endOfString(at: At, start: number, escapes: boolean): number {
   }
 }
 
-/** The quote with which a string goes on: after white space with a line's end in it. */
+/** Return the quote that continues a string, after white space with a line break. */
 function continuation(at: At, end: number): number | null {
   let isNextLine = false;
   let offset = end;
@@ -78,7 +78,7 @@ function dollar(at: At): Found | null {
   }
 }
 
-/** A word, or the string that it is the prefix of; null for a word that may be a keyword. */
+/** A word, or the string with that prefix; null for a word that can be a keyword. */
 function word(at: At): Found | null {
   const first = String.fromCharCode(at(0)).toLowerCase();
   if ((first === "e" || first === "n") && at(1) === QUOTE)
@@ -118,7 +118,7 @@ function isAfterOperand(at: At): boolean {
   return before !== "" && !NO_OPERAND.has(before.toLowerCase());
 }
 
-/** The token at offset 0 where it is not to be read as lang-sql reads it. */
+/** Return the token at offset 0; null if lang-sql reads it correctly. */
 function read(at: At, isInBrackets: () => boolean): Found | null {
   const c = at(0);
   if (c === QUOTE) return ["String", endOfString(at, 0, false)];
@@ -129,9 +129,9 @@ function read(at: At, isInBrackets: () => boolean): Found | null {
   return end ? ["Operator", end] : null;
 }
 
-/** lang-sql's parser with the tokenizer here in front of its own. */
+/** Return lang-sql's parser with this tokenizer before its own. */
 function withTokens(original: LRParser): LRParser {
-  // Neither is told of in lezer's types. A test fails where they are no longer there.
+  // Lezer's types contain neither. A test fails if they disappear.
   const { tokenizers } = original as unknown as { tokenizers: unknown[] };
   const theirs = tokenizers.find((each) => each instanceof ExternalTokenizer) as ExternalTokenizer & {
     token(input: InputStream, stack: Stack): void;
@@ -156,7 +156,7 @@ function withTokens(original: LRParser): LRParser {
   return original.configure({ tokenizers: [{ from: theirs, to: ours }] });
 }
 
-/** A new line begins as the one before it, in parentheses deeper. */
+/** A new line has the indentation of the previous one, and more inside parentheses. */
 const indentation = indentNodeProp.add({
   "Script Statement": () => null,
   Parens: delimitedIndent({ closing: ")", align: false }),
