@@ -448,7 +448,7 @@ def _kubeconfig_source(
         )
     considered += [ConsideredSource(str(path), "not there") for path in paths if not _exists(path)]
     considered += [
-        ConsideredSource(what, f"ignored, but kubectl refuses the file: {why}")
+        ConsideredSource(what, f"skipped, but kubectl refuses the file: {why}")
         for what, why in found.list_malformed()
     ]
     return ContextAccess(found, context, lambda: files.load(paths), credentials_without_tls=without_tls)

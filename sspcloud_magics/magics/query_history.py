@@ -179,7 +179,9 @@ class QueryHistory:
         if self.is_kept:
             with contextlib.suppress(OSError, RuntimeError):
                 self._read()
-        return _limit([*self._known, *self._unwritten, *self._unkept])
+        # What was not kept stays apart from the file: once the file is used again, it must not take its names.
+        unkept = [] if self.is_kept else self._unkept
+        return _limit([*self._known, *self._unwritten, *unkept])
 
     def find_saved(self) -> dict[str, SavedStatement]:
         """Return the saved statements by name."""
@@ -262,7 +264,7 @@ def _to_lines(queries: Iterable[Query]) -> bytes:
 
 def _remove_oldest(folder: Path) -> None:
     """Make room for the file of one more notebook."""
-    files = sorted(folder.glob("*.jsonl"), key=lambda file: file.stat().st_mtime)
+    files = sorted(folder.glob("*.json*"), key=lambda file: file.stat().st_mtime)
     for file in files[: 1 - _MOST_FILES]:
         file.unlink(missing_ok=True)
 

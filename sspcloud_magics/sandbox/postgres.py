@@ -216,6 +216,6 @@ def _make_substitute(original: Path) -> Path:
     path.mkdir(mode=0o711, exist_ok=True)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise PostgresFailed(f"{path} exists, and belongs to another user or can be written to by others")
+        raise PostgresFailed(f"{path} is not a directory that belongs to you and that only you can write to")
     (path / "stands-for").write_text(str(original.resolve()))
     return path

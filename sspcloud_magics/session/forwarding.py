@@ -248,7 +248,8 @@ def restart_forward(forward: Forward, *, timeout: float = 30.0) -> Forward:
     manager = session.manager()
     if all(each is not forward for each in manager.forwards()):
         raise ForwardStopped(
-            f"The forward to {forward.target} is no longer open.", hint=f"%forward {forward.target}"
+            f"The forward to {forward.target} is no longer open.",
+            hint="repeat the %forward line that opened it",
         )
     return manager.restart(forward, timeout=timeout)
 

@@ -158,7 +158,7 @@ def warn_public(
     shared
         The schemas to share.
     gone
-        The roles that are removed first, and their objects with them.
+        The roles that are removed first; what PUBLIC may do with their objects ends with them.
     read_write
         Whether the colleague may write anyway.
     """

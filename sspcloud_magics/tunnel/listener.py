@@ -88,7 +88,7 @@ def bind(address: str, candidates: Sequence[int]) -> list[socket.socket]:
     if problem.errno == errno.EACCES:
         why = "Only the administrator may listen on ports below 1024."
     elif problem.errno == errno.EADDRINUSE:
-        why = "Another program already listens there."
+        why = "A program already listens there."
     else:
         why = f"{problem.strerror}."
     raise PortTaken(

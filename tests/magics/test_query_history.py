@@ -211,6 +211,9 @@ def test_setting_keeps_statements_in_memory_alone(alice: Notebook) -> None:
         assert not history.path.parent.exists()
     finally:
         alice.run("%config SSPCloud.keep_queries = True")
+    alice.run("%%query_db --save one\nSELECT 2 AS n")
+    assert [each.number for each in history.queries()] == [3]
+    assert alice.run("%%query_db --with one\nTABLE one")["n"].tolist() == [2]
 
 
 def test_number_of_statements_and_files_is_bounded(

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import yaml
 
@@ -27,6 +27,9 @@ Check: TypeAlias = Callable[[str, Any], Causes]
 Rules: TypeAlias = tuple[tuple[str, Check], ...]
 
 _DATA: Obj = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+
+# Characters of a label's value, and of its key behind the prefix.
+_LONGEST_LABEL: Final = 63
 
 
 def validate(resource: Resource, obj: Obj, old: Obj | None = None) -> None:
@@ -119,6 +122,9 @@ def _labels(field: str, labels: Obj) -> Causes:
             yield from _matches(field, prefix, "subdomain", key)
         yield from _matches(field, name, "label_name", key)
         yield from _matches(field, value, "label_value")
+        # A share's labels hold names of colleagues and databases, which may be longer.
+        if max(len(name), len(str(value))) > _LONGEST_LABEL:
+            yield Cause("FieldValueTooLong", f"Too long: may not be more than {_LONGEST_LABEL} bytes", field)
 
 
 def _metadata(resource: Resource, metadata: Obj) -> Causes:

@@ -70,7 +70,9 @@ def _value(store: Store, namespace: str, variable: Obj) -> str | None:
                     f"couldn't find key {reference['key']} in {word} {namespace}/{reference['name']}"
                 )
             return values.get(reference["key"])
-    return ""
+    raise ConfigError(
+        f"the sandbox gives the variable {variable['name']} no value from {' or '.join(source)}"
+    )
 
 
 def _values(store: Store, resource: Resource, namespace: str, reference: Obj) -> dict[str, str]:
