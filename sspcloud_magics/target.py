@@ -176,10 +176,55 @@ def _kind(text: str) -> str | None:
     return kind if kind and group.removeprefix("v1").lstrip(".") in ("", _GROUPS[kind]) else None
 
 
+def describe_request(verb: str, plural: str, name: str = "") -> str:
+    """Describe a request to the API server in words.
+
+    Parameters
+    ----------
+    verb
+        The verb of RBAC, such as ``get``, or other words.
+    plural
+        The resource, such as ``pods``; a subresource may follow, as in ``pods/log``.
+    name
+        The object; empty for all of them.
+
+    Examples
+    --------
+    >>> describe_request("get", "services", "web")
+    'read the service web'
+    >>> describe_request("list", "pods")
+    'list pods'
+    """
+    if verb == "get" or (verb == "list" and name):
+        verb = "read"
+    if not name:
+        return f"{verb} {plural}"
+    resource, _, subresource = plural.partition("/")
+    of = f"{plural} of " if subresource else ""
+    return f"{verb} {of}the {describe_kind(resource)} {name}"
+
+
+def describe_kind(plural: str) -> str:
+    """Return the singular of a resource; the resource ``endpoints`` has none.
+
+    Examples
+    --------
+    >>> describe_kind("networkpolicies")
+    'networkpolicy'
+    """
+    if plural == "endpoints":
+        return plural
+    return f"{plural.removesuffix('ies')}y" if plural.endswith("ies") else plural.removesuffix("s")
+
+
 def _number(text: str, whole: str) -> int:
     number = int(text)
     if not 1 <= number <= 65535:
-        raise UsageProblem(f"{number} is not a port, in {whole!r}.", why="Ports go from 1 to 65535.")
+        raise UsageProblem(
+            f"{number} is not a port, in {whole!r}.",
+            why="Ports go from 1 to 65535.",
+            hint="use a port such as 8000",
+        )
     return number
 
 

@@ -7,5 +7,5 @@ ACCOUNT_PAGE = "https://datalab.sspcloud.fr/account"
 
 COPY_AGAIN = (
     f"copy the script again from your account page (Connection to Kubernetes): {ACCOUNT_PAGE}\n"
-    "run %k8s_login config.sh; what is open stays open, and reconnects automatically"
+    "run %k8s_login config.sh; open forwards and connections stay open, and recover automatically"
 )

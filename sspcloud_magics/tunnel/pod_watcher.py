@@ -25,7 +25,7 @@ from sspcloud_magics.errors import (
     TargetNotFound,
     TokenExpired,
 )
-from sspcloud_magics.target import Target, service_without_pods
+from sspcloud_magics.target import Target, describe_kind, describe_request, service_without_pods
 from sspcloud_magics.tunnel.credentials import AccessStore
 from sspcloud_magics.tunnel.http import Client, StatusError
 from sspcloud_magics.tunnel.pod_selection import (
@@ -488,22 +488,22 @@ def explain(
     error: StatusError, verb: str, resource: str, namespace: str, name: str | None = None
 ) -> Forbidden | TargetNotFound | ServerError:
     """Return the user's error for an unsuccessful answer of the API server."""
-    which = f"{resource} {name}" if name else resource
+    words = describe_request(verb, resource, name or "")
     if error.status == FORBIDDEN:
         return Forbidden(
-            f"You may not {verb} {which} in the namespace {namespace}.",
+            f"You may not {words} in {namespace}.",
             why=error.message,
             hint=f"ask the owner of {namespace} for the permission to {verb} {resource}",
         )
     if error.status == NOT_FOUND:
-        missing = f"{resource.removesuffix('s')} {name}" if name else resource.removesuffix("s")
+        missing = f"{describe_kind(resource)} {name}" if name else describe_kind(resource)
         return TargetNotFound(
-            f"There is no {missing} in the namespace {namespace}.",
+            f"There is no {missing} in {namespace}.",
             why=error.message,
             hint="list the existing ones: %k8s_pods or %k8s_services",
         )
     return ServerError(
-        f"The API server could not {verb} {which} in the namespace {namespace}.",
+        f"The API server could not {words} in {namespace}.",
         why=f"It answered {error.status}: {error.message}",
         hint="try again in a few seconds",
     )

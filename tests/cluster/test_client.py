@@ -251,7 +251,7 @@ def elsewhere(url: str, tmp_path: Path, **more: bool) -> Cluster:
 def test_nothing_listens(tmp_path: Path) -> None:
     with pytest.raises(ServerUnreachable, match="connection refused") as caught:
         list_objects(elsewhere(f"https://127.0.0.1:{free_port()}", tmp_path), PODS)
-    assert "what is open stays open" in str(caught.value)
+    assert "open forwards and connections stay open" in str(caught.value)
 
 
 def test_unknown_host_name_is_reported(tmp_path: Path) -> None:
@@ -388,7 +388,7 @@ def test_missing_right_has_verb_resource_and_namespace(api: ApiServer, cluster: 
     api.forbidden.add("/api/v1/namespaces/user-alice/pods")
     with pytest.raises(Forbidden) as caught:
         list_objects(cluster, PODS, "user-alice")
-    assert caught.value.what == "You may not list pods in the namespace user-alice."
+    assert caught.value.what == "You may not list pods in user-alice."
     assert 'User "oidc-bob" cannot' in caught.value.why
     assert "the owner of user-alice" in caught.value.hint
 
@@ -514,25 +514,25 @@ def test_error_in_a_service_links_to_its_relaunch(attempt: Attempt, role: str) -
     [
         (
             'pods "x" is forbidden: exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2',
-            "A quota leaves no room to create pods x in the namespace user-bob.",
+            "You may not create the pod x in user-bob: the namespace's quota is used up.",
         ),
         (
             'pods "x" is forbidden: failed quota: compute: must specify limits.cpu for: main',
-            "A rule of the cluster refuses to create pods x in the namespace user-bob.",
+            "You may not create the pod x in user-bob: a rule of the cluster forbids it.",
         ),
         (
             'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true',
-            "A rule of the cluster refuses to create pods x in the namespace user-bob.",
+            "You may not create the pod x in user-bob: a rule of the cluster forbids it.",
         ),
         (
             'pods "x" is forbidden: maximum cpu usage per Container is 2, but limit is 4',
-            "A rule of the cluster refuses to create pods x in the namespace user-bob.",
+            "You may not create the pod x in user-bob: a rule of the cluster forbids it.",
         ),
         (
             'pods is forbidden: User "bob" cannot create resource "pods" in API group "" in the namespace "user-bob"',
-            "You may not create pods x in the namespace user-bob.",
+            "You may not create the pod x in user-bob.",
         ),
-        ('pods "x" is forbidden: ', "You may not create pods x in the namespace user-bob."),
+        ('pods "x" is forbidden: ', "You may not create the pod x in user-bob."),
     ],
 )
 def test_refusal_by_a_rule_is_no_missing_right(message: str, what: str) -> None:

@@ -510,7 +510,7 @@ def test_a_service_without_any_right(api, helper):
     api.forbidden = {("get", "services"), ("list", "endpoints")}
     error = helper.failure("service", "web", 80)
     assert isinstance(error, Forbidden)
-    assert "get services web" in error.what
+    assert "read the service web" in error.what
 
 
 def test_unreadable_pod_is_taken_as_named(api, helper, echo_pod):

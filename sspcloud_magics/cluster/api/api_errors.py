@@ -27,6 +27,7 @@ from sspcloud_magics.errors import (
     show_url,
 )
 from sspcloud_magics.printable import shorten
+from sspcloud_magics.target import describe_kind
 
 LAUNCHER = (
     "https://datalab.sspcloud.fr/launcher/ide/jupyter-python?autoLaunch=false&kubernetes.role=%C2%AB{}%C2%BB"
@@ -134,7 +135,10 @@ def from_answer(
     if status == 403:
         return _make_forbidden(message, attempt, in_service=in_service, own=own)
     if status == 404:
-        return NotFound(f"{attempt.resource.plural} {attempt.name} does not exist.", why=message)
+        what = f"The {describe_kind(attempt.resource.plural)} {attempt.name} does not exist."
+        if not attempt.name:
+            what = f"The API server has no {attempt.resource.plural}."
+        return NotFound(what, why=message)
     what, kind, hint = _SERVER_ERRORS.get(
         status, (f"The API server could not {attempt.words} ({status}).", ServerError, "")
     )
@@ -167,12 +171,12 @@ def _make_forbidden(message: str, attempt: Attempt, *, in_service: bool, own: bo
         # RBAC allows the request; a quota or a policy refuses this object.
         if "exceeded quota" in refusal[0]:
             return Forbidden(
-                f"A quota leaves no room to {attempt.words}.",
+                f"You may not {attempt.words}: the namespace's quota is used up.",
                 why=message,
                 hint="stop a service that you do not need, or ask for less",
             )
         return Forbidden(
-            f"A rule of the cluster refuses to {attempt.words}.",
+            f"You may not {attempt.words}: a rule of the cluster forbids it.",
             why=message,
             hint="do what it says, or show it to the administrators of the cluster",
         )
@@ -213,7 +217,7 @@ def make_malformed_error(server: str, why: str, kind: type[ServerError] = Server
     return kind(
         f"{server} did not answer as a Kubernetes API server does.",
         why=why,
-        hint="check the server's address, and HTTPS_PROXY and NO_PROXY in the environment; what is open stays open",
+        hint="check the server's address, and HTTPS_PROXY and NO_PROXY in the environment; open forwards and connections stay open",
     )
 
 
@@ -271,7 +275,7 @@ def from_transport(error: Exception, server: str) -> ClusterError:
     return ServerUnreachable(
         f"{server} cannot be reached.",
         why=_reason(chain),
-        hint="check the network (VPN, proxy) and the address; what is open stays open",
+        hint="check the network (VPN, proxy) and the address; open forwards and connections stay open",
     )
 
 

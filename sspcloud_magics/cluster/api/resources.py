@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from sspcloud_magics.target import describe_request
+
 ALL_NAMESPACES = "*"
 """Stands for all namespaces in place of a namespace's name."""
 
@@ -84,11 +86,11 @@ class Attempt:
 
     @property
     def words(self) -> str:
-        """The attempt in words: ``get pods/portforward db-1 in the namespace user-alice``."""
+        """The attempt in words: ``read the pod db-1 in user-alice``."""
         what = "/".join(part for part in (self.resource.plural, self.subresource) if part)
-        if self.resource.group and "." in self.resource.group:
-            what = f"{what} ({self.resource.group})"
-        words = " ".join(part for part in (self.verb, what, self.name) if part)
+        words = describe_request(self.verb, what, self.name)
+        if "." in self.resource.group:
+            words = f"{words} ({self.resource.group})"
         if not self.resource.namespaced:
             return words
-        return f"{words} in {f'the namespace {self.namespace}' if self.namespace else 'all namespaces'}"
+        return f"{words} in {self.namespace or 'all namespaces'}"

@@ -138,7 +138,7 @@ class ContextAccess:
             raise TokenExpired(
                 f"The cluster no longer accepts the credentials of {self.description}.",
                 why=jwt.expiry_in_words(refused.token),
-                hint=f"{LOG_IN_AGAIN}\nthen run the cell again: what is open stays open",
+                hint=f"{LOG_IN_AGAIN}\nthen run the cell again: open forwards and connections stay open",
             )
         return fresh
 

@@ -230,7 +230,7 @@ class _Provider:
         return ServerError(
             f"{self._issuer} does not answer as an identity provider does.",
             why=f"Asked for a new token, {why}.",
-            hint=f"try again later: what is open stays open\nif the error returns, {COPY_AGAIN}",
+            hint=f"try again later: open forwards and connections stay open\nif the error returns, {COPY_AGAIN}",
         )
 
     def _unreachable(self, error: Exception) -> ClusterError:
@@ -239,7 +239,7 @@ class _Provider:
         return kind(
             f"The token has expired, and the identity provider {self._issuer} cannot renew it.",
             why=f"{failure.what} {failure.why}".strip(),
-            hint="check the network (VPN, proxy), then run the cell again: what is open stays open",
+            hint="check the network (VPN, proxy), then run the cell again: open forwards and connections stay open",
         )
 
 
