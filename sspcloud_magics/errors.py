@@ -85,7 +85,7 @@ class SspcloudError(Exception):
         return [f"{type(self).__name__}: {self}" + (f"\n→ more: {address}" if address else "")]
 
     def to_wire(self) -> dict[str, str]:
-        """Return the error as plain values, to cross from the helper process to the kernel."""
+        """Return the error as plain values, to cross from the helper process to the kernel; the key ``mend`` holds the hint."""
         return {"code": type(self).__name__, "what": self.what, "why": self.why, "mend": self.hint}
 
 
@@ -100,7 +100,7 @@ class UsageProblem(SspcloudError):
 class ClusterError(SspcloudError):
     """The cluster cannot be reached, or refuses the request.
 
-    ``%k8s_doctor`` checks the route to the cluster and says which step fails.
+    ``%k8s_doctor`` checks the route to the cluster and says which check fails.
     """
 
 
@@ -280,7 +280,7 @@ class LoginRefused(DatabaseError):
 class DatabaseUnavailable(DatabaseError):
     """The database exists, and accepts no connection now.
 
-    It is starting, has no free connection, or the network blocks it. Try again in some seconds, close unused connections,
+    It is starting, has no free connection, or the network blocks it. Try again in a few seconds, close unused connections,
     and leave out ``--route`` so that the route is chosen for you. ``%k8s_doctor NAME`` finds the cause.
     """
 
@@ -375,7 +375,7 @@ def from_wire(message: dict[str, Any]) -> SspcloudError:
     Parameters
     ----------
     message
-        The keys ``code``, ``what``, ``why`` and ``hint``. An unknown code gives a plain `SspcloudError`.
+        The keys ``code``, ``what``, ``why`` and ``mend``, which holds the hint. An unknown code gives a plain `SspcloudError`.
     """
     kind = _tree(SspcloudError).get(str(message.get("code")), SspcloudError)
     return kind(

@@ -45,7 +45,7 @@ def log(_context: DoctorContext) -> Iterator[Finding]:
     file = log_file.path()
     if file is not None:
         level = logging.getLevelName(log_file.level()).lower()
-        yield fine("Log", f"It is written to {file}.", f"level {level}; it holds no secrets")
+        yield fine("Log", f"It is written to {file}.", f"level {level}; it contains no secrets")
 
 
 def _user() -> str:

@@ -172,7 +172,7 @@ def database(context: DoctorContext) -> Iterator[Finding]:
     if useless:
         yield look(
             "Network", useless[0], *useless[1:], *rest,
-            hint="no pod has the label that the chart's policy selects; only the password protects the database",
+            hint="do not rely on this policy: no pod has its label, so only the password protects the database",
         )  # fmt: skip
     else:
         yield fine("Network", rest[0], *rest[1:])

@@ -60,8 +60,8 @@ class Report:
         if steps:
             return f"Broken: {', '.join(steps)}."
         if count[Verdict.LOOK]:
-            things = "one thing" if count[Verdict.LOOK] == 1 else f"{count[Verdict.LOOK]} things"
-            return f"Everything works; {things} to look at."
+            checks = "1 check needs" if count[Verdict.LOOK] == 1 else f"{count[Verdict.LOOK]} checks need"
+            return f"Nothing is broken; {checks} a look."
         return "Everything is fine."
 
     def redact(self) -> Report:
@@ -89,7 +89,7 @@ class Report:
         )
 
     def to_json(self) -> str:
-        """Return the report as JSON: a list of findings under ``findings``, and ``healthy``."""
+        """Return the report as JSON: a list of findings under ``findings``, and ``healthy``; the key ``mend`` holds a hint."""
         listed = [
             {
                 "step": _line(finding.step),
@@ -114,7 +114,7 @@ class Report:
             "<div style='color:var(--jp-content-font-color1,inherit)'>"
             f"<p><strong>{escape(self.summary)}</strong></p>"
             "<table style='border-collapse:collapse;margin:0'>"
-            f"<thead><tr>{''.join(f'<th style={_CELL!r}>{each}</th>' for each in ('', 'Step', 'Found'))}</tr></thead>"
+            f"<thead><tr>{''.join(f'<th style={_CELL!r}>{each}</th>' for each in ('', 'Check', 'Finding'))}</tr></thead>"
             f"<tbody>{rows}</tbody></table></div>"
         )
         return {"text/plain": str(self), "text/html": html}

@@ -234,7 +234,7 @@ def tunnel(context: DoctorContext) -> Iterator[Finding]:
         yield look(
             step, what, *seen,
             "the server, or a proxy in front of it, refused SPDY, also inside a WebSocket: the older protocol is used",
-            hint="you need not do anything; without such a proxy the tunnel is faster",
+            hint="add the server to NO_PROXY for a faster tunnel, or do nothing",
         )  # fmt: skip
     else:
         yield fine(step, what, *seen)
