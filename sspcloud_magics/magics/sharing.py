@@ -65,7 +65,7 @@ class SharingMagics(Magics):
         """Share one of your databases with colleagues, for a limited time.
 
         Each colleague gets a login, and permission to reach this database and nothing else. The share expires
-        automatically, and %unshare revokes it at once. The output has the line to send them, which holds no secret.
+        automatically, and %unshare revokes it at once. The output has the line to send them, which contains no secret.
         Running it again renews or changes the share.
 
         Examples::
@@ -114,7 +114,7 @@ class SharingMagics(Magics):
         from sspcloud_magics.sharing.inventory import REMOVABLE  # noqa: PLC0415 - at first use
 
         listed = session.shares(given.database_name, namespace=given.namespace)
-        left = int(listed["state"].isin(REMOVABLE).sum())
+        left = [state for state in listed["state"] if state in REMOVABLE]
         if left:
             display(_suggest_removal(left))  # type: ignore[no-untyped-call]  # IPython's
         return with_notes(listed)
@@ -159,7 +159,15 @@ class SharingMagics(Magics):
         return Note(text, ("%shares   lists your remaining shares",))
 
 
-def _suggest_removal(left: int) -> Note:
-    what = "1 of these shares has" if left == 1 else f"{left} of these shares have"
-    step = "%unshare --ended   removes them; open sessions end, and the objects that colleagues created stay yours"
-    return Note(f"{what} ended, but something of them is left.", (step,))
+def _suggest_removal(states: list[str]) -> Note:
+    left = len(states)
+    if "orphaned" in states:
+        what = "1 share has ended or lost its database; parts of it remain."
+        if left > 1:
+            what = f"{left} shares have ended or lost their databases; parts of them remain."
+        return Note(what, ("%unshare --ended   removes what remains; the colleagues' tables become yours",))
+    what = "1 share has ended; its PostgreSQL role remains."
+    if left > 1:
+        what = f"{left} shares have ended; their PostgreSQL roles remain."
+    step = "%unshare --ended   removes the roles and ends their sessions; the colleagues' tables become yours"
+    return Note(what, (step,))

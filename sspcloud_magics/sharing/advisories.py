@@ -52,7 +52,7 @@ def warn_ending(session: psycopg.Connection[Any]) -> list[str]:
     if session.pgconn.server_version >= role_sql.IDLE_TIMEOUT_SINCE:
         hours = f"{role_sql.IDLE_TIMEOUT.total_seconds() / 3600:g} h"
         notes.append(
-            f"The server terminates sessions that are idle for {hours}, also inside a transaction, unless the colleague "
+            f"The server ends sessions that are idle for {hours}, also inside a transaction, unless the colleague "
             "turns that off (idle_session_timeout, idle_in_transaction_session_timeout)."
         )
     return notes

@@ -218,7 +218,9 @@ def _ensure_role(
         handover = None
         if not privileges.read_write and list_owned(session, share.role):
             sessions = revoke.lock_out(connection, share.role)
-            notes += [f"{sessions} open session(s) of {share.role} were terminated."] * bool(sessions)
+            notes += [
+                f"{sessions} open {'session' if sessions == 1 else 'sessions'} of {share.role} ended."
+            ] * bool(sessions)
             handover = revoke.hand_over_objects(session, share.role)
         with session.transaction():
             session.execute(role_sql.LOCK_ROLES)

@@ -57,7 +57,7 @@ class LockWatch:
 def describe_ended_sessions(watch: LockWatch) -> list[str]:
     """Return one sentence per session that was terminated."""
     return [
-        f"A session of {role} (process {process}) blocked this command and was terminated."
+        f"A session of {role} (process {process}) blocked this command and was ended."
         for role, process in watch.ended
     ]
 

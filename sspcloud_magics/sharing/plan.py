@@ -336,7 +336,8 @@ def require_rights(cluster: Cluster, namespace: str, *, network: bool) -> None:
         return
     names = " and ".join(each.plural for each in missing)
     raise Forbidden(
-        f"Sharing needs the permission to create {names} in {namespace}, which you do not have.",
+        f"You may not create {names} in {namespace}.",
+        why="Sharing needs that permission.",
         hint=f"relaunch the service with a role that allows it: {relaunch_link(Attempt('create', missing[0], namespace))}"
         if cluster.in_service
         else f"ask the cluster's administrator or the owner of {namespace} for that permission",

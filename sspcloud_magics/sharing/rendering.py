@@ -83,7 +83,9 @@ class Answer:
 
     @property
     def _send(self) -> str:
-        return "The line to send them later:" if self.objects else "Send them this line; it holds no secret:"
+        return (
+            "The line to send them later:" if self.objects else "Send them this line; it contains no secret:"
+        )
 
 
 def _fold(summary: str, text: str) -> str:

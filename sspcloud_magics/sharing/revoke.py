@@ -100,8 +100,7 @@ class RevokeResult:
         if share.state == "ended":
             sentences = [f"The remains of the share of {share.database} with {share.colleague} were removed."]
         if self.sessions:
-            verb = "session was" if self.sessions == 1 else "sessions were"
-            sentences.append(f"{self.sessions} {verb} terminated.")
+            sentences.append(f"{self.sessions} {'session' if self.sessions == 1 else 'sessions'} ended.")
         sentences += [
             advisories.describe_handover(share.role, given, dbname) for dbname, given in self.handovers
         ]
@@ -207,7 +206,7 @@ def _end_sessions(session: psycopg.Connection[Any], role: str) -> None:
             return
         if time.monotonic() > until:
             raise QueryFailed(
-                f"{left} session(s) of {role} did not terminate.",
+                f"{left} {'session' if left == 1 else 'sessions'} of {role} did not end.",
                 hint="the colleague is locked out; run the same command again in a minute",
             )
         time.sleep(_END_POLL_SECONDS)

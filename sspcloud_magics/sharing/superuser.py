@@ -107,5 +107,5 @@ def _superuser(cluster: Cluster, database: Database) -> DatabaseCredentials:
     raise CredentialsNotFound(
         f"The superuser's password of {database.path} was not found.",
         why=f"Only a superuser can create a colleague's role. Secrets searched: {', '.join(searched)}.",
-        hint="share a database from the catalogue's chart, with its superuser enabled",
+        hint="enable the superuser in the database's chart, or share a database that has one",
     )

@@ -40,7 +40,7 @@ def test_answers_line_is_all_that_a_colleague_types(alice: Notebook, sandbox: Sa
     alice.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('alice')}")
     assert " 1 since " in str(alice.run("%shares -n user-alice"))
     said = str(alice.run(f"%unshare {DATABASE} bob"))
-    assert said.startswith(f"{DATABASE} is no longer shared with bob. 1 session was terminated.")
+    assert said.startswith(f"{DATABASE} is no longer shared with bob. 1 session ended.")
     assert str(alice.run(f"%unshare {DATABASE} --all")).startswith(f"{DATABASE} was not shared.")
 
 
