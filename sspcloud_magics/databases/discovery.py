@@ -418,7 +418,7 @@ def require_usable(database: Database) -> None:
     if database.state in ("hibernated", "suspended"):
         raise DatabaseHibernated(
             f"{database.path} is {database.state}: it has no running pod.",
-            hint=f"have its owner resume it on {SERVICES_PAGE}, then connect again",
+            hint=f"ask its owner to resume it on {SERVICES_PAGE}, then connect again",
         )
 
 

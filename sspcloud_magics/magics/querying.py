@@ -280,7 +280,7 @@ class QueryingMagics(Magics):
         """
         given = arguments(self, "queries", line)
         if given.run is not None and given.copy is not None:
-            raise UsageProblem("--run and --copy exclude each other.")
+            raise UsageProblem("--run and --copy exclude each other.", hint="use one of them")
         number = given.copy if given.run is None else given.run
         listed = self.history.queries()
         if number is None:
@@ -293,7 +293,8 @@ class QueryingMagics(Magics):
             return None
         if (dbname := session.current_connection(found.database).dbname) != found.dbname:
             raise UsageProblem(
-                f"Statement {number} was run in the database {found.dbname}, and {found.database} is connected to {dbname}.",
+                f"Statement {number} belongs to the database {found.dbname}.",
+                why=f"{found.database} is connected to {dbname}.",
                 hint=f"%connect_db {found.database} --database {found.dbname}",
             )
         options, _, sql = found.cell.removeprefix("%%query_db").partition("\n")
@@ -412,9 +413,13 @@ def _check_options(given: argparse.Namespace) -> None:
     if len(together) > 1 or (given.rollback and (given.begin or given.commit)):
         other = together[1] if len(together) > 1 else "begin" if given.begin else "commit"
         one, other = together[0].strip("_"), other.strip("_")
-        raise UsageProblem(f"--{one} and --{other} exclude each other.")
+        raise UsageProblem(f"--{one} and --{other} exclude each other.", hint="use one of them")
     if given.chunks is not None and given.commit:
-        raise UsageProblem("--chunks and --commit exclude each other: the rows are read after the cell.")
+        raise UsageProblem(
+            "--chunks and --commit exclude each other.",
+            why="The rows are read after the cell.",
+            hint="use one of them; %query_db --commit ends the transaction in a later cell",
+        )
 
 
 def _timeout(given: argparse.Namespace) -> float | None:

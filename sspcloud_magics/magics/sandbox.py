@@ -21,14 +21,14 @@ NEXT_STEPS = {
     "alice": (
         "%k8s_pods   lists what runs in your namespace",
         "%connect_db postgresql-cnpg-951239   connects to your database",
-        "%sandbox as bob   makes you a colleague",
+        "%sandbox as bob   switches to bob, a colleague",
     ),
     "bob": (
         "%connect_db user-alice/postgresql-cnpg-951239   connects to the database that alice shares with you",
-        "%sandbox as alice   makes you alice",
+        "%sandbox as alice   switches to alice",
     ),
-    "carol": ("%databases   lists your databases", "%sandbox as alice   makes you a colleague"),
-    "admin": ("%k8s_pods -A   lists all pods", "%sandbox as bob   makes you an ordinary user again"),
+    "carol": ("%databases   lists your databases", "%sandbox as alice   switches to alice, a colleague"),
+    "admin": ("%k8s_pods -A   lists all pods", "%sandbox as bob   switches to bob, an ordinary user"),
 }
 
 
@@ -49,7 +49,7 @@ class SandboxMagics(Magics):
     def sandbox(self, line: str) -> Any:
         """Practise on a small cluster on this machine: real Postgres, real permissions, no account.
 
-        `start` starts it and makes you bob, a colleague of alice, who has a database to share; `as` makes you
+        `start` starts it and switches to bob, a colleague of alice, who has a database to share; `as` switches to
         another user; `stop` stops it and restores your own identity. Databases, objects and shares are kept for the
         next `start`, until `reset` deletes all changes. Without a command, its state is shown.
 
@@ -64,7 +64,7 @@ class SandboxMagics(Magics):
         given = arguments(self, "sandbox", line)
         if (given.order == "as") == (given.person is None):
             raise UsageProblem(
-                "`as` needs a user, and no other command does.", hint=f"%sandbox as {'|'.join(PEOPLE)}"
+                "`as` needs a user; the other commands take none.", hint=f"%sandbox as {'|'.join(PEOPLE)}"
             )
         if given.order == "start":
             started, identity = sandbox_session.start()
@@ -83,7 +83,7 @@ def _describe_user(person: str, identity: Identity, first: str = "") -> Note:
 
 def _describe(status: Status) -> Note:
     if status.running:
-        return Note(f"The sandbox runs at {status.server}.", ("%sandbox as bob   makes you bob in it",))
+        return Note(f"The sandbox runs at {status.server}.", ("%sandbox as bob   switches to bob in it",))
     if status.keeps:
         reset = "%sandbox reset   deletes all changes in it"
         return Note(
@@ -98,6 +98,6 @@ def _end(order: str) -> Note:
         after, left = sandbox_session.end(forget=order == "reset", progress=progress)
     what = "The sandbox is stopped." if order == "stop" else "The sandbox is reset."
     if after.running:
-        return Note(what, ("%sandbox as bob   makes you bob in it",))
+        return Note(what, ("%sandbox as bob   switches to bob in it",))
     identity = ("%k8s_whoami   shows who you are now",) if left else ()
     return Note(what, ("%sandbox start   starts it again", *identity))

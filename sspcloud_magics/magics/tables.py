@@ -87,7 +87,7 @@ class TableMagics(Magics):
         """
         given = arguments(self, "load_table", line)
         if given.append and given.replace:
-            raise UsageProblem("--append and --replace exclude each other.")
+            raise UsageProblem("--append and --replace exclude each other.", hint="use one of them")
         variables = visible_variables(self, local_ns)
         if given.frame not in variables:
             near = nearest(given.frame, [each for each in variables if not each.startswith("_")])

@@ -135,7 +135,9 @@ _Row = TypeVar("_Row", bound=_HasName)
 
 def _scope(namespace: str | None, *, all_namespaces: bool) -> str | None:
     if namespace and all_namespaces:
-        raise UsageProblem("A namespace and all namespaces exclude each other.", hint="leave out -n or -A")
+        raise UsageProblem(
+            "A namespace and all namespaces exclude each other.", hint="use one of them: leave out -n or -A"
+        )
     return "*" if all_namespaces else namespace
 
 

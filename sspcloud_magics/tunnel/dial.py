@@ -101,7 +101,11 @@ async def dial(pair: Pair, port: int, pod: str, grace: float, release: Callable[
                 pair.abandon()
         release(pair)
     if trial.lost:
-        raise TunnelLost(f"The tunnel to the pod {pod} broke.", why=text or "")
+        raise TunnelLost(
+            f"The tunnel to the pod {pod} broke.",
+            why=text or "",
+            hint="%k8s_doctor TARGET   checks the route",
+        )
     if text is not None:
         raise DialFailed(
             f"Nothing accepts connections on port {port} of the pod {pod}.",

@@ -158,7 +158,9 @@ class ForwardWorker:
                 self._listeners.append(Listener(sockets, number, partial(self.dispatcher.accept, position)))
         except OSError as error:
             raise SspcloudError(
-                f"The forward cannot listen on {self._spec.address}.", why=f"{error.strerror}."
+                f"The forward cannot listen on {self._spec.address}.",
+                why=f"{error.strerror}.",
+                hint="leave out --unix" if self._spec.folders else "leave out --address, or use 127.0.0.1",
             ) from None
 
     def stop(self) -> None:
@@ -380,15 +382,19 @@ class ForwardWorker:
     def _explain(self, error: StatusError | ProtocolError) -> SspcloudError:
         pod = self._pod.name if self._pod else ""
         if isinstance(error, ProtocolError):
-            return TunnelLost(f"No tunnel to the pod {pod} can be opened.", why=f"{error}.")
+            return TunnelLost(
+                f"No tunnel to the pod {pod} can be opened.",
+                why=f"{error}.",
+                hint="%k8s_doctor TARGET   checks the route",
+            )
         if error.status == FORBIDDEN:
             return Forbidden(
-                f"You may not forward to the pod {pod} in the namespace {self._spec.namespace}.",
+                f"You may not forward to the pod {pod} in {self._spec.namespace}.",
                 why=error.message,
                 hint=f"ask the owner of {self._spec.namespace} for the permissions to get and create pods/portforward",
             )
         if error.status == NOT_FOUND:
-            return TunnelLost(f"The pod {pod} is gone.", why=error.message)
+            return TunnelLost(f"The pod {pod} is gone.", why=error.message, hint="%k8s_pods   lists the pods")
         return explain(error, "open a tunnel to", "pods", self._spec.namespace, pod)
 
     def want_login(self) -> None:

@@ -56,7 +56,7 @@ _LOGINS: tuple[tuple[str, type[DatabaseError], str, str], ...] = (
     (
         r"unsupported startup parameter",
         DatabaseUnavailable,
-        "{place} is behind a connection pooler that refuses settings at login, which are needed here.",
+        "{place} is behind a pooler that refuses settings at login.",
         "connect to the server's own service, not to the pooler",
     ),
     (
@@ -68,7 +68,7 @@ _LOGINS: tuple[tuple[str, type[DatabaseError], str, str], ...] = (
     (
         r"server does not support SSL",
         DatabaseNotTrusted,
-        "{place} offers no TLS, so it cannot prove its identity. Nothing was sent to it.",
+        "{place} offers no TLS: it cannot prove its identity, so nothing was sent to it.",
         "ask the owner whether TLS was switched off",
     ),
     (
@@ -151,7 +151,7 @@ def make_connection_error(
     why = get_reason(error)
     if in_transaction:
         return ConnectionLost(
-            f"The connection to {place} was lost inside a transaction, which is rolled back.",
+            f"The connection to {place} was lost; its transaction is rolled back.",
             why=why,
             hint="run the transaction again from its BEGIN: the connection is restored",
         )
