@@ -132,7 +132,7 @@ def test_leftovers_are_offered_with_their_removal(alice: Notebook) -> None:
     owner.psycopg.execute("COMMENT ON ROLE share_dave IS 'made by sspcloud-magics for a share'")
     owner.close()
     assert list(alice.run("%shares")["state"]) == ["ended"]
-    assert "1 of these shares has ended" in alice.printed
+    assert "1 share has ended" in alice.printed
     assert "→ %unshare --ended   removes them" in alice.printed
     said = str(alice.run("%unshare --ended"))
     assert said.startswith(f"The remains of the share of {DATABASE} with dave were removed.")
