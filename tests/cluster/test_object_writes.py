@@ -75,7 +75,7 @@ def test_old_version_does_not_overwrite_a_newer_one(alice: Cluster) -> None:
 
 def test_what_one_may_not_make_is_named(sandbox: Sandbox) -> None:
     bob = find_cluster(kubeconfig=sandbox.kubeconfig("bob"), environ={})
-    with pytest.raises(Forbidden, match=r"You may not create the role .*in user-alice"):
+    with pytest.raises(Forbidden, match=r"You may not create roles .*in user-alice"):
         create_object(bob, ROLES, role("get"))
     with pytest.raises(Forbidden, match="delete the role"):
         delete_object(bob, ROLES, NAME, "user-alice")
