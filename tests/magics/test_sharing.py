@@ -133,11 +133,11 @@ def test_leftovers_are_offered_with_their_removal(alice: Notebook) -> None:
     owner.close()
     assert list(alice.run("%shares")["state"]) == ["ended"]
     assert "1 share has ended" in alice.printed
-    assert "→ %unshare --ended   removes them" in alice.printed
+    assert "→ %unshare --ended   removes the roles" in alice.printed
     said = str(alice.run("%unshare --ended"))
     assert said.startswith(f"The remains of the share of {DATABASE} with dave were removed.")
     assert alice.run("%shares").empty
-    assert "of these shares" not in alice.printed
+    assert "PostgreSQL role" not in alice.printed
     assert str(alice.run(f"%unshare --ended {DATABASE[:-1]}")).startswith("There was nothing to remove.")
     assert isinstance(alice.fail("%unshare --ended no-such-database"), errors.DatabaseNotFound)
 
