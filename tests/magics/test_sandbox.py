@@ -210,12 +210,12 @@ def test_no_secret_is_in_what_the_notebook_shows(bob: Notebook, sandbox: Sandbox
     assert not [canary for canary in canaries if canary in shown]
 
 
-def _open_now(sandbox: Sandbox) -> tuple[set[str], list[psutil.Process], list[str]]:
+def _open_now(sandbox: Sandbox) -> tuple[set[str], set[psutil.Process], set[str]]:
     """Return the threads, child processes and sockets of this process; the sandbox's pods come and go."""
     me = psutil.Process()
-    children = [child for child in me.children() if child.pid != sandbox.pid]
+    children = {child for child in me.children() if child.pid != sandbox.pid}
     threads = {thread.name for thread in threading.enumerate()}
-    return threads, children, [str(x) for x in me.net_connections()]
+    return threads, children, {str(x) for x in me.net_connections()}
 
 
 def test_closing_leaves_no_thread_process_or_socket(notebook: Notebook, sandbox: Sandbox) -> None:
