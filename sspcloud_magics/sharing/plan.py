@@ -334,7 +334,7 @@ def require_rights(cluster: Cluster, namespace: str, *, network: bool) -> None:
     missing = [each for each in needed if not permissions.may(cluster, "create", each, namespace)]
     if not missing:
         return
-    names = " and ".join(each.plural for each in missing)
+    names = rendering.join_names([each.plural for each in missing])
     raise Forbidden(
         f"You may not create {names} in {namespace}.",
         why="Sharing needs that permission.",

@@ -115,7 +115,7 @@ def test_viewer_sees_the_same_without_reading_a_secret(viewer, manager):
     assert states(viewer) == {F: "running", ASLEEP: "hibernated"}
     with pytest.raises(CredentialsNotFound) as raised:
         connect(viewer, manager, F)
-    assert "secrets" in raised.value.why
+    assert "You may not read the secret" in raised.value.why
     assert "--user" in raised.value.hint
 
 
