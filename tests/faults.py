@@ -153,7 +153,7 @@ class FaultProxy:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        # A transport closes its socket in one of the loop's next rounds; whoever was being accepted has no task yet.
+        # A transport closes its socket in one of the loop's next rounds; a connection that was being accepted has no task yet.
         known = asyncio.get_running_loop()._transports  # type: ignore[attr-defined]
         async with asyncio.timeout(10):
             while found := [transport for transport in list(known.values()) if transport._sock is not None]:

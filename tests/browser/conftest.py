@@ -22,7 +22,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
     environment = {
         "SSPCLOUD_SANDBOX_HOME": str(folder / "sandbox"),
-        # Nobody's yet: who logs in with a script writes it.
+        # Of no user yet: a login with a script writes it.
         "KUBECONFIG": str(folder / "kubeconfig"),
     }
     with jupyterlab(folder / "notebooks", folder / "home", environment) as running:

@@ -264,7 +264,7 @@ def test_a_wrong_password_leaves_what_was_open(open_to, people, manager):
     assert manager.forwards() == []
 
 
-@pytest.mark.parametrize("ask", [None, lambda _: ""], ids=["nobody to ask", "nothing typed"])
+@pytest.mark.parametrize("ask", [None, lambda _: ""], ids=["no terminal", "nothing typed"])
 def test_without_a_password_nothing_is_opened(people, manager, ask):
     with pytest.raises(CredentialsNotFound):
         connect(people("alice"), manager, F, user="alice", ask_password=ask)

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.servers
 WEB = Target("user-bob", "service", "web")
 
 
-def unknown(_port: int) -> str:
+def find_no_owner(_port: int) -> str:
     return ""
 
 
@@ -20,7 +20,7 @@ def test_port_with_an_unknown_owner_is_taken(manager, person):
     remote = free_port()
     forward = manager.forward(person, WEB, [PortText(remote)])
     forward.wanted = (PortText(remote + 1),)
-    (note,) = port_notes.list_notes(forward, unknown)
+    (note,) = port_notes.list_notes(forward, find_no_owner)
     assert note.startswith(f"Port {remote + 1} is taken: the local port is {remote}.")
 
 
@@ -28,7 +28,7 @@ def test_administrators_port_is_explained(manager, person, monkeypatch):
     forward = manager.forward(person, WEB, [PortText(80, free_port())])
     forward.wanted = (PortText(80),)
     monkeypatch.setattr(port_notes, "first_unprivileged_port", lambda: 1024)
-    (note,) = port_notes.list_notes(forward, unknown)
+    (note,) = port_notes.list_notes(forward, find_no_owner)
     assert note.startswith("Only the administrator may use port 80 on this machine: ")
 
 
@@ -43,7 +43,7 @@ def test_written_port_needs_no_remark(manager, person):
 
 def test_taken_port_without_owner_keeps_its_error():
     error = PortTaken("The local port 80 is taken.")
-    assert port_notes.explain_port_taken(error, [PortText(80, 80)], unknown) is error
+    assert port_notes.explain_port_taken(error, [PortText(80, 80)], find_no_owner) is error
 
 
 def test_own_helper_closing_a_listener_is_not_named(manager, person):
