@@ -53,6 +53,8 @@ def isolate(cache: Path | None) -> Path:
         "HOME": str(home),
         "XDG_CACHE_HOME": str(cache or home / ".cache"),
         "XDG_STATE_HOME": str(home / ".local" / "state"),
+        # Tests match messages in English, whatever the machine's language is.
+        "SSPCLOUD_LANGUAGE": "en",
         "SSPCLOUD_SANDBOX_PROGRAMS": str(PROGRAMS),
     }
     return home
