@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from sspcloud_magics.i18n import _
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the doctor, print its report, and return the exit code: 0, or 1 if a check fails.
@@ -20,14 +22,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m sspcloud_magics", description="sspcloud_magics in a terminal"
     )
     doctor = parser.add_subparsers(dest="order", required=True).add_parser(
-        "doctor", help="check the cluster and a target, and say how to fix each problem"
+        "doctor", help=_("check the cluster and a target, and say how to fix each problem")
     )
-    doctor.add_argument("target", nargs="?", help="a pod, a service or a database")
-    doctor.add_argument("-n", "--namespace", help="the target's namespace, instead of your own")
-    doctor.add_argument("--kubeconfig", metavar="FILE", help="a kubeconfig to use instead of the default")
-    doctor.add_argument("--context", metavar="NAME", help="a context of the kubeconfig")
-    doctor.add_argument("--json", action="store_true", help="print the report as JSON")
-    doctor.add_argument("--redacted", action="store_true", help="hide tokens and names of people")
+    doctor.add_argument("target", nargs="?", help=_("a pod, a service or a database"))
+    doctor.add_argument("-n", "--namespace", help=_("the target's namespace, instead of your own"))
+    doctor.add_argument("--kubeconfig", metavar="FILE", help=_("a kubeconfig to use instead of the default"))
+    doctor.add_argument("--context", metavar="NAME", help=_("a context of the kubeconfig"))
+    doctor.add_argument("--json", action="store_true", help=_("print the report as JSON"))
+    doctor.add_argument("--redacted", action="store_true", help=_("hide tokens and names of people"))
     given = parser.parse_args(arguments)
     # By name: importing this module must not import the whole session.
     session = import_module("sspcloud_magics.session")

@@ -22,23 +22,25 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from sspcloud_magics.i18n import N_, _, format_number
+
 if TYPE_CHECKING:
     from types import FrameType
 
 CELLS: tuple[tuple[str, str], ...] = (
-    ("", "%load_ext sspcloud_magics"),
-    ("A practice cluster on this machine, and an account on it.", "%sandbox start"),
-    ("Who am I?", "%k8s_whoami"),
-    ("For a moment as alice, a colleague: what runs in her namespace?", "%sandbox as alice"),
+    ("", N_("%load_ext sspcloud_magics")),
+    (N_("A practice cluster on this machine, and an account on it."), N_("%sandbox start")),
+    (N_("Who am I?"), "%k8s_whoami"),
+    (N_("For a moment as alice, a colleague: what runs in her namespace?"), N_("%sandbox as alice")),
     ("", "%k8s_pods"),
-    ("As bob again: alice has shared her Postgres with him.", "%sandbox as bob"),
+    (N_("As bob again: alice has shared her Postgres with him."), N_("%sandbox as bob")),
     (
-        "Its name is enough: a tunnel is opened, and the login that she made for bob is found.",
-        "%connect_db user-alice/postgresql-cnpg-951239",
+        N_("Its name is enough: a tunnel is opened, and the login that she made for bob is found."),
+        N_("%connect_db user-alice/postgresql-cnpg-951239"),
     ),
-    ("A variable of the notebook …", 'activite = "en emploi"'),
+    (N_("A variable of the notebook …"), N_('activite = "en emploi"')),
     (
-        "… is bound to the query, and the rows come back as a DataFrame.",
+        N_("… is bound to the query, and the rows come back as a DataFrame."),
         """%%query_db --into salaires
 SELECT d.nom AS departement, count(*) AS personnes, avg(i.salaire_net)::numeric(8,2) AS salaire_moyen
 FROM individus i
@@ -49,8 +51,8 @@ WHERE i.activite = :activite
 GROUP BY d.nom
 ORDER BY salaire_moyen DESC""",
     ),
-    ("From here on it is pandas.", "salaires.describe()"),
-    ("The tunnel waits in the background, and heals when its pod is replaced.", "%forwards"),
+    (N_("From here on it is pandas."), "salaires.describe()"),
+    (N_("The tunnel waits in the background, and heals when its pod is replaced."), "%forwards"),
 )
 
 # How long the practice cluster may take to stop its Postgres before it is killed.
@@ -88,7 +90,7 @@ class Page:
 class Notebook(InteractiveShell):
     """IPython without a prompt, a history or tracebacks: `run` reads the error from the result of the cell."""
 
-    def showtraceback(self, *_: Any, **__: Any) -> None:
+    def showtraceback(self, *_unused: Any, **__: Any) -> None:
         """Show nothing."""
 
 
@@ -152,8 +154,8 @@ def run(page: Page) -> None:
         If the user interrupts it.
     """
     began = time.monotonic()
-    page.write("sspcloud_magics: a colleague's table in a DataFrame", "1")
-    page.write("\nStarting a practice cluster (a Kubernetes API, a real Postgres) …", "2")
+    page.write(_("sspcloud_magics: a colleague's table in a DataFrame"), "1")
+    page.write(_("\nStarting a practice cluster (a Kubernetes API, a real Postgres) …"), "2")
     with practice_cluster(), notebook(page) as shell:
         for number, (comment, source) in enumerate(CELLS, start=1):
             page.write()
@@ -167,8 +169,14 @@ def run(page: Page) -> None:
                 raise error
             if error is not None:
                 raise Failed(f"{source.splitlines()[0]}\n{type(error).__name__}: {error}") from error
-    page.write(f"\nDone in {time.monotonic() - began:.0f} seconds; nothing is left running.", "1")
-    page.write("Go on in a notebook:  make lab")
+    page.write(
+        _(
+            "\nDone in {monotonic} seconds; nothing is left running.",
+            monotonic=format_number(time.monotonic() - began, 0),
+        ),
+        "1",
+    )
+    page.write(_("Go on in a notebook:  make lab"))
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -185,17 +193,17 @@ def main() -> int:
     """
     page = Page()
     if sys.platform == "win32":
-        page.write("The practice cluster runs on Linux and macOS only.")
+        page.write(_("The practice cluster runs on Linux and macOS only."))
         return 1
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         run(page)
     except KeyboardInterrupt:
-        page.write("\nEnded; nothing is left running.")
+        page.write(_("\nEnded; nothing is left running."))
         return 130
     except Exception as error:  # noqa: BLE001 - report any failure to the user, without a traceback
-        page.write(f"\nThe demonstration failed: {error}", "31")
+        page.write(_("\nThe demonstration failed: {error}", error=error), "31")
         return 1
     return 0
 

@@ -12,6 +12,8 @@ import re
 import unicodedata
 from typing import Any
 
+from sspcloud_magics.i18n import _, format_number
+
 LONGEST = 4000
 """Maximum length of a quoted text of a server, in characters."""
 
@@ -70,4 +72,6 @@ def shorten(text: str, longest: int = LONGEST) -> str:
     """
     if len(text) <= longest:
         return text
-    return f"{text[:longest]} … ({len(text) - longest:,} more characters)"
+    return _(
+        "{text} … ({count} more characters)", text=text[:longest], count=format_number(len(text) - longest)
+    )

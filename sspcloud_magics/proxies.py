@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from sspcloud_magics import addresses
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import ServerUnreachable
+from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import Secret, without_frames
 
 
@@ -81,12 +82,19 @@ def _parse(url: Secret, source: str, server: str) -> Proxy:
     text = url.reveal().strip()
     found = addresses.parse(text if "://" in text else f"http://{text}")
     if found is None or found.scheme not in ("http", "https"):
-        kind = f"Its scheme is {found.scheme}. " if found is not None else ""
+        kind = _("Its scheme is {scheme}. ", scheme=found.scheme) if found is not None else ""
         # The text is not quoted: a password may be anywhere in it.
         raise ServerUnreachable(
-            f"The proxy for {server} cannot be used: {source} is not the address of a proxy.",
-            why=f"{kind}The form is http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT.",
-            hint=f"correct {source}; in a user or a password write %23 for #, %2F for /, %3F for ?, %40 for @",
+            _(
+                "The proxy for {server} cannot be used: {source} is not the address of a proxy.",
+                server=server,
+                source=source,
+            ),
+            why=_("{kind}The form is http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT.", kind=kind),
+            hint=_(
+                "correct {source}; in a user or a password write %23 for #, %2F for /, %3F for ?, %40 for @",
+                source=source,
+            ),
         ) from None
     header = None
     if found.user_info is not None:
@@ -115,7 +123,7 @@ def _matches(
             return address in ipaddress.ip_network(rule, strict=False)
         except ValueError:
             return False
-    name, _, rule_port = rule.rpartition(":")
+    name, _unused, rule_port = rule.rpartition(":")
     if name and rule_port.isdigit() and _address(rule) is None:
         if int(rule_port) != port:
             return False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import SandboxFailed
+from sspcloud_magics.i18n import _
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.requests.permissions import Identity
@@ -60,7 +61,7 @@ def become(person: str) -> Identity:
     """
     with _module() as sandbox:
         if not sandbox.status().running:
-            raise SandboxFailed("The sandbox is not running.", hint="%sandbox start")
+            raise SandboxFailed(_("The sandbox is not running."), hint=_("%sandbox start"))
         return session.login(kubeconfig=sandbox.kubeconfig(person))
 
 
@@ -100,9 +101,9 @@ def _module() -> Iterator[Any]:
         from sspcloud_magics import sandbox  # noqa: PLC0415 - an optional extra
     except ImportError as error:
         raise SandboxFailed(
-            "The sandbox is not installed, or does not support this system.",
+            _("The sandbox is not installed, or does not support this system."),
             why=str(error),
-            hint='%pip install "sspcloud-magics[sandbox]"   (on Linux and macOS)',
+            hint=_('%pip install "sspcloud-magics[sandbox]"   (on Linux and macOS)'),
         ) from None
     try:
         yield sandbox

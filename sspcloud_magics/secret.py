@@ -18,6 +18,8 @@ from enum import Enum
 from functools import wraps
 from typing import NoReturn, ParamSpec, TypeVar
 
+from sspcloud_magics.i18n import N_
+
 HIDDEN = "●●●●●●"
 
 _P = ParamSpec("_P")
@@ -27,12 +29,12 @@ _R = TypeVar("_R")
 class Form(Enum):
     """A kind of secret: the characters that it may have, and the sentence that explains them to the user."""
 
-    TOKEN = (re.compile(r"[!-~]+"), "A token is one word on one line, of ASCII characters.")
+    TOKEN = (re.compile(r"[!-~]+"), N_("A token is one word on one line, of ASCII characters."))
     # VSCHAR of RFC 6749, appendix A: what OAuth allows in a refresh token and in a client's secret.
-    PHRASE = (re.compile(r"[ -~]+"), "It is one line of ASCII characters.")
-    PEM = (re.compile(r"[\t\r\n -~]+"), "A key is a PEM text, of ASCII characters.")
+    PHRASE = (re.compile(r"[ -~]+"), N_("It is one line of ASCII characters."))
+    PEM = (re.compile(r"[\t\r\n -~]+"), N_("A key is a PEM text, of ASCII characters."))
     # libpq ends the password at the first NUL, and UTF-8 cannot encode lone surrogates.
-    PASSWORD = (re.compile(r"[^\0\ud800-\udfff]+"), "A password is text, without NUL.")
+    PASSWORD = (re.compile(r"[^\0\ud800-\udfff]+"), N_("A password is text, without NUL."))
 
 
 class Secret:

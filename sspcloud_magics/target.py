@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sspcloud_magics.errors import TargetError, UsageProblem
+from sspcloud_magics.i18n import _
 
 KINDS = {
     "pod": "pod",
@@ -88,15 +89,24 @@ class Target:
 def service_without_pods(service: Target, spec: Mapping[str, Any], port: int | str = "PORT") -> TargetError:
     """Return the error for a service that selects no pods, to which no port-forward can lead."""
     if spec.get("type") == "ExternalName":
-        why = f"It is an alias of {spec.get('externalName')}, which is not a pod."
+        why = _("It is an alias of {get}, which is not a pod.", get=spec.get("externalName"))
     else:
-        why = "It has no selector: its addresses were entered by hand."
+        why = _("It has no selector: its addresses were entered by hand.")
     return TargetError(
-        f"The service {service.name} in {service.namespace} selects no pods.",
+        _(
+            "The service {name} in {namespace} selects no pods.",
+            name=service.name,
+            namespace=service.namespace,
+        ),
         why=why,
-        hint=f"name the pod, if one serves it: %forward {service.namespace}/pod/NAME {port}\n"
-        "go through a pod of yours: "
-        f"%forward --relay {service.name}.{service.namespace}.svc.cluster.local:{port}",
+        hint=_(
+            "name the pod, if one serves it: %forward {namespace}/pod/NAME {port}\n"
+            "go through a pod of yours: "
+            "%forward --relay {name}.{namespace}.svc.cluster.local:{port}",
+            namespace=service.namespace,
+            port=port,
+            name=service.name,
+        ),
     )
 
 
@@ -147,9 +157,9 @@ def parse_target(text: str) -> TargetText:
     TargetText(name='db', kind='service', namespace='user-alice')
     """
     parts = text.strip().split("/")
-    form = "write NAME, KIND/NAME or NAMESPACE/KIND/NAME, such as svc/my-api or user-alice/svc/my-api"
+    form = _("write NAME, KIND/NAME or NAMESPACE/KIND/NAME, such as svc/my-api or user-alice/svc/my-api")
     if len(parts) > 3 or not all(parts):
-        raise UsageProblem(f"{text!r} is not a target.", hint=form)
+        raise UsageProblem(_("{text!r} is not a target.", text=text), hint=form)
     *head, name = parts
     kind: str | None = None
     namespace: str | None = None
@@ -158,20 +168,23 @@ def parse_target(text: str) -> TargetText:
         kind = _kind(kind_text)
         if kind is None:
             known = ", ".join(SHORT_KIND.values())
-            raise UsageProblem(f"{kind_text!r} is not a kind of target.", hint=f"use one of: {known}")
+            raise UsageProblem(
+                _("{kind_text!r} is not a kind of target.", kind_text=kind_text),
+                hint=_("use one of: {known}", known=known),
+            )
     elif head:
         kind = _kind(head[0])
         namespace = None if kind else head[0]
     for part in (name, namespace):
         if part is not None and not _NAME.fullmatch(part):
-            why = "Names in Kubernetes have only lower-case letters, digits and '-'."
-            raise UsageProblem(f"{part!r} is not a name in Kubernetes.", why=why, hint=form)
+            why = _("Names in Kubernetes have only lower-case letters, digits and '-'.")
+            raise UsageProblem(_("{part!r} is not a name in Kubernetes.", part=part), why=why, hint=form)
     return TargetText(name, kind, namespace)
 
 
 def _kind(text: str) -> str | None:
     """Return the kind that a word means, such as ``deploy``, ``deployment.apps`` or ``deployment.v1.apps``."""
-    word, _, group = text.lower().partition(".")
+    word, _unused, group = text.lower().partition(".")
     kind = KINDS.get(word)
     return kind if kind and group.removeprefix("v1").lstrip(".") in ("", _GROUPS[kind]) else None
 
@@ -199,9 +212,15 @@ def describe_request(verb: str, plural: str, name: str = "") -> str:
         verb = "read"
     if not name:
         return f"{verb} {plural}"
-    resource, _, subresource = plural.partition("/")
+    resource, _unused, subresource = plural.partition("/")
     of = f"{plural} of " if subresource else ""
-    return f"{verb} {of}the {describe_kind(resource)} {name}"
+    return _(
+        "{verb} {of}the {describe_kind} {name}",
+        verb=verb,
+        of=of,
+        describe_kind=describe_kind(resource),
+        name=name,
+    )
 
 
 def describe_kind(plural: str) -> str:
@@ -221,9 +240,9 @@ def _number(text: str, whole: str) -> int:
     number = int(text)
     if not 1 <= number <= 65535:
         raise UsageProblem(
-            f"{number} is not a port, in {whole!r}.",
-            why="Ports go from 1 to 65535.",
-            hint="use a port such as 8000",
+            _("{number} is not a port, in {whole!r}.", number=number, whole=whole),
+            why=_("Ports go from 1 to 65535."),
+            hint=_("use a port such as 8000"),
         )
     return number
 
@@ -249,18 +268,21 @@ def parse_port(text: str | int) -> PortText:
     PortText(remote='http', local=0, number=None)
     """
     whole = str(text).strip()
-    form = "write REMOTE, LOCAL:REMOTE or :REMOTE, such as 8000, 1500:8000 or :http"
+    form = _("write REMOTE, LOCAL:REMOTE or :REMOTE, such as 8000, 1500:8000 or :http")
     local_text, colon, remote_text = whole.rpartition(":")
     if remote_text.isascii() and remote_text.isdigit():
         remote: int | str = _number(remote_text, whole)
     elif _PORT_NAME.fullmatch(remote_text):
         remote = remote_text
     else:
-        raise UsageProblem(f"{whole!r} is not a port.", hint=form)
+        raise UsageProblem(_("{whole!r} is not a port.", whole=whole), hint=form)
     if not colon:
         return PortText(remote)
     if not local_text or local_text == "0":
         return PortText(remote, 0)
     if not (local_text.isascii() and local_text.isdigit()):
-        raise UsageProblem(f"{local_text!r} is not a local port, in {whole!r}.", hint=form)
+        raise UsageProblem(
+            _("{local_text!r} is not a local port, in {whole!r}.", local_text=local_text, whole=whole),
+            hint=form,
+        )
     return PortText(remote, _number(local_text, whole))

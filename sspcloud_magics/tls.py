@@ -8,6 +8,7 @@ import ssl
 from sspcloud_magics import pem
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import KubeconfigInvalid
+from sspcloud_magics.i18n import _
 from sspcloud_magics.private_file import private_file
 from sspcloud_magics.secret import without_frames
 
@@ -56,9 +57,9 @@ def _trust(context: ssl.SSLContext, authorities: str) -> None:
             context.load_verify_locations(cadata=certificate)
     if not context.cert_store_stats()["x509"]:
         raise KubeconfigInvalid(
-            "The cluster's certificate authority cannot be read.",
-            why="It holds no PEM certificate.",
-            hint="copy certificate-authority-data again from the source of the configuration",
+            _("The cluster's certificate authority cannot be read."),
+            why=_("It holds no PEM certificate."),
+            hint=_("copy certificate-authority-data again from the source of the configuration"),
         )
 
 
@@ -70,9 +71,11 @@ def _present(context: ssl.SSLContext, certificate: str, key: str) -> None:
         context.load_cert_chain(pair, password="")
     except (ssl.SSLError, ValueError) as error:
         raise KubeconfigInvalid(
-            "The client certificate and its key cannot be used.",
-            why=f"They are not PEM, or do not match each other ({error.__class__.__name__}).",
-            hint="copy client-certificate-data and client-key-data again from the source of the configuration",
+            _("The client certificate and its key cannot be used."),
+            why=_("They are not PEM, or do not match each other ({name}).", name=error.__class__.__name__),
+            hint=_(
+                "copy client-certificate-data and client-key-data again from the source of the configuration"
+            ),
         ) from None
     finally:
         remove()

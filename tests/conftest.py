@@ -12,9 +12,11 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+from sspcloud_magics import i18n
 from tests.support import not_run
 from tests.support.machine import isolate, restore_interrupts
 from tests.testbed import Sandbox, Testbed, open_sandbox, read_testbed, sandbox_testbed
+from tools import catalogue
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", settings.get_profile("patient"), max_examples=5_000)
@@ -41,6 +43,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Isolate each process from the machine's configuration; the processes of one run share a cache."""
     restore_interrupts()
+    if not hasattr(config, "workerinput"):
+        catalogue.compile_catalogue()  # a pull may have brought new messages
     kept = os.environ["XDG_CACHE_HOME"] if hasattr(config, "workerinput") else None
     home = isolate(Path(kept) if kept else None)
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
@@ -92,3 +96,11 @@ def testbed(request: pytest.FixtureRequest) -> Testbed:
         return read_testbed(file)
     running: Sandbox = request.getfixturevalue("sandbox")
     return sandbox_testbed(running)
+
+
+@pytest.fixture
+def french() -> Iterator[None]:
+    """Give the messages of this process in French."""
+    i18n.choose(i18n.Source.SETTING, "fr")
+    yield
+    i18n.choose(i18n.Source.SETTING, "")

@@ -98,6 +98,7 @@ def main() -> None:
         sys.exit("The front end could not be built: see above. Is the npm registry reachable?")
     say("Installing the package and its tools (a minute or two the first time) …")
     install(python, "--editable", f"{ROOT}[dev]")
+    subprocess.run([python, "-m", "tools.catalogue", "compile"], cwd=ROOT, check=True)
     (venv / "installed").touch()
 
 

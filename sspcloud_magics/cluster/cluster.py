@@ -38,6 +38,7 @@ from sspcloud_magics.cluster.config import file_permissions
 from sspcloud_magics.cluster.config import kubeconfig as files
 from sspcloud_magics.cluster.config.file_permissions import FileWarning
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired, UsageProblem
+from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import without_frames
 from sspcloud_magics.user_files import user_path
 
@@ -113,19 +114,23 @@ class ServerAndTokenFile:
         self._server = server_url(server)
         self._without_tls = credentials_without_tls
         if not (credentials_without_tls or self._server.startswith("https://")):
-            raise KubeconfigInvalid(f"No token is sent to {self._server}.", why=NOT_SENT, hint=WITHOUT_TLS)
+            raise KubeconfigInvalid(
+                _("No token is sent to {server}.", server=self._server), why=NOT_SENT, hint=WITHOUT_TLS
+            )
         self._token = TokenFile(token_file)
         self._insecure = insecure_skip_tls_verify
         try:
             self._ca = pem.extract(ca_file.read_bytes(), pem.CERTIFICATE) if ca_file else None
         except OSError as error:
-            what = f"The CA file {ca_file} cannot be read."
+            what = _("The CA file {ca_file} cannot be read.", ca_file=ca_file)
             raise KubeconfigInvalid(what, why=f"{error.strerror or error}.") from None
-        self.description = f"server {self._server} with the token of {token_file}"
+        self.description = _(
+            "server {server} with the token of {token_file}", server=self._server, token_file=token_file
+        )
 
     def files(self) -> list[tuple[str, Path]]:
         """Return the files that hold credentials, each with its kind."""
-        return [("token file", self._token.path)]
+        return [(_("token file"), self._token.path)]
 
     def current(self) -> Access:
         """Return the access with the current token of the file."""
@@ -148,8 +153,12 @@ class ServerAndTokenFile:
         fresh = self.current()
         if fresh.token == refused.token:
             raise TokenExpired(
-                f"{self._server} does not accept the token of {self._token.path}.",
-                hint="write a fresh token into the file, then run the cell again",
+                _(
+                    "{server} does not accept the token of {path}.",
+                    server=self._server,
+                    path=self._token.path,
+                ),
+                hint=_("write a fresh token into the file, then run the cell again"),
             )
         return fresh
 
@@ -345,7 +354,7 @@ def find_cluster(
     source: MountedToken | ServerAndTokenFile | ContextAccess | None
     if server is not None or token_file is not None:
         if kubeconfig is not None or context is not None:
-            raise UsageProblem("You named both a server and a kubeconfig.", hint="name one of them")
+            raise UsageProblem(_("You named both a server and a kubeconfig."), hint=_("name one of them"))
         source = _server_source(
             server,
             token_file,
@@ -355,8 +364,8 @@ def find_cluster(
         )
     elif ca_file is not None or insecure_skip_tls_verify:
         raise UsageProblem(
-            "A CA file, or the option not to verify, needs a server.",
-            hint="name the server too, or set the option in the kubeconfig",
+            _("A CA file, or the option not to verify, needs a server."),
+            hint=_("name the server too, or set the option in the kubeconfig"),
         )
     else:
         source = None
@@ -369,7 +378,7 @@ def find_cluster(
     considered.insert(0, ConsideredSource(source.description, "used"))
     if isinstance(source, MountedToken):
         considered += [
-            ConsideredSource(str(file), "ignored: the mounted token is renewed, a copy in a file is not")
+            ConsideredSource(str(file), _("ignored: the mounted token is renewed, a copy in a file is not"))
             for file in files.default_files(environ)
             if _exists(file)
         ]
@@ -396,15 +405,20 @@ def _server_source(
     without_tls: bool,
 ) -> ServerAndTokenFile:
     if server is None or token_file is None:
-        missing = "the server" if server is None else "the token file"
+        missing = _("the server") if server is None else _("the token file")
         raise UsageProblem(
-            f"A server needs a token file, and a token file a server: {missing} is missing.",
-            hint="%k8s_login --server https://… --token-file FILE\n"
-            'in Python: ssp.login(server="https://…", token_file="FILE")',
+            _(
+                "A server needs a token file, and a token file a server: {missing} is missing.",
+                missing=missing,
+            ),
+            hint=_(
+                "%k8s_login --server https://… --token-file FILE\n"
+                'in Python: ssp.login(server="https://…", token_file="FILE")'
+            ),
         )
     if insecure and ca_file is not None:
         raise UsageProblem(
-            "You named a CA file, and asked not to verify certificates.", hint="leave out one of them"
+            _("You named a CA file, and asked not to verify certificates."), hint=_("leave out one of them")
         )
     return ServerAndTokenFile(
         server,
@@ -420,7 +434,9 @@ def _find_mounted_source(
 ) -> MountedToken | None:
     missing = why_not_mounted(mount, environ)
     if missing:
-        considered.append(ConsideredSource(MountedToken.description, f"not there: {missing}"))
+        considered.append(
+            ConsideredSource(MountedToken.description, _("not there: {missing}", missing=missing))
+        )
         return None
     return MountedToken(mount, environ)
 
@@ -437,18 +453,27 @@ def _kubeconfig_source(
     found = files.load(paths)
     listed = ", ".join(map(str, paths))
     if found is None and kubeconfig is not None:
-        raise KubeconfigInvalid(f"There is no kubeconfig {listed}.", hint="check the path")
-    if found is None:
-        why = "; ".join(f"{entry.source} is {entry.outcome}" for entry in considered)
-        raise NotLoggedIn(
-            "No configuration names a cluster.",
-            why=f"There is no kubeconfig ({listed}){'; ' + why if why else ''}.",
-            hint=f"{LOG_IN_AGAIN}\nor name a file: %k8s_login --kubeconfig FILE"
-            "\nor practise without an account: %sandbox start",
+        raise KubeconfigInvalid(
+            _("There is no kubeconfig {listed}.", listed=listed), hint=_("check the path")
         )
-    considered += [ConsideredSource(str(path), "not there") for path in paths if not _exists(path)]
+    if found is None:
+        why = "; ".join(
+            _("{source} is {outcome}", source=entry.source, outcome=entry.outcome) for entry in considered
+        )
+        raise NotLoggedIn(
+            _("No configuration names a cluster."),
+            why=_(
+                "There is no kubeconfig ({listed}){choice}.", listed=listed, choice="; " + why if why else ""
+            ),
+            hint=_(
+                "{log_in_again}\nor name a file: %k8s_login --kubeconfig FILE"
+                "\nor practise without an account: %sandbox start",
+                log_in_again=LOG_IN_AGAIN,
+            ),
+        )
+    considered += [ConsideredSource(str(path), _("not there")) for path in paths if not _exists(path)]
     considered += [
-        ConsideredSource(what, f"skipped, but kubectl refuses the file: {why}")
+        ConsideredSource(what, _("skipped, but kubectl refuses the file: {why}", why=why))
         for what, why in found.list_malformed()
     ]
     return ContextAccess(found, context, lambda: files.load(paths), credentials_without_tls=without_tls)

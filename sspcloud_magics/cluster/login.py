@@ -30,6 +30,7 @@ from sspcloud_magics.cluster.login_script import LoginScript
 from sspcloud_magics.cluster.platform import COPY_AGAIN
 from sspcloud_magics.cluster.requests.permissions import who_am_i
 from sspcloud_magics.errors import KubeconfigInvalid, TokenExpired
+from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import Secret, without_frames
 
 _AUTHORITY = ("certificate-authority", "certificate-authority-data")
@@ -157,14 +158,19 @@ def _try(script: LoginScript, files: Sequence[Path], ca: str | None) -> None:
     pending = merge_login(_texts(files), bare, ca)
     found = kubeconfigs.load(files, pending)
     if found is None:
-        raise KubeconfigInvalid("There is no kubeconfig to log in with.")
+        raise KubeconfigInvalid(_("There is no kubeconfig to log in with."))
     cluster = make_cluster(ContextAccess(found, script.context, lambda: None))
     try:
         who_am_i(cluster)
     except TokenExpired as error:
         raise TokenExpired(
-            f"{server_url(str(script.cluster_values['server']))} does not accept the token of this script.",
-            why=jwt.expiry_in_words(token) or error.why or "It is a token of another server, or truncated.",
+            _(
+                "{server_url} does not accept the token of this script.",
+                server_url=server_url(str(script.cluster_values["server"])),
+            ),
+            why=jwt.expiry_in_words(token)
+            or error.why
+            or _("It is a token of another server, or truncated."),
             hint=COPY_AGAIN,
         ) from None
     finally:
@@ -179,10 +185,12 @@ def _read_authority(file: Path) -> str:
     try:
         text = pem.extract(file.read_bytes(), pem.CERTIFICATE)
     except OSError as error:
-        raise KubeconfigInvalid(f"The CA file {file} cannot be read.", why=f"{error.strerror}.") from None
+        raise KubeconfigInvalid(
+            _("The CA file {file} cannot be read.", file=file), why=f"{error.strerror}."
+        ) from None
     if "-----BEGIN CERTIFICATE-----" not in text:
         raise KubeconfigInvalid(
-            f"The CA file {file} holds no PEM certificate.",
-            hint="name a file with -----BEGIN CERTIFICATE----- in it, or leave out --ca",
+            _("The CA file {file} holds no PEM certificate.", file=file),
+            hint=_("name a file with -----BEGIN CERTIFICATE----- in it, or leave out --ca"),
         )
     return text

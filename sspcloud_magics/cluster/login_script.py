@@ -22,6 +22,7 @@ from sspcloud_magics import addresses
 from sspcloud_magics.cluster.auth import jwt
 from sspcloud_magics.cluster.platform import ACCOUNT_PAGE
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import _, format_number
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 from sspcloud_magics.user_files import decode
 
@@ -123,31 +124,39 @@ def read_script(file: Path) -> LoginScript:
     """
     try:
         if file.is_dir():
-            raise UsageProblem(f"{file} is a directory.", hint="name the script in it")
+            raise UsageProblem(_("{file} is a directory.", file=file), hint=_("name the script in it"))
         size = file.stat().st_size
         if size > LIMIT:
             raise UsageProblem(
-                f"{file} is not a login script.",
-                why=f"It has {size / 1e6:.1f} MB; a login script is far smaller.",
+                _("{file} is not a login script.", file=file),
+                why=_(
+                    "It has {size} MB; a login script is far smaller.",
+                    size=format_number(size / 1000000.0, 1),
+                ),
                 hint=_COPY_AGAIN,
             )
         text = decode(file.read_bytes())
     except UnicodeDecodeError:
         raise UsageProblem(
-            f"{file} is not a login script.", why="It is not text.", hint=_COPY_AGAIN
+            _("{file} is not a login script.", file=file), why=_("It is not text."), hint=_COPY_AGAIN
         ) from None
     except (OSError, ValueError) as error:  # a ValueError for a name with a NUL
         if not isinstance(error, OSError) or error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
             # Do not quote the name: it may be a token that was typed in its place.
             raise UsageProblem(
-                "There is no script of that name.",
-                why=f"A name without a directory refers to {Path.cwd()}. A token is not accepted on the line.",
-                hint="name the file in which you saved the script of your account page: %k8s_login config.sh",
+                _("There is no script of that name."),
+                why=_(
+                    "A name without a directory refers to {cwd}. A token is not accepted on the line.",
+                    cwd=Path.cwd(),
+                ),
+                hint=_(
+                    "name the file in which you saved the script of your account page: %k8s_login config.sh"
+                ),
             ) from None
         raise UsageProblem(
-            f"The script {file} cannot be read.",
+            _("The script {file} cannot be read.", file=file),
             why=f"{error.strerror or error}.",
-            hint="check the path of the file that you saved from your account page",
+            hint=_("check the path of the file that you saved from your account page"),
         ) from None
     return parse(text)
 
@@ -183,16 +192,21 @@ def parse(text: str) -> LoginScript:
         command = _command(line, words)
         if command.name in commands:
             raise UsageProblem(
-                f"The script has {command.name} twice, in lines {commands[command.name].line} and {line}.",
-                why="It does not say which of the two to use.",
-                hint="paste only one script; for another project, log in again with its script",
+                _(
+                    "The script has {name} twice, in lines {line} and {line_2}.",
+                    name=command.name,
+                    line=commands[command.name].line,
+                    line_2=line,
+                ),
+                why=_("It does not say which of the two to use."),
+                hint=_("paste only one script; for another project, log in again with its script"),
             )
         commands[command.name] = command
     missing = [name for name in _FLAGS if name not in commands]
     if missing:
         raise UsageProblem(
-            "The script is incomplete." if commands else "This text has no login script.",
-            why=f"It lacks kubectl config {', '.join(missing)}.",
+            _("The script is incomplete.") if commands else _("This text has no login script."),
+            why=_("It lacks kubectl config {missing}.", missing=", ".join(missing)),
             hint=_COPY_AGAIN,
         )
     return _script(commands)
@@ -203,11 +217,13 @@ def _recognize(text: str) -> None:
     start = text.lstrip()[:200].lower()
     if start.startswith("<"):
         raise UsageProblem(
-            "This is a web page, not the script that the page shows.", hint=f"on the page, {_COPY_AGAIN}"
+            _("This is a web page, not the script that the page shows."),
+            hint=_("on the page, {copy_again}", copy_again=_COPY_AGAIN),
         )
     if start.startswith(("apiversion:", "kind:", "clusters:", "{")):
         raise UsageProblem(
-            "This is a kubeconfig, not a login script.", hint="use it as it is: %k8s_login --kubeconfig FILE"
+            _("This is a kubeconfig, not a login script."),
+            hint=_("use it as it is: %k8s_login --kubeconfig FILE"),
         )
 
 
@@ -244,18 +260,26 @@ def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
 def _not_read(rest: str, line: int, words: list[str]) -> UsageProblem:
     """Return the error for a text that is not a token of a login script."""
     if rest == "\\":
-        what = f"The script is truncated: its last line ({_show_line(line, words)}) is continued."
+        what = _(
+            "The script is truncated: its last line ({show_line}) is continued.",
+            show_line=_show_line(line, words),
+        )
     elif rest[0] == "'" or (rest[0] == '"' and not re.search(r"(?<!\\)[$`]", rest)):
-        what = f"The script is truncated: a quote is opened and not closed ({_show_line(line, words)})."
+        what = _(
+            "The script is truncated: a quote is opened and not closed ({show_line}).",
+            show_line=_show_line(line, words),
+        )
     else:
-        return _make_refusal(line, words, "A shell would evaluate or run something here")
+        return _make_refusal(line, words, _("A shell would evaluate or run something here"))
     return UsageProblem(what, hint=_COPY_AGAIN)
 
 
 def _command(line: int, words: list[str]) -> _Command:
     if words[:2] != ["kubectl", "config"] or len(words) < 3 or words[2] not in _FLAGS:
         known = ", ".join(_FLAGS)
-        raise _make_refusal(line, words, f"The commands of a login script are kubectl config {known}")
+        raise _make_refusal(
+            line, words, _("The commands of a login script are kubectl config {known}", known=known)
+        )
     name, rest = words[2], words[3:]
     entries: list[str] = []
     flags: dict[str, list[str]] = {}
@@ -266,22 +290,28 @@ def _command(line: int, words: list[str]) -> _Command:
             continue
         flag, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or flag not in _FLAGS[name]:
-            raise _make_refusal(line, words, f"kubectl config {name} has no such flag in a login script")
+            raise _make_refusal(
+                line, words, _("kubectl config {name} has no such flag in a login script", name=name)
+            )
         if not equals and flag == "insecure-skip-tls-verify":
             value = "true"
         elif not equals:
             if not rest:
                 raise UsageProblem(
-                    f"The script is truncated: --{flag} has no value ({_show_line(line, words)}).",
+                    _(
+                        "The script is truncated: --{flag} has no value ({show_line}).",
+                        flag=flag,
+                        show_line=_show_line(line, words),
+                    ),
                     hint=_COPY_AGAIN,
                 )
             value = rest.pop(0)
         flags.setdefault(flag, []).append(value)
     if len(entries) != 1 or not entries[0].strip():
-        raise _make_refusal(line, words, f"kubectl config {name} takes one name")
+        raise _make_refusal(line, words, _("kubectl config {name} takes one name", name=name))
     repeated = [flag for flag, values in flags.items() if len(values) > 1 and flag != "auth-provider-arg"]
     if repeated:
-        raise _make_refusal(line, words, f"--{repeated[0]} appears twice")
+        raise _make_refusal(line, words, _("--{repeated} appears twice", repeated=repeated[0]))
     return _Command(line, name, entries[0], flags)
 
 
@@ -291,14 +321,23 @@ def _script(commands: Mapping[str, _Command]) -> LoginScript:
     for flag, command in (("cluster", cluster), ("user", user)):
         if values.get(flag) != command.entry:
             raise UsageProblem(
-                f"The script contradicts itself: its context (line {context.line}) names a different {flag} than "
-                f"line {command.line} sets.",
+                _(
+                    "The script contradicts itself: its context (line {line}) names a different {flag} than "
+                    "line {command_line} sets.",
+                    line=context.line,
+                    flag=flag,
+                    command_line=command.line,
+                ),
                 hint=_COPY_AGAIN,
             )
     if use.entry != context.entry:
         raise UsageProblem(
-            f"The script contradicts itself: it sets one context (line {context.line}) and uses another "
-            f"(line {use.line}).",
+            _(
+                "The script contradicts itself: it sets one context (line {line}) and uses another "
+                "(line {use_line}).",
+                line=context.line,
+                use_line=use.line,
+            ),
             hint=_COPY_AGAIN,
         )
     oidc, token = _credentials(user)
@@ -312,8 +351,10 @@ def _cluster_values(command: _Command) -> dict[str, str | bool]:
     address = addresses.parse(str(values.get("server", "")))
     if address is None or address.scheme != "https" or address.user_info is not None:
         raise UsageProblem(
-            f"The script has no usable server (line {command.line}).",
-            why="It must be an https:// address: otherwise an attacker on the network could read the token.",
+            _("The script has no usable server (line {line}).", line=command.line),
+            why=_(
+                "It must be an https:// address: otherwise an attacker on the network could read the token."
+            ),
             hint=_COPY_AGAIN,
         )
     insecure = values.get("insecure-skip-tls-verify")
@@ -324,12 +365,15 @@ def _cluster_values(command: _Command) -> dict[str, str | bool]:
             raise _make_refusal(
                 command.line,
                 ["kubectl", "config", command.name],
-                "insecure-skip-tls-verify must be true or false",
+                _("insecure-skip-tls-verify must be true or false"),
             )
         values["insecure-skip-tls-verify"] = booleans[str(insecure).lower()]
     if values.get("insecure-skip-tls-verify") and "certificate-authority" in values:
         raise UsageProblem(
-            f"The script names a certificate authority, but turns verification off (line {command.line}).",
+            _(
+                "The script names a certificate authority, but turns verification off (line {line}).",
+                line=command.line,
+            ),
             hint=_COPY_AGAIN,
         )
     return values
@@ -342,7 +386,7 @@ def _credentials(command: _Command) -> tuple[dict[str, Secret], Secret | None]:
     shown = ["kubectl", "config", command.name]
     if bool(token) == bool(provider) or (provider and provider != "oidc") or (given and not provider):
         raise _make_refusal(
-            command.line, shown, "It needs --auth-provider=oidc with its settings, or --token"
+            command.line, shown, _("It needs --auth-provider=oidc with its settings, or --token")
         )
     if token:
         return {}, _check_value("token", token, command.line)
@@ -352,25 +396,27 @@ def _credentials(command: _Command) -> tuple[dict[str, Secret], Secret | None]:
         listed = [each for text in given for row in csv.reader([text], strict=True) for each in row]
     except csv.Error:
         raise _make_refusal(
-            command.line, shown, "--auth-provider-arg has a line break or a stray quote in its value"
+            command.line, shown, _("--auth-provider-arg has a line break or a stray quote in its value")
         ) from None
     for setting in listed:
         key, equals, value = setting.partition("=")
         if not equals or key not in _OIDC:
-            name = f" with {key}" if _NAME.fullmatch(key) else ""
-            raise _make_refusal(command.line, shown, f"--auth-provider-arg{name} is not supported")
+            name = _(" with {key}", key=key) if _NAME.fullmatch(key) else ""
+            raise _make_refusal(
+                command.line, shown, _("--auth-provider-arg{name} is not supported", name=name)
+            )
         settings[key] = _check_value(key, value, command.line) if key in _FORMS and value else Secret(value)
     for key in ("idp-issuer-url", "client-id", "id-token", "refresh-token"):
         if not settings.get(key):
             raise UsageProblem(
-                "The script is incomplete.",
-                why=f"set-credentials lacks {key} (line {command.line}).",
+                _("The script is incomplete."),
+                why=_("set-credentials lacks {key} (line {line}).", key=key, line=command.line),
                 hint=_COPY_AGAIN,
             )
     if jwt.expiry(settings["id-token"]) is None:
         raise UsageProblem(
-            f"The id-token in line {command.line} is truncated, or is not a token.",
-            why="It is not a JSON Web Token with an expiry.",
+            _("The id-token in line {line} is truncated, or is not a token.", line=command.line),
+            why=_("It is not a JSON Web Token with an expiry."),
             hint=_COPY_AGAIN,
         )
     return settings, None
@@ -378,15 +424,17 @@ def _credentials(command: _Command) -> tuple[dict[str, Secret], Secret | None]:
 
 def _check_value(name: str, value: str, line: int) -> Secret:
     def refusal(why: str) -> UsageProblem:
-        return UsageProblem(f"The {name} in line {line} cannot be used.", why=why, hint=_COPY_AGAIN)
+        return UsageProblem(
+            _("The {name} in line {line} cannot be used.", name=name, line=line), why=why, hint=_COPY_AGAIN
+        )
 
     return check_secret(value, _FORMS[name], refusal)
 
 
 def _make_refusal(line: int, words: list[str], why: str) -> UsageProblem:
     return UsageProblem(
-        f"A login script cannot contain this: {_show_line(line, words)}.",
-        why=f"{why}. Nothing was changed.",
+        _("A login script cannot contain this: {show_line}.", show_line=_show_line(line, words)),
+        why=_("{why}. Nothing was changed.", why=why),
         hint=_COPY_AGAIN,
     )
 
@@ -400,5 +448,7 @@ def _show_line(line: int, words: list[str]) -> str:
         for at, word in enumerate(kept)
     ]
     return (
-        f"line {line}: {re.sub('( ?…)+', ' …', ' '.join([*shown, '…'])).strip()}" if shown else f"line {line}"
+        _("line {line}: {sub}", line=line, sub=re.sub("( ?…)+", " …", " ".join([*shown, "…"])).strip())
+        if shown
+        else _("line {line}", line=line)
     )

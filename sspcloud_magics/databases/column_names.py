@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import _
 from sspcloud_magics.printable import shorten
 
 MOST_BYTES = 63
@@ -39,9 +40,15 @@ def refuse_duplicates(names: Iterable[str], holder: str) -> None:
     if found := list_duplicates(names):
         first = found[0]
         raise UsageProblem(
-            shorten(f"Several columns are named {first!r}, and {holder} needs unique names."),
+            shorten(
+                _(
+                    "Several columns are named {first!r}, and {holder} needs unique names.",
+                    first=first,
+                    holder=holder,
+                )
+            ),
             why=f"Duplicates: {', '.join(map(repr, found[:_MOST_LISTED]))}." if len(found) > 1 else "",
-            hint=f"rename one: SELECT a.{first}, b.{first} AS {first}_2 … instead of SELECT *",
+            hint=_("rename one: SELECT a.{first}, b.{first} AS {first}_2 … instead of SELECT *", first=first),
         )
 
 
@@ -56,15 +63,30 @@ def refuse_long(names: Iterable[str], what: str) -> None:
     for name in names:
         if _NO_CHARACTERS.search(name):
             raise UsageProblem(
-                f"The {what} name {name!r} contains a character that PostgreSQL cannot store.",
-                hint="rename the columns: df.columns = [...]" if what == "column" else f"rename the {what}",
+                _(
+                    "The {what} name {name!r} contains a character that PostgreSQL cannot store.",
+                    what=what,
+                    name=name,
+                ),
+                hint=_("rename the columns: df.columns = [...]")
+                if what == "column"
+                else _("rename the {what}", what=what),
             )
         size = len(name.encode(errors="replace"))
         if size > MOST_BYTES:
             raise UsageProblem(
-                f"A {what} name has {size} bytes, and PostgreSQL allows {MOST_BYTES}.",
-                why=f"{name!r} would become {name.encode(errors='replace')[:MOST_BYTES].decode(errors='ignore')!r}.",
-                hint=f"rename it: df = df.rename(columns={{{name!r}: '…'}})"
+                _(
+                    "A {what} name has {size} bytes, and PostgreSQL allows {most_bytes}.",
+                    what=what,
+                    size=size,
+                    most_bytes=MOST_BYTES,
+                ),
+                why=_(
+                    "{name!r} would become {encode!r}.",
+                    name=name,
+                    encode=name.encode(errors="replace")[:MOST_BYTES].decode(errors="ignore"),
+                ),
+                hint=_("rename it: df = df.rename(columns={{{name!r}: '…'}})", name=name)
                 if what == "column"
-                else f"use a shorter {what} name",
+                else _("use a shorter {what} name", what=what),
             )

@@ -22,6 +22,7 @@ from sspcloud_magics.cluster.requests import object_reads, permissions
 from sspcloud_magics.databases import discovery
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import ClusterError, CredentialsNotFound, Forbidden, ServerError, UsageProblem
+from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _find_share(cluster: Cluster, namespace: str, name: str) -> tuple[Database, 
         if found is not None:
             return found
     # It may be shared with a group of yours: the API server lists the Secrets that you may read.
-    for _, database, used in _list_my_shares(cluster, namespace):
+    for _unused, database, used in _list_my_shares(cluster, namespace):
         if database.name == name:
             return database, used
     return None
@@ -160,11 +161,19 @@ def read_share(cluster: Cluster, database: Database) -> DatabaseCredentials:
     found = _find_share(cluster, database.namespace, database.name)
     if found is not None:
         return found[1]
-    expiry = f" (expiry {database.until.astimezone():%Y-%m-%d %H:%M})" if database.until else ""
+    expiry = (
+        _(" (expiry {astimezone:%Y-%m-%d %H:%M})", astimezone=database.until.astimezone())
+        if database.until
+        else ""
+    )
     raise CredentialsNotFound(
-        f"{database.path} is not shared with you any more.",
-        why=f"The share{expiry} has expired, or its owner revoked it.",
-        hint=f"ask its owner to run: %share_db {database.name} --with {next(_list_my_names(cluster))}",
+        _("{path} is not shared with you any more.", path=database.path),
+        why=_("The share{expiry} has expired, or its owner revoked it.", expiry=expiry),
+        hint=_(
+            "ask its owner to run: %share_db {name} --with {next}",
+            name=database.name,
+            next=next(_list_my_names(cluster)),
+        ),
     )
 
 
@@ -211,7 +220,9 @@ def list_received(cluster: Cluster, namespaces: Iterable[str]) -> list[Database]
         with suppress(Forbidden, ServerError):  # the namespace is gone, or you may not even ask about it
             found += _list_my_shares(cluster, namespace)
     found.sort(key=lambda one: one[0], reverse=True)
-    return [replace(database, state=discovery.read_state(cluster, database)) for _, database, _ in found]
+    return [
+        replace(database, state=discovery.read_state(cluster, database)) for _secret, database, _used in found
+    ]
 
 
 def _list_my_shares(cluster: Cluster, namespace: str) -> Iterator[tuple[str, Database, DatabaseCredentials]]:
@@ -266,25 +277,33 @@ def read_credentials(cluster: Cluster, database: Database) -> DatabaseCredential
         user, password = _text(secret, user_key), secret.value("password")
         if user and password and user not in ("postgres", "root"):
             return DatabaseCredentials(user=user, password=password, source=f"the secret {name}")
-    hints = [f"log in with a password: %connect_db {database.path} --user USER"]
+    hints = [_("log in with a password: %connect_db {path} --user USER", path=database.path)]
     if database.namespace == cluster.namespace:
-        why = refused.what if refused else "Its chart's Secrets do not exist."
+        why = refused.what if refused else _("Its chart's Secrets do not exist.")
         hints = [refused.hint, *hints] if refused and refused.hint else hints
     else:
         me = next(_list_my_names(cluster))
-        why = f"It is not shared with {me}, or the share has ended: the Secret {share_keys.share_name(database.name, me)} cannot be read."
+        why = _(
+            "It is not shared with {me}, or the share has ended: the Secret {share_name} cannot be read.",
+            me=me,
+            share_name=share_keys.share_name(database.name, me),
+        )
         hints = [
-            f"ask its owner to run: %share_db {database.name} --with {me}",
-            "check the spelling: the answer is the same for a database that does not exist",
+            _("ask its owner to run: %share_db {name} --with {me}", name=database.name, me=me),
+            _("check the spelling: the answer is the same for a database that does not exist"),
             *hints,
         ]
         if not database.namespace.startswith(("user-", "projet-")):
             hints.insert(
                 0,
-                f"a person's namespace begins with user-: %connect_db user-{database.namespace}/{database.name}",
+                _(
+                    "a person's namespace begins with user-: %connect_db user-{namespace}/{name}",
+                    namespace=database.namespace,
+                    name=database.name,
+                ),
             )
     raise CredentialsNotFound(
-        f"No user and password can be read for {database.path}.", why=why, hint="\n".join(hints)
+        _("No user and password can be read for {path}.", path=database.path), why=why, hint="\n".join(hints)
     )
 
 
@@ -310,20 +329,21 @@ def ask_credentials(
     """
     if ask_password is None:
         raise CredentialsNotFound(
-            f"The user {user} needs a password, and it cannot be typed here.",
-            hint="put a URL into an environment variable VAR, then use --url-env VAR",
+            _("The user {user} needs a password, and it cannot be typed here.", user=user),
+            hint=_("put a URL into an environment variable VAR, then use --url-env VAR"),
         )
-    password = ask_password(f"Password of {user} on {database.path}: ")
+    password = ask_password(_("Password of {user} on {path}: ", user=user, path=database.path))
     if not password:
         raise CredentialsNotFound(
-            "No password was typed.", hint=f"connect again: %connect_db {database.path} --user {user}"
+            _("No password was typed."),
+            hint=_("connect again: %connect_db {path} --user {user}", path=database.path, user=user),
         )
     return DatabaseCredentials(user=user, password=_password(password), source="typed")
 
 
 def _password(value: str) -> Secret:
     return check_secret(
-        value, Form.PASSWORD, lambda why: UsageProblem("The password cannot be used.", why=why)
+        value, Form.PASSWORD, lambda why: UsageProblem(_("The password cannot be used."), why=why)
     )
 
 
@@ -336,16 +356,16 @@ def parse_url(url: Secret) -> DatabaseCredentials:
     UsageProblem
         If libpq cannot parse it, or if it has no user or password. The error never quotes it.
     """
-    form = "write postgresql://USER:PASSWORD@HOST/DATABASE, with special characters as %XX"
+    form = _("write postgresql://USER:PASSWORD@HOST/DATABASE, with special characters as %XX")
     try:
         parts = conninfo_to_dict(url.reveal())
     except (psycopg.Error, UnicodeError):
         parts = None
     if parts is None:
-        raise UsageProblem("libpq cannot parse the URL.", hint=form)
+        raise UsageProblem(_("libpq cannot parse the URL."), hint=form)
     missing = [name for name in ("user", "password") if not parts.get(name)]
     if missing:
-        raise UsageProblem(f"The URL has no {' and no '.join(missing)}.", hint=form)
+        raise UsageProblem(_("The URL has no {missing}.", missing=" and no ".join(missing)), hint=form)
     dbname = parts.get("dbname")
     return DatabaseCredentials(
         user=str(parts["user"]),

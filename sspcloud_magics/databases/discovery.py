@@ -27,6 +27,7 @@ from sspcloud_magics.cluster.requests.object_reads import SecretObject
 from sspcloud_magics.cluster.workloads import inventory
 from sspcloud_magics.cluster.workloads.inventory import Pod, Service
 from sspcloud_magics.errors import DatabaseHibernated, DatabaseNotFound, Forbidden, UsageProblem
+from sspcloud_magics.i18n import _
 from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def _find_in_secrets(evidence: Evidence) -> Iterable[Database]:
 
 def _service_name(host: str, namespace: str, evidence: Evidence) -> str:
     """Return the service in a host name such as ``db``, ``db.user-alice.svc`` or ``mongodb-0.mongodb-headless``."""
-    first, _, rest = host.partition(".")
+    first, _unused, rest = host.partition(".")
     second = rest.partition(".")[0]
     known = {service.name for service in evidence.services or () if service.namespace == namespace}
     return second if second and first not in known and second in known else first
@@ -321,8 +322,8 @@ def split_name(text: str, namespace: str) -> tuple[str, str]:
     parts = text.strip().split("/")
     if len(parts) > 2 or not all(map(_NAME.fullmatch, parts)):
         raise UsageProblem(
-            f"{text!r} is not the name of a database.",
-            hint="write NAME or NAMESPACE/NAME, such as user-alice/postgresql-cnpg-951239",
+            _("{text!r} is not the name of a database.", text=text),
+            hint=_("write NAME or NAMESPACE/NAME, such as user-alice/postgresql-cnpg-951239"),
         )
     return (parts[0], parts[1]) if len(parts) == 2 else (namespace, parts[0])
 
@@ -351,17 +352,18 @@ def find(candidates: Sequence[Database], name: str, namespace: str) -> Database:
     names = ", ".join(sorted({one.name for one in begin or candidates}))
     if begin:
         raise DatabaseNotFound(
-            f"Several databases in {namespace} begin with {name!r}.", hint=f"type one of: {names}"
+            _("Several databases in {namespace} begin with {name!r}.", namespace=namespace, name=name),
+            hint=_("type one of: {names}", names=names),
         )
     near = nearest(name, [one.name for one in candidates])
     raise DatabaseNotFound(
-        f"There is no database {name!r} in {namespace}.",
-        why=f"The namespace has: {names}." if names else "The namespace has no database.",
-        hint=f"did you mean {near}?"
+        _("There is no database {name!r} in {namespace}.", name=name, namespace=namespace),
+        why=_("The namespace has: {names}.", names=names) if names else _("The namespace has no database."),
+        hint=_("did you mean {near}?", near=near)
         if near
-        else f"{name} is a namespace: list its databases with %databases -n {name}"
+        else _("{name} is a namespace: list its databases with %databases -n {name}", name=name)
         if name.startswith(("user-", "projet-"))
-        else "for a colleague's database type NAMESPACE/NAME; %databases -n NAMESPACE lists them",
+        else _("for a colleague's database type NAMESPACE/NAME; %databases -n NAMESPACE lists them"),
     )
 
 
@@ -388,7 +390,7 @@ def read_state(cluster: Cluster, database: Database) -> str:
         return "unknown"
     with report_malformed(cluster):
         ready = any(subset.get("addresses") for subset in endpoints.get("subsets") or ())
-    return "running" if ready else "not running"
+    return "running" if ready else _("not running")
 
 
 def _answers(cluster: Cluster, service: str, namespace: str) -> bool:
@@ -412,13 +414,25 @@ def require_usable(database: Database) -> None:
     """
     if database.kind != "postgres":
         raise UsageProblem(
-            f"{database.path} is a {database.kind} database, and queries run on PostgreSQL only.",
-            hint=f"open a port to it: %forward {database.namespace}/svc/{database.service} {database.port}",
+            _(
+                "{path} is a {kind} database, and queries run on PostgreSQL only.",
+                path=database.path,
+                kind=database.kind,
+            ),
+            hint=_(
+                "open a port to it: %forward {namespace}/svc/{service} {port}",
+                namespace=database.namespace,
+                service=database.service,
+                port=database.port,
+            ),
         )
     if database.state in ("hibernated", "suspended"):
         raise DatabaseHibernated(
-            f"{database.path} is {database.state}: it has no running pod.",
-            hint=f"ask its owner to resume it on {SERVICES_PAGE}, then connect again",
+            _("{path} is {state}: it has no running pod.", path=database.path, state=database.state),
+            hint=_(
+                "ask its owner to resume it on {services_page}, then connect again",
+                services_page=SERVICES_PAGE,
+            ),
         )
 
 
@@ -465,9 +479,13 @@ def database_table(listed: Sequence[Database], namespace: str = "", mine: str = 
     apart = {"namespace", "port", "source"}
     if not any(one.access for one in listed):
         apart |= {"access", "until"}
-    nothing = f"No databases found in {namespace} namespace." if namespace else "No databases found."
+    nothing = (
+        _("No databases found in {namespace} namespace.", namespace=namespace)
+        if namespace
+        else _("No databases found.")
+    )
     if namespace == mine != "":
-        nothing += (
+        nothing += _(
             " To see a database that a colleague shares with you, name their namespace: %databases -n user-NAME, "
             "or run the %connect_db line that they sent you."
         )

@@ -18,6 +18,7 @@ from sspcloud_magics.cluster.requests.permissions import warning_of, who_am_i
 from sspcloud_magics.doctor.context import DoctorContext
 from sspcloud_magics.doctor.findings import Finding, fine, look, make_broken
 from sspcloud_magics.errors import ServerUnreachable
+from sspcloud_magics.i18n import _, format_number
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.proxies import proxy_for
 
@@ -31,7 +32,7 @@ def configuration(context: DoctorContext) -> Iterator[Finding]:
     context.personal |= {_user(), Path.home().name, socket.gethostname()} - {"", "root"}
     context.cluster = cluster = context.find()
     seen = [f"{considered.source}: {considered.outcome}" for considered in cluster.considered]
-    what = f"{cluster.source}, namespace {cluster.namespace}."
+    what = _("{source}, namespace {namespace}.", source=cluster.source, namespace=cluster.namespace)
     if cluster.file_warnings:
         warnings = [each.what for each in cluster.file_warnings]
         yield look(step, what, *seen, *warnings, hint="\n".join(each.hint for each in cluster.file_warnings))
@@ -45,7 +46,11 @@ def log(_context: DoctorContext) -> Iterator[Finding]:
     file = log_file.path()
     if file is not None:
         level = logging.getLevelName(log_file.level()).lower()
-        yield fine("Log", f"It is written to {file}.", f"level {level}; it contains no secrets")
+        yield fine(
+            "Log",
+            _("It is written to {file}.", file=file),
+            _("level {level}; it contains no secrets", level=level),
+        )
 
 
 def _user() -> str:
@@ -66,32 +71,42 @@ def server(context: DoctorContext) -> Iterator[Finding]:
     if proxy is None:
         seen += [_resolve(unquote(parts.hostname or ""), parts.port or 443, access.server)]
     else:
-        seen += [f"by the proxy {proxy.host}:{proxy.port}"]
+        seen += [_("by the proxy {host}:{port}", host=proxy.host, port=proxy.port)]
     began = time.perf_counter()
     status, headers, body = cluster.api.probe("/version")
-    seen.append(f"it answered in {1000 * (time.perf_counter() - began):.0f} ms ({status})")
+    seen.append(
+        _(
+            "it answered in {value} ms ({status})",
+            value=format_number(1000 * (time.perf_counter() - began), 0),
+            status=status,
+        )
+    )
     context.server_answers = True
     try:
-        seen.append(f"Kubernetes {shorten(str(parse(body)['gitVersion']), 80)}")
+        seen.append(_("Kubernetes {gitversion}", gitversion=shorten(str(parse(body)["gitVersion"]), 80)))
     except (ValueError, KeyError, TypeError):
-        seen.append("it does not report its version")
-    what = f"{access.server} answers over {'TLS' if access.is_encrypted else 'plain HTTP'}."
+        seen.append(_("it does not report its version"))
+    what = _(
+        "{server} answers over {choice}.",
+        server=access.server,
+        choice="TLS" if access.is_encrypted else "plain HTTP",
+    )
     warning = warning_of(cluster)
     if warning:
-        hint = "%k8s_login FILE --ca CA.pem   saves a certificate authority, which verifies it"
+        hint = _("%k8s_login FILE --ca CA.pem   saves a certificate authority, which verifies it")
         if not access.is_encrypted:
-            hint = "use the server's https:// address"
-        yield look(step, f"{what} Its certificate is not verified.", *seen, warning, hint=hint)
+            hint = _("use the server's https:// address")
+        yield look(step, _("{what} Its certificate is not verified.", what=what), *seen, warning, hint=hint)
     else:
-        yield fine(step, what, *seen, "its certificate verifies")
+        yield fine(step, what, *seen, _("its certificate verifies"))
     difference = measure_skew(headers.get("Date"))
     wrong = describe_skew(difference)
     if wrong:
         yield look(
-            "Clock", wrong, hint="set this machine's clock: tokens seem to expire too early or too late"
+            "Clock", wrong, hint=_("set this machine's clock: tokens seem to expire too early or too late")
         )
     elif difference is not None:
-        yield fine("Clock", "This machine's clock agrees with the server's.")
+        yield fine("Clock", _("This machine's clock agrees with the server's."))
 
 
 def _resolve(host: str, port: int, url: str) -> str:
@@ -99,34 +114,34 @@ def _resolve(host: str, port: int, url: str) -> str:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise ServerUnreachable(
-            f"The name {host} of the server {url} is not known here.",
+            _("The name {host} of the server {url} is not known here.", host=host, url=url),
             why=f"{error.strerror or error}.",
-            hint="check the network (VPN, DNS) and the address",
+            hint=_("check the network (VPN, DNS) and the address"),
         ) from None
     addresses = ", ".join(dict.fromkeys(str(each[4][0]) for each in found))
-    known_as = host if addresses == host else f"{host} is {addresses}, and"
+    known_as = host if addresses == host else _("{host} is {addresses}, and", host=host, addresses=addresses)
     try:
         socket.create_connection((host, port), _TIMEOUT).close()
     except OSError as error:
         raise ServerUnreachable(
-            f"{known_as} accepts no connections on port {port}.",
+            _("{known_as} accepts no connections on port {port}.", known_as=known_as, port=port),
             why=f"{error.strerror or error}.",
-            hint="check the network (VPN, firewall, proxy) and the port",
+            hint=_("check the network (VPN, firewall, proxy) and the port"),
         ) from None
-    return f"{known_as} accepts connections on port {port}"
+    return _("{known_as} accepts connections on port {port}", known_as=known_as, port=port)
 
 
 def credentials(context: DoctorContext) -> Iterator[Finding]:
     """Check the expiry of the credentials."""
     expiry = context.get_cluster().expiry()
-    words = expiry.describe() or "the credentials state no expiry"
+    words = expiry.describe() or _("the credentials state no expiry")
     warning = expiry.warning()
     if warning:
         yield look(
             "Credentials",
             warning,
             words,
-            hint="copy the login script of your account page again: %k8s_login config.sh",
+            hint=_("copy the login script of your account page again: %k8s_login config.sh"),
         )
     else:
         yield fine("Credentials", f"{words[0].upper()}{words[1:]}.")
@@ -138,15 +153,17 @@ def identity(context: DoctorContext) -> Iterator[Finding]:
     context.personal |= {found.user.rpartition(":")[2], found.user.partition("-")[2]} - {""}
     if found.user == ANONYMOUS:
         yield make_broken(
-            "Identity", "The server does not know who you are.", hint="log in again: %k8s_login config.sh"
+            "Identity",
+            _("The server does not know who you are."),
+            hint=_("log in again: %k8s_login config.sh"),
         )
         return
     context.identity = found
     if found.user:
-        yield fine("Identity", f"You are {found.user}.", f"groups: {', '.join(found.groups)}")
+        yield fine("Identity", _("You are {user}.", user=found.user), f"groups: {', '.join(found.groups)}")
     else:
         yield fine(
             "Identity",
-            "The server knows you, but does not report your user name.",
-            "it is older than Kubernetes 1.28, or forbids the request",
+            _("The server knows you, but does not report your user name."),
+            _("it is older than Kubernetes 1.28, or forbids the request"),
         )

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sspcloud_magics.errors import SspcloudError
+from sspcloud_magics.i18n import N_
 
 
 class Verdict(StrEnum):
     """The outcome of a check."""
 
     FINE = "fine"
-    LOOK = "look at it"
+    LOOK = N_("look at it")
     BROKEN = "broken"
-    NOT_NEEDED = "not needed"
+    NOT_NEEDED = N_("not needed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from sspcloud_magics.databases.discovery import CNPG
 from sspcloud_magics.doctor.context import DoctorContext
 from sspcloud_magics.doctor.findings import Finding, fine, look, make_broken, not_needed
 from sspcloud_magics.errors import Forbidden
+from sspcloud_magics.i18n import _
 from sspcloud_magics.proxies import proxy_for
 from sspcloud_magics.sharing import network_policies
 from sspcloud_magics.sharing.rendering import join_names
@@ -24,7 +25,7 @@ Rule = Mapping[str, Any]
 def environment(context: DoctorContext) -> Iterator[Finding]:
     """Find variables that redirect other programs, credentials that are not renewed, and proxies."""
     found = list(_check_environment(context))
-    yield from found or [fine("Environment", "No variable, old kubeconfig or proxy is in the way.")]
+    yield from found or [fine("Environment", _("No variable, old kubeconfig or proxy is in the way."))]
 
 
 def _check_environment(context: DoctorContext) -> Iterator[Finding]:
@@ -32,33 +33,42 @@ def _check_environment(context: DoctorContext) -> Iterator[Finding]:
     if variables:
         yield look(
             "Environment",
-            f"{join_names(variables)} {'is' if len(variables) == 1 else 'are'} set: "
-            "psql and other programs connect to the database that they name.",
-            "this package ignores them, and passes all settings explicitly",
-            hint="if another program connects to the wrong database, unset them there",
+            _(
+                "{variables} {choice} set: psql and other programs connect to the database that they name.",
+                variables=join_names(variables),
+                choice="is" if len(variables) == 1 else "are",
+            ),
+            _("this package ignores them, and passes all settings explicitly"),
+            hint=_("if another program connects to the wrong database, unset them there"),
         )
     cluster = context.get_cluster()
     copies = [each.source for each in cluster.considered if each.outcome.startswith("ignored")]
     if copies:
         yield look(
             "Environment",
-            "There is a kubeconfig besides the mounted token, as in older images: its token is not renewed.",
+            _(
+                "There is a kubeconfig besides the mounted token, as in older images: its token is not renewed."
+            ),
             *copies,
-            hint="remove it, or start a service with a newer image: this package ignores it, but kubectl does not",
+            hint=_(
+                "remove it, or start a service with a newer image: this package ignores it, but kubectl does not"
+            ),
         )
     elif "in-cluster" in cluster.source:
         yield look(
             "Environment",
-            "The kubeconfig was created inside a cluster, with a copy of a token that is not renewed.",
-            hint="log in with the script of your account page: %k8s_login config.sh",
+            _("The kubeconfig was created inside a cluster, with a copy of a token that is not renewed."),
+            hint=_("log in with the script of your account page: %k8s_login config.sh"),
         )
     # `access` may renew credentials: call it only if needed, so that an expired login is reported once.
     tunnel_failed = context.target is not None and context.lease is None
     if tunnel_failed and proxy_for(cluster.access(), context.environ):
         yield look(
             "Environment",
-            "There is a proxy in front of the server, and the tunnel did not open: many proxies support only plain HTTP.",
-            hint="add the server to NO_PROXY, if the network allows direct connections",
+            _(
+                "There is a proxy in front of the server, and the tunnel did not open: many proxies support only plain HTTP."
+            ),
+            hint=_("add the server to NO_PROXY, if the network allows direct connections"),
         )
 
 
@@ -68,7 +78,7 @@ def bindings(context: DoctorContext) -> Iterator[Finding]:
     roles = _if_allowed(lambda: list_objects(cluster, ROLES))
     bound = _if_allowed(lambda: list_objects(cluster, ROLE_BINDINGS))
     if roles is None or bound is None:
-        yield not_needed(step, "You may not read the roles of your namespace.")
+        yield not_needed(step, _("You may not read the roles of your namespace."))
         return
     with report_malformed(cluster):
         subjects = [str(each.get("name")) for binding in bound for each in binding.get("subjects") or ()]
@@ -78,7 +88,12 @@ def bindings(context: DoctorContext) -> Iterator[Finding]:
             *_find_shared_passwords(roles, bound),
         ]
     context.personal |= {name.partition("-")[2] for name in subjects} - {""}
-    yield from found or [fine(step, f"Roles and bindings look right ({len(roles)} and {len(bound)}).")]
+    yield from found or [
+        fine(
+            step,
+            _("Roles and bindings look right ({count} and {count_2}).", count=len(roles), count_2=len(bound)),
+        )
+    ]
 
 
 def _find_void_roles(roles: Sequence[Rule]) -> Iterator[Finding]:
@@ -87,9 +102,12 @@ def _find_void_roles(roles: Sequence[Rule]) -> Iterator[Finding]:
             if "services/portforward" in (rule.get("resources") or ()):
                 yield make_broken(
                     "Roles",
-                    f"The role {_name(role)} grants services/portforward, which does not exist: it grants nothing.",
-                    "a forward to a service is a forward to one of its pods (pods/portforward)",
-                    hint="%share_db NAME --with COLLEAGUE   creates a role that works",
+                    _(
+                        "The role {name} grants services/portforward, which does not exist: it grants nothing.",
+                        name=_name(role),
+                    ),
+                    _("a forward to a service is a forward to one of its pods (pods/portforward)"),
+                    hint=_("%share_db NAME --with COLLEAGUE   creates a role that works"),
                 )
 
 
@@ -100,10 +118,20 @@ def _find_void_bindings(bound: Sequence[Rule], namespace: str) -> Iterator[Findi
             if subject.get("kind") == "User" and name.startswith(("user-", "projet-")):
                 yield make_broken(
                     "Roles",
-                    f"The binding {_name(binding)} names the user {name}, which is a namespace: it has no effect.",
-                    f"%k8s_whoami shows the names of users; the notebooks of {name} are the group "
-                    f"system:serviceaccounts:{name}",
-                    hint=f"%share_db NAME --with {name.partition('-')[2] or namespace}   binds the right subjects",
+                    _(
+                        "The binding {name} names the user {name_2}, which is a namespace: it has no effect.",
+                        name=_name(binding),
+                        name_2=name,
+                    ),
+                    _(
+                        "%k8s_whoami shows the names of users; the notebooks of {name} are the group "
+                        "system:serviceaccounts:{name}",
+                        name=name,
+                    ),
+                    hint=_(
+                        "%share_db NAME --with {partition}   binds the right subjects",
+                        partition=name.partition("-")[2] or namespace,
+                    ),
                 )
 
 
@@ -121,10 +149,16 @@ def _find_shared_passwords(roles: Sequence[Rule], bound: Sequence[Rule]) -> Iter
         if given and others:
             yield make_broken(
                 "Roles",
-                f"The binding {_name(binding)} lets others read {', '.join(given)}: the project's own password.",
-                f"bound to: {', '.join(others)}",
-                "it is the password of all services of the project, and of the database's superuser",
-                hint="delete the binding, change the password of the project, and share with %share_db instead",
+                _(
+                    "The binding {name} lets others read {given}: the project's own password.",
+                    name=_name(binding),
+                    given=", ".join(given),
+                ),
+                _("bound to: {others}", others=", ".join(others)),
+                _("it is the password of all services of the project, and of the database's superuser"),
+                hint=_(
+                    "delete the binding, change the password of the project, and share with %share_db instead"
+                ),
             )
 
 
@@ -134,7 +168,7 @@ def _list_chart_secrets(role: Rule) -> list[str]:
         reads = {"get", "list", "*"} & set(rule.get("verbs") or ())
         if not reads or not {"secrets", "*"} & set(rule.get("resources") or ()):
             continue
-        names = rule.get("resourceNames") or ["all secrets"]
+        names = rule.get("resourceNames") or [_("all secrets")]
         found += [name for name in names if name == "all secrets" or _is_chart_secret(str(name))]
     return found
 
@@ -154,13 +188,16 @@ def database(context: DoctorContext) -> Iterator[Finding]:
     if "cnpg" in found.name:
         yield fine(
             "Secrets",
-            f"Do not use the secret {secret}: it is for another user and another database (app).",
+            _(
+                "Do not use the secret {secret}: it is for another user and another database (app).",
+                secret=secret,
+            ),
             (context.credentials and f"used: {context.credentials.source}") or "",
         )
     known = _if_allowed(lambda: list_objects(cluster, NETWORK_POLICIES, where))
     pods = _if_allowed(lambda: inventory.pods(cluster, where))
     if known is None or pods is None:
-        yield not_needed("Network", "You may not read the network policies there.")
+        yield not_needed("Network", _("You may not read the network policies there."))
         return
     mine = next((pod.labels for pod in pods if pod.labels.get(CNPG) == found.name), None)
     mine = mine or next((pod.labels for pod in pods if pod.name.startswith(found.name)), {})
@@ -172,7 +209,7 @@ def database(context: DoctorContext) -> Iterator[Finding]:
     if useless:
         yield look(
             "Network", useless[0], *useless[1:], *rest,
-            hint="do not rely on this policy: no pod has its label, so only the password protects the database",
+            hint=_("do not rely on this policy: no pod has its label, so only the password protects the database"),
         )  # fmt: skip
     else:
         yield fine("Network", rest[0], *rest[1:])

@@ -19,6 +19,7 @@ from sspcloud_magics.cluster.requests.permissions import may
 from sspcloud_magics.doctor.context import DoctorContext
 from sspcloud_magics.doctor.findings import Finding, fine, look, make_broken, not_needed
 from sspcloud_magics.errors import Forbidden
+from sspcloud_magics.i18n import N_, _
 
 RESOURCE_QUOTAS = Resource("resourcequotas")
 
@@ -34,14 +35,23 @@ class _Permission:
 
 # In the order of the roles that grant them: view, edit, admin.
 _PERMISSIONS = (
-    _Permission("list pods", "list", PODS, without="%k8s_pods and the completion of names do not work"),
-    _Permission("forward to pods", "create", PODS, "portforward", "%forward and %connect_db do not work"),
-    _Permission("read secrets", "get", SECRETS, without="%connect_db needs a user and a password from you"),
-    _Permission("create pods", "create", PODS, without="%connect_db cannot create a relay"),
     _Permission(
-        "change network policies", "create", NETWORK_POLICIES, without="%share_db cannot open the network"
+        N_("list pods"), "list", PODS, without=N_("%k8s_pods and the completion of names do not work")
     ),
-    _Permission("create roles", "create", ROLES, without="%share_db cannot share"),
+    _Permission(
+        N_("forward to pods"), "create", PODS, "portforward", N_("%forward and %connect_db do not work")
+    ),
+    _Permission(
+        N_("read secrets"), "get", SECRETS, without=N_("%connect_db needs a user and a password from you")
+    ),
+    _Permission(N_("create pods"), "create", PODS, without=N_("%connect_db cannot create a relay")),
+    _Permission(
+        N_("change network policies"),
+        "create",
+        NETWORK_POLICIES,
+        without=N_("%share_db cannot open the network"),
+    ),
+    _Permission(N_("create roles"), "create", ROLES, without=N_("%share_db cannot share")),
 )
 _ESSENTIAL = 2
 """The number of permissions, from the first, without which no target can be reached."""
@@ -55,19 +65,21 @@ def permissions(context: DoctorContext) -> Iterator[Finding]:
     }
     missing = [each for each, allowed in held.items() if not allowed]
     seen = [f"{'may' if allowed else 'may not'} {each.words}" for each, allowed in held.items()]
-    where = f"in {cluster.namespace}"
+    where = _("in {namespace}", namespace=cluster.namespace)
     if not missing:
-        yield fine("Permissions", f"You have all permissions that are needed {where}.", *seen)
+        yield fine("Permissions", _("You have all permissions that are needed {where}.", where=where), *seen)
         return
     words = ", ".join(each.words for each in missing)
-    seen += [f"{each.words} is missing: {each.without}" for each in missing]
-    hint = f"ask the owner of {cluster.namespace} for the permission to {words}"
+    seen += [_("{words} is missing: {without}", words=each.words, without=each.without) for each in missing]
+    hint = _(
+        "ask the owner of {namespace} for the permission to {words}", namespace=cluster.namespace, words=words
+    )
     if cluster.in_service:
         last = missing[-1]  # it needs the strongest role
         link = relaunch_link(Attempt(last.verb, last.resource, cluster.namespace, "", last.subresource))
-        hint = f"relaunch the service with a role that allows it: {link}"
+        hint = _("relaunch the service with a role that allows it: {link}", link=link)
     kind = make_broken if set(missing) & set(_PERMISSIONS[:_ESSENTIAL]) else look
-    yield kind("Permissions", f"You may not {words} {where}.", *seen, hint=hint)
+    yield kind("Permissions", _("You may not {words} {where}.", words=words, where=where), *seen, hint=hint)
 
 
 def quota(context: DoctorContext) -> Iterator[Finding]:
@@ -76,7 +88,7 @@ def quota(context: DoctorContext) -> Iterator[Finding]:
     try:
         found = list_objects(cluster, RESOURCE_QUOTAS)
     except (Forbidden, NotFound):
-        yield not_needed("Quota", "You may not read the quotas of the namespace; only a relay needs room.")
+        yield not_needed("Quota", _("You may not read the quotas of the namespace; only a relay needs room."))
         return
     seen: list[str] = []
     full: list[str] = []
@@ -86,7 +98,15 @@ def quota(context: DoctorContext) -> Iterator[Finding]:
             used = status.get("used") or {}
             for name, hard in (status.get("hard") or (each.get("spec") or {}).get("hard") or {}).items():
                 taken = str(used.get(name, 0))
-                seen.append(f"{each['metadata']['name']}: {name} {taken} of {hard}")
+                seen.append(
+                    _(
+                        "{name}: {name_2} {taken} of {hard}",
+                        name=each["metadata"]["name"],
+                        name_2=name,
+                        taken=taken,
+                        hard=hard,
+                    )
+                )
                 # A quantity such as 10k is large enough.
                 is_count = taken.isdecimal() and str(hard).isdecimal()
                 if name in ("pods", "count/pods") and is_count and int(taken) >= int(hard):
@@ -94,9 +114,11 @@ def quota(context: DoctorContext) -> Iterator[Finding]:
     if full:
         yield look(
             "Quota",
-            "The namespace has no room for another pod, such as a relay.",
+            _("The namespace has no room for another pod, such as a relay."),
             *seen,
-            hint="stop a service that you do not need",
+            hint=_("stop a service that you do not need"),
         )
     else:
-        yield fine("Quota", "There is room for a pod." if found else "The namespace has no quota.", *seen)
+        yield fine(
+            "Quota", _("There is room for a pod.") if found else _("The namespace has no quota."), *seen
+        )

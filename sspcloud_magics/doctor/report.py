@@ -13,6 +13,7 @@ from html import escape
 from typing import Any
 
 from sspcloud_magics.doctor.findings import Finding, Verdict
+from sspcloud_magics.i18n import _
 from sspcloud_magics.printable import printable
 
 _MARKS = {Verdict.FINE: "✓", Verdict.LOOK: "!", Verdict.BROKEN: "✗", Verdict.NOT_NEEDED: "·"}
@@ -60,9 +61,13 @@ class Report:
         if steps:
             return f"Broken: {', '.join(steps)}."
         if count[Verdict.LOOK]:
-            checks = "1 check needs" if count[Verdict.LOOK] == 1 else f"{count[Verdict.LOOK]} checks need"
-            return f"Nothing is broken; {checks} a look."
-        return "Everything is fine."
+            checks = (
+                _("1 check needs")
+                if count[Verdict.LOOK] == 1
+                else _("{count} checks need", count=count[Verdict.LOOK])
+            )
+            return _("Nothing is broken; {checks} a look.", checks=checks)
+        return _("Everything is fine.")
 
     def redact(self) -> Report:
         """Return the report without tokens, passwords and names of people, to show to others."""

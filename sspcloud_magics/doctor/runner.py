@@ -10,6 +10,7 @@ from sspcloud_magics.doctor.context import DoctorContext
 from sspcloud_magics.doctor.findings import Finding, make_failed, not_needed
 from sspcloud_magics.doctor.report import Report
 from sspcloud_magics.errors import SspcloudError
+from sspcloud_magics.i18n import _
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +29,33 @@ class Check:
 
     name: str
     run: Callable[[DoctorContext], Iterator[Finding]]
-    missing: Callable[[DoctorContext], str] = lambda _: ""
+    missing: Callable[[DoctorContext], str] = lambda _unused: ""
 
 
 def _needs_cluster(context: DoctorContext) -> str:
-    return "" if context.cluster else "no configuration was found"
+    return "" if context.cluster else _("no configuration was found")
 
 
 def _needs_server(context: DoctorContext) -> str:
-    return "" if context.server_answers else "the server does not answer"
+    return "" if context.server_answers else _("the server does not answer")
 
 
 def _needs_identity(context: DoctorContext) -> str:
-    return _needs_server(context) or ("" if context.identity else "the server does not know you")
+    return _needs_server(context) or ("" if context.identity else _("the server does not know you"))
 
 
 def _needs_target_name(context: DoctorContext) -> str:
-    return _needs_identity(context) or ("" if context.wanted else "no target was named: %k8s_doctor TARGET")
+    return _needs_identity(context) or (
+        "" if context.wanted else _("no target was named: %k8s_doctor TARGET")
+    )
 
 
 def _needs_target(context: DoctorContext) -> str:
-    return _needs_target_name(context) or ("" if context.target else "the target was not found")
+    return _needs_target_name(context) or ("" if context.target else _("the target was not found"))
 
 
 def _needs_database(context: DoctorContext) -> str:
-    return _needs_target(context) or ("" if context.database else "the target is not a database")
+    return _needs_target(context) or ("" if context.database else _("the target is not a database"))
 
 
 CHECKS = (

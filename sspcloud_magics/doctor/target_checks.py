@@ -23,6 +23,7 @@ from sspcloud_magics.errors import (
     SspcloudError,
     TargetError,
 )
+from sspcloud_magics.i18n import _, format_number
 from sspcloud_magics.sharing.route_selection import RouteRequest, open_by_route
 from sspcloud_magics.target import PortText, Target, parse_target
 from sspcloud_magics.tunnel.pod_selection import not_ready_words, pod_is_ready, pods_behind, selector_text
@@ -60,9 +61,12 @@ def target(context: DoctorContext) -> Iterator[Finding]:
         require_usable(database)
         context.target = Target(database.namespace, "service", database.service)
         context.port = database.port
-        state = "" if database.state == "unknown" else f"it is {database.state}"
+        state = "" if database.state == "unknown" else _("it is {state}", state=database.state)
         yield fine(
-            step, f"{database.path} is a {database.kind} database.", f"known from: {database.source}", state
+            step,
+            _("{path} is a {kind} database.", path=database.path, kind=database.kind),
+            _("known from: {source}", source=database.source),
+            state,
         )
     else:
         named = typed if typed.namespace or not context.namespace else None
@@ -70,9 +74,12 @@ def target(context: DoctorContext) -> Iterator[Finding]:
         context.target = found.target
         ports = [port for port in found.ports if port.protocol == "TCP"]
         context.port = ports[0].number if ports else None
-        known = ", ".join(map(str, found.ports)) or "none known"
+        known = ", ".join(map(str, found.ports)) or _("none known")
         yield fine(
-            step, f"{found.target} exists.", f"ports: {known}", found.status and f"it is {found.status}"
+            step,
+            f"{found.target} exists.",
+            f"ports: {known}",
+            found.status and _("it is {status}", status=found.status),
         )
     yield from _pods(context, context.target)
 
@@ -89,7 +96,9 @@ def _pods(context: DoctorContext, found: Target) -> Iterator[Finding]:
     try:
         yield from check(context, found)
     except (Forbidden, NotFound) as error:
-        yield not_needed("Pods", f"Its pods cannot be read ({error.what}); the tunnel will show.")
+        yield not_needed(
+            "Pods", _("Its pods cannot be read ({what}); the tunnel will show.", what=error.what)
+        )
 
 
 def _pods_of_service(context: DoctorContext, found: Target) -> Iterator[Finding]:
@@ -98,16 +107,20 @@ def _pods_of_service(context: DoctorContext, found: Target) -> Iterator[Finding]
         subsets = endpoints.get("subsets") or []
         ready = [_pod(address) for subset in subsets for address in subset.get("addresses") or ()]
         waiting = [_pod(address) for subset in subsets for address in subset.get("notReadyAddresses") or ()]
-    not_ready = f"not ready: {', '.join(waiting)}" if waiting else ""
+    not_ready = _("not ready: {waiting}", waiting=", ".join(waiting)) if waiting else ""
     if ready:
         yield _make_ready(ready, not_ready)
     else:
         yield make_broken(
             "Pods",
-            f"{found} has no ready pod.",
-            _why_not_ready(context, found) or not_ready or "it has no pods",
-            hint=f"%k8s_pods -n {found.namespace}   shows their status\n"
-            f"a service that is suspended has no pod: its owner resumes it on {SERVICES_PAGE}",
+            _("{found} has no ready pod.", found=found),
+            _why_not_ready(context, found) or not_ready or _("it has no pods"),
+            hint=_(
+                "%k8s_pods -n {namespace}   shows their status\n"
+                "a service that is suspended has no pod: its owner resumes it on {services_page}",
+                namespace=found.namespace,
+                services_page=SERVICES_PAGE,
+            ),
         )
 
 
@@ -122,9 +135,9 @@ def _pod_itself(context: DoctorContext, found: Target) -> Iterator[Finding]:
     if not is_ready:
         yield make_broken(
             "Pods",
-            f"The pod {found.name} is not ready.",
+            _("The pod {name} is not ready.", name=found.name),
             why,
-            hint=f"%k8s_pods -n {found.namespace}   shows its status",
+            hint=_("%k8s_pods -n {namespace}   shows its status", namespace=found.namespace),
         )
 
 
@@ -142,15 +155,15 @@ def _pods_of_workload(context: DoctorContext, found: Target) -> Iterator[Finding
         return
     yield make_broken(
         "Pods",
-        f"{found} has no ready pod.",
+        _("{found} has no ready pod.", found=found),
         why or _why_no_pod(context, found, workload),
-        hint=f"%k8s_pods -n {found.namespace}   shows their status",
+        hint=_("%k8s_pods -n {namespace}   shows their status", namespace=found.namespace),
     )
 
 
 def _make_ready(ready: list[str], *evidence: str) -> Finding:
-    count = "a ready pod" if len(ready) == 1 else f"{len(ready)} ready pods"
-    return fine("Pods", f"It has {count}.", f"ready: {', '.join(ready)}", *evidence)
+    count = _("a ready pod") if len(ready) == 1 else _("{count} ready pods", count=len(ready))
+    return fine("Pods", _("It has {count}.", count=count), f"ready: {', '.join(ready)}", *evidence)
 
 
 def _list_selected(context: DoctorContext, found: Target, selector: str) -> list[dict[str, Any]]:
@@ -164,13 +177,13 @@ def _why_no_pod(context: DoctorContext, found: Target, workload: dict[str, Any])
     """Return the reason why a controller has no pod, as the cluster reports it."""
     with report_malformed(context.get_cluster()):
         if (workload.get("spec") or {}).get("replicas") == 0:
-            return "It is scaled to zero: it has no pods until its replicas are raised."
+            return _("It is scaled to zero: it has no pods until its replicas are raised.")
         for condition in (workload.get("status") or {}).get("conditions") or ():
             failed = (
                 condition.get("type") in ("ReplicaFailure", "Failed") and condition.get("status") == "True"
             )
             if failed and condition.get("message"):
-                return f"The cluster says: {condition['message']}"
+                return _("The cluster says: {text}", text=condition["message"])
     field = f"involvedObject.name={found.name},reason=FailedCreate"
     try:
         events = list_objects(context.get_cluster(), EVENTS, found.namespace, field_selector=field)
@@ -178,7 +191,7 @@ def _why_no_pod(context: DoctorContext, found: Target, workload: dict[str, Any])
         events = []
     with report_malformed(context.get_cluster()):
         messages = [event.get("message") for event in events if event.get("message")]
-    return f"The cluster says: {messages[-1]}" if messages else "It has no pods."
+    return _("The cluster says: {messages}", messages=messages[-1]) if messages else _("It has no pods.")
 
 
 def _why_not_ready(context: DoctorContext, found: Target) -> str:
@@ -197,7 +210,7 @@ def _why_not_ready(context: DoctorContext, found: Target) -> str:
 
 def _ask_to_share(context: DoctorContext, found: Database) -> str:
     me = context.get_cluster().namespace.removeprefix("user-")
-    return f"ask its owner to share it with you: %share_db {found.name} --with {me}"
+    return _("ask its owner to share it with you: %share_db {name} --with {me}", name=found.name, me=me)
 
 
 def _pod(address: dict[str, Any]) -> str:
@@ -208,7 +221,7 @@ def tunnel(context: DoctorContext) -> Iterator[Finding]:
     """Open a forward on a free port, which also proves that the pod listens."""
     step = "Tunnel"
     if context.target is None or context.port is None:
-        yield not_needed(step, "No port of the target is known: name one with %forward TARGET PORT.")
+        yield not_needed(step, _("No port of the target is known: name one with %forward TARGET PORT."))
         return
     began = time.perf_counter()
     try:
@@ -220,21 +233,26 @@ def tunnel(context: DoctorContext) -> Iterator[Finding]:
             raise
         raise Forbidden(error.what, why=error.why, hint=_ask_to_share(context, context.database)) from None
     opened = context.lease.forward
-    took = f"opened in {1000 * (time.perf_counter() - began):.0f} ms"
+    took = _("opened in {value} ms", value=format_number(1000 * (time.perf_counter() - began), 0))
     seen = [
-        f"the pod {opened.pod} answers for port {context.port}",
-        took if context.lease.is_new else "it was open already",
+        _("the pod {pod} answers for port {port}", pod=opened.pod, port=context.port),
+        took if context.lease.is_new else _("it was open already"),
     ]
     began = time.perf_counter()
     with contextlib.suppress(OSError):
         socket.create_connection(("localhost", opened.local_port), _TIMEOUT).close()
-        seen.append(f"a connection is accepted in {1000 * (time.perf_counter() - began):.1f} ms")
-    what = f"A tunnel to {context.target} opens ({opened.protocol})."
+        seen.append(
+            _(
+                "a connection is accepted in {value} ms",
+                value=format_number(1000 * (time.perf_counter() - began), 1),
+            )
+        )
+    what = _("A tunnel to {target} opens ({protocol}).", target=context.target, protocol=opened.protocol)
     if opened.protocol == "channels":
         yield look(
             step, what, *seen,
-            "the server, or a proxy in front of it, refused SPDY, also inside a WebSocket: the older protocol is used",
-            hint="add the server to NO_PROXY for a faster tunnel, or do nothing",
+            _("the server, or a proxy in front of it, refused SPDY, also inside a WebSocket: the older protocol is used"),
+            hint=_("add the server to NO_PROXY for a faster tunnel, or do nothing"),
         )  # fmt: skip
     else:
         yield fine(step, what, *seen)
@@ -244,12 +262,12 @@ def database(context: DoctorContext) -> Iterator[Finding]:
     """Log in to the database by the route that %connect_db takes, and check it from inside."""
     found = context.database
     if found is None:
-        yield not_needed("Database", "The target is not a database.")
+        yield not_needed("Database", _("The target is not a database."))
         return
     if found.kind != "postgres":
-        yield not_needed("Database", f"Only PostgreSQL is checked, and this is {found.kind}.")
+        yield not_needed("Database", _("Only PostgreSQL is checked, and this is {kind}.", kind=found.kind))
         return
-    _, login = credentials.find_credentials(context.get_cluster(), found.path)
+    _unused, login = credentials.find_credentials(context.get_cluster(), found.path)
     context.credentials = login
     context.personal |= {login.user}
     journey = RouteRequest(
@@ -261,7 +279,7 @@ def database(context: DoctorContext) -> Iterator[Finding]:
     )
     connection, failures = _open_first_route(journey)
     try:
-        yield fine("Route", f"The database is reached by {connection.route}.", *failures)
+        yield fine("Route", _("The database is reached by {route}.", route=connection.route), *failures)
         yield from _check_inside(connection, login.source)
     finally:
         connection.close()
@@ -279,7 +297,7 @@ def _open_first_route(journey: RouteRequest) -> tuple[DatabaseConnection, list[s
             last = error
     assert last is not None  # noqa: S101 - the loop ran
     raise type(last)(last.what, why="\n".join([last.why, *failures]).strip(), hint=(
-        f"{last.hint}\n%connect_db also tries a relay, a pod of yours").strip())  # fmt: skip
+        _("{hint}\n%connect_db also tries a relay, a pod of yours", hint=last.hint)).strip())  # fmt: skip
 
 
 def _check_inside(connection: DatabaseConnection, source: str) -> Iterator[Finding]:
@@ -295,24 +313,35 @@ def _check_inside(connection: DatabaseConnection, source: str) -> Iterator[Findi
         most, used, limit, mine = session.execute(_ROOM).fetchone() or (0, 0, -1, 0)
     yield fine(
         "Login",
-        f"{connection.user} is logged in to {connection.dbname}.",
-        f"password from {source}",
+        _("{user} is logged in to {dbname}.", user=connection.user, dbname=connection.dbname),
+        _("password from {source}", source=source),
         f"protection: {connection.protection}",
-        f"a query takes {1000 * latency:.1f} ms",
-        f"{_PROBE_BYTES / 1e6:.0f} MB arrived at {rate:.0f} MB/s",
+        _("a query takes {value} ms", value=format_number(1000 * latency, 1)),
+        _(
+            "{probe_bytes} MB arrived at {rate} MB/s",
+            probe_bytes=format_number(_PROBE_BYTES / 1000000.0, 0),
+            rate=format_number(rate, 0),
+        ),
     )
-    words = f"You may read {readable} of {total} tables, and write {writable}."
+    words = _(
+        "You may read {readable} of {total} tables, and write {writable}.",
+        readable=readable,
+        total=total,
+        writable=writable,
+    )
     if total and not readable:
-        yield look("Tables", words, hint="ask the owner of the database for the privilege to read them")
+        yield look("Tables", words, hint=_("ask the owner of the database for the privilege to read them"))
     else:
         yield fine("Tables", words)
     left = most - used if limit < 0 else min(most - used, limit - mine)
     seen = [
-        f"{used} of {most} are in use",
-        f"you have {mine} of {limit}" if limit >= 0 else f"you have {mine}",
+        _("{used} of {most} are in use", used=used, most=most),
+        _("you have {mine} of {limit}", mine=mine, limit=limit)
+        if limit >= 0
+        else _("you have {mine}", mine=mine),
     ]
     if left > 2:
-        yield fine("Connections", f"{left} connections are free.", *seen)
+        yield fine("Connections", _("{left} connections are free.", left=left), *seen)
     else:
-        yield look("Connections", f"Only {left} connections are free.", *seen,
-                   hint="close unused connections: other notebooks, DBeaver, psql")  # fmt: skip
+        yield look("Connections", _("Only {left} connections are free.", left=left), *seen,
+                   hint=_("close unused connections: other notebooks, DBeaver, psql"))  # fmt: skip

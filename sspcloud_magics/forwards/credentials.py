@@ -16,6 +16,7 @@ from typing import Protocol
 from sspcloud_magics import fork_hooks
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import SspcloudError, TokenExpired
+from sspcloud_magics.i18n import _
 from sspcloud_magics.tunnel.ipc import RefuseAccess, SetAccess
 
 _log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class AccessRegistry:
             answer = RefuseAccess(access_id, error.to_wire())
         except Exception as error:  # noqa: BLE001 - the helper waits for an answer, whatever happened
             # The text of the error is not quoted: it may contain a secret.
-            failure = TokenExpired("The credentials could not be renewed.", why=type(error).__name__)
+            failure = TokenExpired(_("The credentials could not be renewed."), why=type(error).__name__)
             answer = RefuseAccess(access_id, failure.to_wire())
         _log.info(
             "access %d: %s", access_id, "renewed" if isinstance(answer, SetAccess) else answer.error["what"]

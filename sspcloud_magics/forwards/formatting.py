@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from sspcloud_magics.i18n import _
 from sspcloud_magics.printable import printable
 from sspcloud_magics.tunnel.ipc import ForwardCounters, State
 
@@ -59,10 +60,14 @@ def format_endpoint(address: str, port: int) -> str:
 def format_traffic(counters: ForwardCounters) -> str:
     """Format the traffic of a forward as one line."""
     if not counters.connections:
-        return "no connection yet"
+        return _("no connection yet")
     parts = [
         f"{format_size(counters.sent)} sent, {format_size(counters.received)} received",
-        f"{counters.open_connections} open of {counters.connections} connections",
+        _(
+            "{open_connections} open of {connections} connections",
+            open_connections=counters.open_connections,
+            connections=counters.connections,
+        ),
     ]
     if counters.failed_connections:
         parts.append(f"{counters.failed_connections} failed")
@@ -122,7 +127,7 @@ class ForwardCard:
         lines.append("  " + " · ".join(self.details))
         lines += [f"  {note}" for note in self.notes]
         if self.last_error:
-            lines.append(f"  last error: {self.last_error}")
+            lines.append(_("  last error: {last_error}", last_error=self.last_error))
         return printable("\n".join(lines))
 
     def html(self) -> str:
@@ -132,7 +137,7 @@ class ForwardCard:
             f'<code style="{_CODE}">{escape(remote)}</code>'
             for local, remote in self.routes
         )
-        last_error = f"last error: {self.last_error}" if self.last_error else ""
+        last_error = _("last error: {last_error}", last_error=self.last_error) if self.last_error else ""
         return printable(
             f'<div style="border-left: 3px solid {_COLOURS[self.state]}; padding: 2px 0 2px 10px; '
             'line-height: 1.5; color: var(--jp-ui-font-color1, inherit)">'

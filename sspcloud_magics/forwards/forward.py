@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self
 
 from sspcloud_magics.errors import ForwardStopped, SspcloudError, TunnelLost, from_wire
 from sspcloud_magics.forwards.formatting import ForwardCard, format_endpoint, format_traffic
+from sspcloud_magics.i18n import _
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.ipc import (
     TRANSITIONS,
@@ -206,13 +207,19 @@ class Forward:
         with self._manager.changed:
             while self.state is not State.ACTIVE:
                 if not self.is_live:
-                    raise self.error or ForwardStopped(f"The forward to {self.target} was stopped.")
+                    raise self.error or ForwardStopped(
+                        _("The forward to {target} was stopped.", target=self.target)
+                    )
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise TunnelLost(
-                        f"{self.target} could not be reached within {timeout:g} s.",
+                        _(
+                            "{target} could not be reached within {timeout:g} s.",
+                            target=self.target,
+                            timeout=timeout,
+                        ),
                         why=self.reason or self.last_error,
-                        hint="try again, or check the pod: %k8s_pods",
+                        hint=_("try again, or check the pod: %k8s_pods"),
                     )
                 # In slices, because Windows handles Ctrl-C only between two waits.
                 self._manager.changed.wait(min(left, 0.2))
@@ -292,7 +299,7 @@ class Forward:
         self.stop()
 
     def _card(self) -> ForwardCard:
-        since = f"since {self.since.astimezone():%H:%M:%S}" if self.since else ""
+        since = _("since {astimezone:%H:%M:%S}", astimezone=self.since.astimezone()) if self.since else ""
         counters = self.counters
         return ForwardCard(
             self.state,

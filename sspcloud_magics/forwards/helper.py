@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO
 
 from sspcloud_magics.errors import HelperFailed
+from sspcloud_magics.i18n import _
 from sspcloud_magics.tunnel import ipc
 
 MODULE = "sspcloud_magics.tunnel"
@@ -114,9 +115,9 @@ class Helper:
             except OSError as error:
                 self._stderr.close()
                 raise HelperFailed(
-                    "The helper process of the forwards could not be started.",
+                    _("The helper process of the forwards could not be started."),
                     why=f"{sys.executable}: {error.strerror}",
-                    hint="restart the kernel",
+                    hint=_("restart the kernel"),
                 ) from None
             assert self._process.stdin is not None  # noqa: S101 - for the type checker: it is a PIPE
             assert self._process.stdout is not None  # noqa: S101
@@ -207,8 +208,8 @@ class Helper:
             self._stderr.seek(0, os.SEEK_END)
             self._stderr.seek(max(0, self._stderr.tell() - 4096))
             lines = self._stderr.read().decode(errors="replace").strip().splitlines()
-        how = f"signal {-status}" if status < 0 else f"exit code {status}"
-        return lines[-1].strip() if lines else f"it ended with {how}"
+        how = _("signal {value}", value=-status) if status < 0 else _("exit code {status}", status=status)
+        return lines[-1].strip() if lines else _("it ended with {how}", how=how)
 
     def _forget_in_child(self) -> None:
         """Close the inherited ends of the pipes, because the process belongs to the parent."""

@@ -34,6 +34,7 @@ from sspcloud_magics.forwards.port_notes import describe_owner, explain_port_tak
 from sspcloud_magics.forwards.ports import check_address, specify
 from sspcloud_magics.forwards.sockets import UNIX, folders, specify_sockets
 from sspcloud_magics.forwards.subscribers import Subscribers
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.ipc import (
     Command,
@@ -60,8 +61,8 @@ _PAUSES = (0.0, 0.2, 0.5, 1.0)
 _STOP_TIMEOUT = 2.0
 _CLOSE_TIMEOUT = 1.5
 
-_HELPER_FAILED = "The helper process of the forwards keeps failing."
-_HELPER_HINT = "open the forward again; if that fails too, restart the kernel"
+_HELPER_FAILED = N_("The helper process of the forwards keeps failing.")
+_HELPER_HINT = N_("open the forward again; if that fails too, restart the kernel")
 
 
 class ForwardManager:
@@ -356,9 +357,9 @@ class ForwardManager:
     def _check_open(self, target: Target) -> None:
         if self.is_closed:
             raise ForwardStopped(
-                f"The forward to {target} was not opened.",
-                why="All forwards were closed at the same time.",
-                hint="open it again",
+                _("The forward to {target} was not opened.", target=target),
+                why=_("All forwards were closed at the same time."),
+                hint=_("open it again"),
             )
 
     def _find(
@@ -397,7 +398,7 @@ class ForwardManager:
 
     def _supervise(self) -> None:
         """Run helpers on the manager's thread, and fail the forwards in the end."""
-        failure = HelperFailed(_HELPER_FAILED, why="This is a bug in sspcloud_magics.", hint=_HELPER_HINT)
+        failure = HelperFailed(_HELPER_FAILED, why=_("This is a bug in sspcloud_magics."), hint=_HELPER_HINT)
         try:
             failure = HelperFailed(_HELPER_FAILED, why=self._run_helpers(), hint=_HELPER_HINT)
         except HelperFailed as error:
@@ -426,7 +427,7 @@ class ForwardManager:
             with self._lock:
                 live = [forward for forward in self._forwards.values() if forward.is_live]
                 for forward in live:
-                    forward.resume_in_new_helper("the helper process ended; a new one takes over")
+                    forward.resume_in_new_helper(_("the helper process ended; a new one takes over"))
                 self._lock.notify_all()
             for forward in live:
                 self._subscribers.notify(forward)

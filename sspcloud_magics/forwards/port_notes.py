@@ -8,6 +8,7 @@ from sspcloud_magics.errors import PortTaken
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.port_owner import find_port_owner
 from sspcloud_magics.forwards.ports import derive_ports, first_unprivileged_port, is_loopback
+from sspcloud_magics.i18n import _
 from sspcloud_magics.target import PortText
 
 
@@ -24,8 +25,8 @@ def describe_owner(port: int, forwards: Iterable[Forward], helper: int | None) -
         The pid of this process's helper process, if it has one.
     """
     for forward in forwards:
-        if forward.is_live and any(local == port for local, _ in forward.ports):
-            return f"this notebook's own forward to {forward.target}"
+        if forward.is_live and any(local == port for local, _unused in forward.ports):
+            return _("this notebook's own forward to {target}", target=forward.target)
     owner = find_port_owner(port)
     # This process's helper, without a forward on the port, is just closing it.
     return "" if owner is None or owner.pid == helper else str(owner)
@@ -38,8 +39,8 @@ def explain_port_taken(
     for port in wanted:
         owner = describe(port.local) if port.local else ""
         if owner:
-            hint = f"write :{port.remote} for any free local port, or choose another one"
-            return PortTaken(error.what, why=f"The port is in use by {owner}.", hint=hint)
+            hint = _("write :{remote} for any free local port, or choose another one", remote=port.remote)
+            return PortTaken(error.what, why=_("The port is in use by {owner}.", owner=owner), hint=hint)
     return error
 
 
@@ -48,19 +49,25 @@ def list_notes(forward: Forward, describe: Callable[[int], str]) -> tuple[str, .
     if forward.sockets:
         return _list_socket_notes(forward)
     notes = []
-    for (local, _), port in zip(forward.ports, forward.wanted, strict=False):
+    for (local, _unused), port in zip(forward.ports, forward.wanted, strict=False):
         remote = port.number or port.remote
         if port.local is not None or remote == local or not isinstance(remote, int):
             continue
         if remote < first_unprivileged_port():
-            why = f"Only the administrator may use port {remote} on this machine"
+            why = _("Only the administrator may use port {remote} on this machine", remote=remote)
         else:
             owner = describe(remote)
-            why = f"Port {remote} is in use by {owner}" if owner else f"Port {remote} is taken"
-        always = ", the same each time" if local in derive_ports(forward.target, remote) else ""
-        notes.append(f"{why}: the local port is {local}{always}.")
+            why = (
+                _("Port {remote} is in use by {owner}", remote=remote, owner=owner)
+                if owner
+                else _("Port {remote} is taken", remote=remote)
+            )
+        always = _(", the same each time") if local in derive_ports(forward.target, remote) else ""
+        notes.append(_("{why}: the local port is {local}{always}.", why=why, local=local, always=always))
     if not is_loopback(forward.address):
-        notes.append(f"Anyone who reaches {forward.address} over the network can use this forward.")
+        notes.append(
+            _("Anyone who reaches {address} over the network can use this forward.", address=forward.address)
+        )
     return tuple(notes)
 
 
@@ -68,8 +75,20 @@ def _list_socket_notes(forward: Forward) -> tuple[str, ...]:
     notes = []
     first = forward.spec.folders[0]
     if forward.address != first:
-        notes.append(f"Another forward uses {first}: the directory is {forward.address}.")
-    for (local, _), path in zip(forward.ports, forward.sockets, strict=True):
+        notes.append(
+            _(
+                "Another forward uses {first}: the directory is {address}.",
+                first=first,
+                address=forward.address,
+            )
+        )
+    for (local, _unused), path in zip(forward.ports, forward.sockets, strict=True):
         if ".s.PGSQL." in path:
-            notes.append(f"For psql, psycopg and libpq: host={forward.address} port={local}")
+            notes.append(
+                _(
+                    "For psql, psycopg and libpq: host={address} port={local}",
+                    address=forward.address,
+                    local=local,
+                )
+            )
     return tuple(notes)

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from sspcloud_magics.forwards.helper import MODULE
+from sspcloud_magics.i18n import _
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,13 @@ class PortOwner:
 
     def __str__(self) -> str:
         if self.pid == os.getpid():
-            return f"this kernel itself, but not by a forward (process {self.pid})"
+            return _("this kernel itself, but not by a forward (process {pid})", pid=self.pid)
         if self.is_helper and self.notebook:
-            return f"a forward of the notebook {self.notebook}"
+            return _("a forward of the notebook {notebook}", notebook=self.notebook)
         if self.is_helper:
-            return f"a forward of another kernel or script of yours (process {self.pid})"
-        started = f", started in the notebook {self.notebook}" if self.notebook else ""
-        return f"{self.name} (process {self.pid}{started})"
+            return _("a forward of another kernel or script of yours (process {pid})", pid=self.pid)
+        started = _(", started in the notebook {notebook}", notebook=self.notebook) if self.notebook else ""
+        return _("{name} (process {pid}{started})", name=self.name, pid=self.pid, started=started)
 
 
 def find_port_owner(port: int) -> PortOwner | None:

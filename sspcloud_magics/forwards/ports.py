@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.forwards.sockets import UNIX
+from sspcloud_magics.i18n import _
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.ipc import PortSpec
 
@@ -72,22 +73,23 @@ def specify(
     """
     if not ports:
         raise UsageProblem(
-            f"No port of {target} is given.",
-            hint="write REMOTE or LOCAL:REMOTE, such as 8000 or 1500:8000",
+            _("No port of {target} is given.", target=target),
+            hint=_("write REMOTE or LOCAL:REMOTE, such as 8000 or 1500:8000"),
         )
     lowest = first_unprivileged_port() if first_port is None else first_port
     written = [port.local for port in ports if port.local]
     for local in written:
         if written.count(local) > 1:
             raise UsageProblem(
-                f"The local port {local} is given twice.", hint="write a different local port for each"
+                _("The local port {local} is given twice.", local=local),
+                hint=_("write a different local port for each"),
             )
         if local < lowest:
             example = next(f"{local + 8000}:{port.remote}" for port in ports if port.local == local)
             raise UsageProblem(
-                f"You may not listen on port {local}.",
-                why=f"On this machine, only the administrator may use ports below {lowest}.",
-                hint=f"choose another local port, such as {example}",
+                _("You may not listen on port {local}.", local=local),
+                why=_("On this machine, only the administrator may use ports below {lowest}.", lowest=lowest),
+                hint=_("choose another local port, such as {example}", example=example),
             )
     return tuple(PortSpec(port.remote, _candidates(target, port, lowest, written)) for port in ports)
 
@@ -111,18 +113,22 @@ def check_address(address: str) -> str:
     """
     if address in {"localhost", UNIX}:
         return address
-    hint = "use localhost, or an IP address of this machine, such as 127.0.0.1"
+    hint = _("use localhost, or an IP address of this machine, such as 127.0.0.1")
     try:
         checked = ipaddress.ip_address(address)
     except ValueError:
-        raise UsageProblem(f"{address!r} is not an address to listen on.", hint=hint) from None
+        raise UsageProblem(
+            _("{address!r} is not an address to listen on.", address=address), hint=hint
+        ) from None
     family = socket.AF_INET if checked.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family) as probe:
             probe.bind((str(checked), ANY))
     except OSError as error:
         why = f"{error.strerror}." if error.strerror else ""
-        raise UsageProblem(f"{checked} is not an address of this machine.", why=why, hint=hint) from None
+        raise UsageProblem(
+            _("{checked} is not an address of this machine.", checked=checked), why=why, hint=hint
+        ) from None
     return str(checked)
 
 

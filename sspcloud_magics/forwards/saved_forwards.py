@@ -31,6 +31,7 @@ from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.forwards.ports import check_address
 from sspcloud_magics.forwards.process_identity import get_start_time, is_running
+from sspcloud_magics.i18n import _
 from sspcloud_magics.private_file import replace_file
 from sspcloud_magics.target import PortText, Target, parse_port, parse_target
 
@@ -199,7 +200,7 @@ class ForwardsFile:
             if match and not is_running(int(match["pid"]), int(match["started"])):
                 with contextlib.suppress(OSError):  # another process may just have restored it
                     found.append((path.stat().st_mtime_ns, path))
-        return [path for _, path in sorted(found, reverse=True)]
+        return [path for _unused, path in sorted(found, reverse=True)]
 
     def restore(
         self, manager: ForwardManager, cluster: AccessProvider, *, timeout: float = 30.0
@@ -230,19 +231,32 @@ class ForwardsFile:
         except (SspcloudError, OSError, KeyError, TypeError, ValueError):
             aside = paths[0].with_suffix(".corrupt")
             paths[0].replace(aside)
-            trouble = f"The saved forwards could not be read; the file is now {aside}."
+            trouble = _("The saved forwards could not be read; the file is now {aside}.", aside=aside)
             return RestoreResult((), (trouble,))
         server = cluster.access().server
         for each in saved:
             if each.server != server:
-                troubles.append(f"{each.target} was not restored: it belongs to the cluster {each.server}.")
+                troubles.append(
+                    _(
+                        "{target} was not restored: it belongs to the cluster {server}.",
+                        target=each.target,
+                        server=each.server,
+                    )
+                )
                 continue
             try:
                 forwards.append(
                     manager.forward(cluster, each.target, each.ports, address=each.address, timeout=timeout)
                 )
             except SspcloudError as error:
-                troubles.append(f"{each.target} was not restored: {error.what} {error.why}".strip())
+                troubles.append(
+                    _(
+                        "{target} was not restored: {what} {why}",
+                        target=each.target,
+                        what=error.what,
+                        why=error.why,
+                    ).strip()
+                )
         if not troubles:
             # The forwards are in this process's own file now.
             for path in paths:

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import _
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.ipc import PortSpec
 
@@ -34,7 +35,8 @@ def runtime_folder() -> Path:
     """Return this user's directory for the directories of the forwards."""
     if sys.platform == "win32":
         raise UsageProblem(
-            "Programs on Windows do not use Unix sockets.", hint="forward to a local port: leave out --unix"
+            _("Programs on Windows do not use Unix sockets."),
+            hint=_("forward to a local port: leave out --unix"),
         )
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")
     if runtime.is_absolute() and runtime.is_dir() and runtime.stat().st_uid == os.geteuid():
@@ -66,9 +68,9 @@ def folders(target: Target, ports: tuple[PortSpec, ...]) -> tuple[str, ...]:
         name = f"{name[: room - _DIGITS - 1]}-{digest}".lstrip("-")
     if room <= _DIGITS:
         raise UsageProblem(
-            f"The path of a socket in {home} would be too long.",
-            why=f"The path of a socket has at most {_MAX_PATH} bytes.",
-            hint="set XDG_RUNTIME_DIR or TMPDIR to a shorter directory",
+            _("The path of a socket in {home} would be too long.", home=home),
+            why=_("The path of a socket has at most {max_path} bytes.", max_path=_MAX_PATH),
+            hint=_("set XDG_RUNTIME_DIR or TMPDIR to a shorter directory"),
         )
     return (str(home / name), *(str(home / f"{name}-{number}") for number in range(2, _FOLDERS + 1)))
 

@@ -10,6 +10,7 @@ import pandas as pd
 from sspcloud_magics.cluster.workloads.tables import ResourceTable, Row, TableColumn, TableView, Tone, table
 from sspcloud_magics.forwards import formatting
 from sspcloud_magics.forwards.forward import Forward
+from sspcloud_magics.i18n import _
 from sspcloud_magics.tunnel.ipc import State
 
 _TONES = {
@@ -40,7 +41,12 @@ _DTYPES = {
 
 def _open_of_all(row: Row) -> str:
     failed = f", {row['failed']} failed" if row["failed"] else ""
-    return f"{row['open']} open of {row['connections']}{failed}"
+    return _(
+        "{open} open of {connections}{failed}",
+        open=row["open"],
+        connections=row["connections"],
+        failed=failed,
+    )
 
 
 def _clock(row: Row) -> str:
@@ -69,7 +75,7 @@ _APART = frozenset({"open", "failed", "reconnects", "reason", "protocol"})
 def _view(rows: list[dict[str, Any]]) -> TableView:
     """Return the display of the table: without a column for errors if there are none."""
     apart = _APART if any(map(_trouble, rows)) else _APART | {"last_error"}
-    return TableView(_COLUMNS, "forward", "No forward is open.", apart)
+    return TableView(_COLUMNS, "forward", _("No forward is open."), apart)
 
 
 def forward_table(forwards: Iterable[Forward]) -> ResourceTable:
@@ -95,8 +101,8 @@ def forward_table(forwards: Iterable[Forward]) -> ResourceTable:
         rows.append(
             {
                 "state": str(forward.state),
-                "local": ", ".join(local for local, _ in routes),
-                "target": ", ".join(remote for _, remote in routes),
+                "local": ", ".join(local for local, _unused in routes),
+                "target": ", ".join(remote for _unused, remote in routes),
                 "pod": forward.pod,
                 "sent": counters.sent,
                 "received": counters.received,

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.magic import Magics
 
+from sspcloud_magics import i18n
 from sspcloud_magics.magics.cell_input import Transformer, transformers
 from sspcloud_magics.magics.completion import KnownNames, matcher
 from sspcloud_magics.magics.doctor import DoctorMagics
 from sspcloud_magics.magics.forwarding import ForwardingMagics
+from sspcloud_magics.magics.help import translate_help
 from sspcloud_magics.magics.listing import ListingMagics
 from sspcloud_magics.magics.login import LoginMagics, Reminder
 from sspcloud_magics.magics.panel import PanelMagics
@@ -57,6 +59,8 @@ class _Loaded:
     transformers: tuple[Transformer, ...]
     # Called after each cell.
     callbacks: tuple[Callable[..., None], ...]
+    # Ends the translation of the help after a change of the language.
+    forget_language: Callable[[], None]
 
 
 _ATTRIBUTE = "_sspcloud_magics"
@@ -85,7 +89,15 @@ def load(shell: InteractiveShell) -> None:
     for each in callbacks:
         shell.events.register("post_run_cell", each)
     side_panel.listen()
-    setattr(shell, _ATTRIBUTE, _Loaded(settings, magics, known, tables, matchers, rewriting, callbacks))
+    if i18n.current() != "en":
+        _translate_help()
+    forget_language = i18n.on_change(_translate_help)
+    loaded = _Loaded(settings, magics, known, tables, matchers, rewriting, callbacks, forget_language)
+    setattr(shell, _ATTRIBUTE, loaded)
+
+
+def _translate_help(_language: str = "") -> None:
+    translate_help(_CLASSES, SSPCloud)
 
 
 def _map_argument_lines(magics: Iterable[Magics]) -> dict[str, Any]:
@@ -104,6 +116,7 @@ def unload(shell: InteractiveShell) -> None:
     if loaded is None:
         return
     delattr(shell, _ATTRIBUTE)
+    loaded.forget_language()
     registered = shell.magics_manager.magics
     for each in loaded.magics:
         for kind, functions in each.magics.items():

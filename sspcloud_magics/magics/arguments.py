@@ -22,6 +22,7 @@ from IPython.core.magic import Magics
 from IPython.utils.text import DollarFormatter
 
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.spelling import nearest
 
@@ -40,7 +41,7 @@ TOKEN = re.compile(
 URL_WITH_PASSWORD = re.compile(r"\w+://[^/\s:@]*:[^@\s]+@")
 
 
-def magic_arguments(interrupted: str = "Other forwards and connections stay open.") -> Callable[[_F], _F]:
+def magic_arguments(interrupted: str = N_("Other forwards and connections stay open.")) -> Callable[[_F], _F]:
     """Decorate a magic with IPython's parser, which takes its help from the docstring.
 
     Parameters
@@ -55,7 +56,11 @@ def magic_arguments(interrupted: str = "Other forwards and connections stay open
             try:
                 return magic(*given, **named)
             except KeyboardInterrupt as interrupt:
-                line = f"KeyboardInterrupt: %{magic.__name__} was interrupted. {interrupted}"
+                line = _(
+                    "KeyboardInterrupt: %{name} was interrupted. {interrupted}",
+                    name=magic.__name__,
+                    interrupted=interrupted,
+                )
                 interrupt._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]  # IPython looks for it
                 raise
 
@@ -88,7 +93,7 @@ def split_line(line: str) -> list[str]:
     try:
         return list(itertools.takewhile("#".__ne__, lexer))
     except ValueError:
-        raise UsageProblem("A quote is not closed.", hint="close it, or leave it out") from None
+        raise UsageProblem(_("A quote is not closed."), hint=_("close it, or leave it out")) from None
 
 
 def visible_variables(magics: Magics, local_ns: Mapping[str, Any] | None) -> ChainMap[str, Any]:
@@ -135,14 +140,16 @@ def fill_in(line: str, variables: Mapping[str, Any], *, values_only: bool = Fals
     except NameError as error:
         near = nearest(str(error.name), [name for name in variables if not name.startswith("_")])
         raise UsageProblem(
-            f"The line names {error.name!r}, but there is no such variable.",
-            hint=f"did you mean {near}?" if near else "write {{ and }} for braces, $$ for a dollar sign",
+            _("The line names {name!r}, but there is no such variable.", name=error.name),
+            hint=_("did you mean {near}?", near=near)
+            if near
+            else _("write {{ and }} for braces, $$ for a dollar sign"),
         ) from None
     except Exception as error:  # noqa: BLE001 - an expression of the user's may raise anything
         raise UsageProblem(
-            "The line has a {…} or a $… that cannot be filled in.",
+            _("The line has a {…} or a $… that cannot be filled in."),
             why=shorten(f"{type(error).__name__}: {error}"),
-            hint="write {name} for the value of a variable, {{ and }} for braces, $$ for a dollar sign",
+            hint=_("write {name} for the value of a variable, {{ and }} for braces, $$ for a dollar sign"),
         ) from None
 
 
@@ -198,9 +205,11 @@ def arguments(magics: Magics, name: str, line: str) -> argparse.Namespace:
     _refuse_secrets(name, line)
     words = split_line(line)
     if {"-h", "--help"} & set(words):
-        raise UsageProblem(f"The help of %{name} is %{name}?, not --help.", hint=f"%{name}?")
+        raise UsageProblem(_("The help of %{name} is %{name}?, not --help.", name=name), hint=f"%{name}?")
     if f"%{name}" in words:
-        raise UsageProblem(f"The line has %{name} twice.", hint="write it once, at the beginning")
+        raise UsageProblem(
+            _("The line has %{name} twice.", name=name), hint=_("write it once, at the beginning")
+        )
     parser: argparse.ArgumentParser = getattr(magics, name).parser
     try:
         known, extra = parser.parse_known_args(words)
@@ -211,11 +220,13 @@ def arguments(magics: Magics, name: str, line: str) -> argparse.Namespace:
         raise UsageProblem(f"%{name}: {_without_values(str(error))}.", hint=_usage(name, parser)) from None
     if extra:
         options = [word.partition("=")[0] for word in extra if word.startswith("-") and len(word) > 1]
-        unknown = ", ".join(options) or f"{len(extra)} word{'s' if len(extra) > 1 else ''} too many"
-        is_option = "has no option" if options else "was given"
+        unknown = ", ".join(options) or _(
+            "{count} word{choice} too many", count=len(extra), choice="s" if len(extra) > 1 else ""
+        )
+        is_option = _("has no option") if options else _("was given")
         flags = [flag for action in parser._actions for flag in action.option_strings]  # noqa: SLF001 - no public attribute lists them
         near = nearest(options[0], flags) if options else ""
-        hint = f"did you mean {near}?" if near else _usage(name, parser)
+        hint = _("did you mean {near}?", near=near) if near else _usage(name, parser)
         raise UsageProblem(f"%{name} {is_option} {unknown}.", hint=hint)
     return known
 
@@ -223,24 +234,30 @@ def arguments(magics: Magics, name: str, line: str) -> argparse.Namespace:
 def _refuse_secrets(name: str, line: str) -> None:
     """Refuse a line that contains a secret, which the notebook and the history have saved by now."""
     if SECRET_WORDS.search(line):
-        kind = "A password or a token"
+        kind = _("A password or a token")
     elif TOKEN.search(line):
         kind = "A token"
     elif URL_WITH_PASSWORD.search(line):
-        kind = "A URL with a password"
+        kind = _("A URL with a password")
     else:
         return
     instead = {
-        "connect_db": "%connect_db NAME --user USER   asks for the password in a hidden field\n"
-        "%connect_db NAME --url-env VAR   reads a whole URL from the environment",
-        "k8s_login": "save the script of your account page as a file, then: %k8s_login config.sh\n"
-        "%k8s_login --server URL --token-file FILE   reads the token from a file\n"
-        "%k8s_login --context NAME   uses the kubeconfig",
+        "connect_db": _(
+            "%connect_db NAME --user USER   asks for the password in a hidden field\n"
+            "%connect_db NAME --url-env VAR   reads a whole URL from the environment"
+        ),
+        "k8s_login": _(
+            "save the script of your account page as a file, then: %k8s_login config.sh\n"
+            "%k8s_login --server URL --token-file FILE   reads the token from a file\n"
+            "%k8s_login --context NAME   uses the kubeconfig"
+        ),
     }
     raise UsageProblem(
-        f"{kind} is not accepted on the line.",
-        why="The line is saved with the notebook and in IPython's history. If the secret was a real one, "
-        "clear this cell, and change the secret.",
+        _("{kind} is not accepted on the line.", kind=kind),
+        why=_(
+            "The line is saved with the notebook and in IPython's history. If the secret was a real one, "
+            "clear this cell, and change the secret."
+        ),
         hint=instead.get(name, f"%{name}?   shows its arguments"),
     )
 
@@ -248,7 +265,7 @@ def _refuse_secrets(name: str, line: str) -> None:
 def _usage(name: str, parser: argparse.ArgumentParser) -> str:
     """Return the usage of a magic in one line, and the command for its help."""
     usage = " ".join(parser.format_usage().replace("::", "").split())
-    return f"{usage}\n%{name}?   shows its help"
+    return _("{usage}\n%{name}?   shows its help", usage=usage, name=name)
 
 
 def _without_values(message: str) -> str:

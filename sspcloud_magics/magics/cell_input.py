@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
+from sspcloud_magics.i18n import _
+
 Transformer: TypeAlias = Callable[[list[str]], list[str]]
 
 ASSIGNMENT = r"(?:[\w.,:\[\]'\"() ]+=\s*)?"
@@ -95,7 +97,9 @@ def transformers(names: Iterable[str]) -> tuple[Transformer, Transformer]:
             return lines
         line = cell.line
         if cell.target is not None and _CHUNKS.search(line):
-            line = f"--into {cell.target} {line}"  # lets the magic close the iterator of the cell's last run
+            line = _(
+                "--into {target} {line}", target=cell.target, line=line
+            )  # lets the magic close the iterator of the cell's last run
         code = f"{cell.head}get_ipython().run_cell_magic({cell.name!r}, {line!r}, {cell.body!r})\n"
         return code.splitlines(keepends=True)
 

@@ -20,6 +20,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 
 from sspcloud_magics import fork_hooks, session
 from sspcloud_magics.errors import SspcloudError
+from sspcloud_magics.i18n import _
 from sspcloud_magics.magics.cell_input import ASSIGNMENT
 from sspcloud_magics.printable import printable
 from sspcloud_magics.target import SHORT_KIND, Target
@@ -73,7 +74,7 @@ class KnownNames:
         self._lock = threading.Lock()
         self._thread = None
 
-    def after_cell(self, *_: Any) -> None:
+    def after_cell(self, *_unused: Any) -> None:
         """Fetch the names in the background if the cell used the cluster."""
         if session.recent_use().count != self._uses:
             self.refresh_soon()
@@ -204,7 +205,7 @@ def _forward_words(_names: ClusterNames, _words: list[str]) -> Iterable[str]:
     """Return the arguments of `unforward`: local ports and targets."""
     found: dict[str, None] = {}
     for each in session.open_forwards():
-        found |= {str(where): None for where in each.sockets or [local for local, _ in each.ports]}
+        found |= {str(where): None for where in each.sockets or [local for local, _unused in each.ports]}
         found[_write_target(each.target)] = None
     return found
 
@@ -221,7 +222,7 @@ SOURCES: dict[str, Source] = {
     "ports": _port_words,
     "open_forward": _forward_words,
     "namespace": _namespace_words,
-    "database_name": lambda names, _: names.databases,
+    "database_name": lambda names, _unused: names.databases,
     "context": _context_words,
     "open_database": _connection_words,
 }
@@ -326,7 +327,7 @@ def matcher(
         if done < 0:
             return SimpleMatcherResult(completions=[], suppress=False)
         found = [word for word in candidates(parser, words, known.names, sources) if len(word) >= done]
-        completions = [SimpleCompletion(text=word[done:], type="magic argument") for word in found]
+        completions = [SimpleCompletion(text=word[done:], type=_("magic argument")) for word in found]
         return SimpleMatcherResult(completions=completions, suppress=True, matched_fragment=context.token)
 
     matching: Matcher = cast("Any", context_matcher)(identifier="sspcloud_magics")(sspcloud_magics)

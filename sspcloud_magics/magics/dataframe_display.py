@@ -16,6 +16,7 @@ from typing import Any, cast
 import pandas as pd
 from IPython.core.interactiveshell import InteractiveShell
 
+from sspcloud_magics.i18n import _, format_number
 from sspcloud_magics.printable import printable
 
 _FAINT = "color:var(--jp-ui-font-color2, #808080);font-weight:normal;font-size:90%"
@@ -30,7 +31,7 @@ def register(shell: InteractiveShell, result: object, seconds: float) -> None:
     if type(result) is not pd.DataFrame:
         return
     key = id(result)
-    _seconds[key] = weakref.ref(result, lambda _: _seconds.pop(key, None)), seconds
+    _seconds[key] = weakref.ref(result, lambda _unused: _seconds.pop(key, None)), seconds
     formatters = cast("Any", shell.display_formatter).formatters
     formatters["text/html"].for_type(pd.DataFrame, render_html)
     formatters["text/plain"].for_type(pd.DataFrame, _print_text)
@@ -113,4 +114,6 @@ def _add_types(frame: pd.DataFrame) -> pd.DataFrame | None:
 def _describe_shape(frame: pd.DataFrame) -> str:
     rows, columns = frame.shape
     shape = f"{rows:,} row{'' if rows == 1 else 's'} × {columns} column{'' if columns == 1 else 's'}"  # noqa: RUF001 - as pandas writes it
-    return f"{shape} · fetched in {_seconds[id(frame)][1]:.2f} s"
+    return _(
+        "{shape} · fetched in {seconds} s", shape=shape, seconds=format_number(_seconds[id(frame)][1], 2)
+    )

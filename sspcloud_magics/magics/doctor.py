@@ -7,6 +7,7 @@ from typing import Any
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from sspcloud_magics import session
+from sspcloud_magics.i18n import N_
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 
 
@@ -15,11 +16,15 @@ class DoctorMagics(Magics):
     """The magic of the doctor."""
 
     @magic_arguments()
-    @argument("target", nargs="?", metavar="TARGET", help="a pod, a service or a database; may be left out")
-    @argument("-n", "--namespace", metavar="NAMESPACE", help="the target's namespace, instead of your own")
-    @argument("--json", action="store_true", help="print JSON, for machines")
     @argument(
-        "--redacted", action="store_true", help="remove tokens and the names of people, to show to others"
+        "target", nargs="?", metavar="TARGET", help=N_("a pod, a service or a database; may be left out")
+    )
+    @argument(
+        "-n", "--namespace", metavar="NAMESPACE", help=N_("the target's namespace, instead of your own")
+    )
+    @argument("--json", action="store_true", help=N_("print JSON, for machines"))
+    @argument(
+        "--redacted", action="store_true", help=N_("remove tokens and the names of people, to show to others")
     )
     @line_magic
     def k8s_doctor(self, line: str) -> Any:

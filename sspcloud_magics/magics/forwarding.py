@@ -8,6 +8,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 from sspcloud_magics.magics.display import Note, with_notes
 from sspcloud_magics.magics.status_line import steps
@@ -26,37 +27,47 @@ class ForwardingMagics(Magics):
         metavar="[LOCAL]:REMOTE",
         nargs="*",
         default=[],
-        help="a port of the target, by number or name, with the local port before it if it matters; "
-        ":REMOTE uses any free local port; without ports, the target's only port",
+        help=N_(
+            "a port of the target, by number or name, with the local port before it if it matters; "
+            ":REMOTE uses any free local port; without ports, the target's only port"
+        ),
     )
-    @argument("-n", "--namespace", metavar="NAMESPACE", help="the target's namespace, instead of your own")
+    @argument(
+        "-n", "--namespace", metavar="NAMESPACE", help=N_("the target's namespace, instead of your own")
+    )
     @argument(
         "--address",
         metavar="ADDRESS",
         default="localhost",
-        help="the address to listen on, instead of localhost",
+        help=N_("the address to listen on, instead of localhost"),
     )
     @argument(
         "--unix",
         action="store_true",
-        help="listen on a Unix socket, which only you can reach, instead of a port, which every user of this "
-        "machine can reach: for shared hosts",
+        help=N_(
+            "listen on a Unix socket, which only you can reach, instead of a port, which every user of this "
+            "machine can reach: for shared hosts"
+        ),
     )
     @argument(
         "--timeout",
         metavar="SECONDS",
         type=float,
         default=30.0,
-        help="how long to wait for the target (30 seconds)",
+        help=N_("how long to wait for the target (30 seconds)"),
     )
     @argument(
         "--relay",
         action="store_true",
-        help="reach HOST:PORT through a small pod of yours, removed with the forward: for targets whose network "
-        "is open to your namespace, but where you have no permissions; one local port may follow",
+        help=N_(
+            "reach HOST:PORT through a small pod of yours, removed with the forward: for targets whose network "
+            "is open to your namespace, but where you have no permissions; one local port may follow"
+        ),
     )
     @argument(
-        "--image", metavar="IMAGE", help="with --relay: an image of socat, if yours cannot pull alpine/socat"
+        "--image",
+        metavar="IMAGE",
+        help=N_("with --relay: an image of socat, if yours cannot pull alpine/socat"),
     )
     @line_magic
     def forward(self, line: str) -> Any:
@@ -87,7 +98,7 @@ class ForwardingMagics(Magics):
                     progress=progress,
                 )
         if given.image:
-            raise UsageProblem("--image needs --relay.", hint="%forward --relay HOST:PORT --image IMAGE")
+            raise UsageProblem(_("--image needs --relay."), hint="%forward --relay HOST:PORT --image IMAGE")
         return session.forward(
             given.target,
             *given.ports,
@@ -101,7 +112,7 @@ class ForwardingMagics(Magics):
     @argument(
         "--restore",
         action="store_true",
-        help="first reopen the forwards of the last kernel in this folder",
+        help=N_("first reopen the forwards of the last kernel in this folder"),
     )
     @line_magic
     def forwards(self, line: str) -> Any:
@@ -119,9 +130,9 @@ class ForwardingMagics(Magics):
 
     @magic_arguments()
     @argument(
-        "open_forward", metavar="TARGET|PORT", nargs="?", help="the forward's target, or its local port"
+        "open_forward", metavar="TARGET|PORT", nargs="?", help=N_("the forward's target, or its local port")
     )
-    @argument("--all", action="store_true", dest="everything", help="stop all forwards of this notebook")
+    @argument("--all", action="store_true", dest="everything", help=N_("stop all forwards of this notebook"))
     @line_magic
     def unforward(self, line: str) -> Any:
         """Stop a forward: by its local port, by its target, or all of them.
@@ -137,5 +148,5 @@ class ForwardingMagics(Magics):
         given = arguments(self, "unforward", line)
         stopped = session.unforward(given.open_forward, everything=given.everything)
         if not stopped:
-            return Note("No forward was open.")
+            return Note(_("No forward was open."))
         return Note("Stopped: " + ", ".join(str(each.target) for each in stopped) + ".")

@@ -7,6 +7,7 @@ from typing import Any
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from sspcloud_magics import session
+from sspcloud_magics.i18n import N_
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 
 
@@ -31,9 +32,9 @@ class ListingMagics(Magics):
         return session.whoami()
 
     @magic_arguments()
-    @argument("pattern", nargs="?", help="part of a name, or a pattern such as 'mon-api*'")
-    @argument("-n", "--namespace", metavar="NAMESPACE", help="the namespace, instead of your own")
-    @argument("-A", "--all-namespaces", action="store_true", help="all namespaces, if you may list them")
+    @argument("pattern", nargs="?", help=N_("part of a name, or a pattern such as 'mon-api*'"))
+    @argument("-n", "--namespace", metavar="NAMESPACE", help=N_("the namespace, instead of your own"))
+    @argument("-A", "--all-namespaces", action="store_true", help=N_("all namespaces, if you may list them"))
     @line_magic
     def k8s_pods(self, line: str) -> Any:
         """List the pods; the table is a DataFrame.
@@ -50,9 +51,9 @@ class ListingMagics(Magics):
         return session.pods(given.pattern, namespace=given.namespace, all_namespaces=given.all_namespaces)
 
     @magic_arguments()
-    @argument("pattern", nargs="?", help="part of a name, or a pattern such as 'postgres*'")
-    @argument("-n", "--namespace", metavar="NAMESPACE", help="the namespace, instead of your own")
-    @argument("-A", "--all-namespaces", action="store_true", help="all namespaces, if you may list them")
+    @argument("pattern", nargs="?", help=N_("part of a name, or a pattern such as 'postgres*'"))
+    @argument("-n", "--namespace", metavar="NAMESPACE", help=N_("the namespace, instead of your own"))
+    @argument("-A", "--all-namespaces", action="store_true", help=N_("all namespaces, if you may list them"))
     @line_magic
     def k8s_services(self, line: str) -> Any:
         """List the services; the table is a DataFrame.
@@ -68,7 +69,7 @@ class ListingMagics(Magics):
         return session.services(given.pattern, namespace=given.namespace, all_namespaces=given.all_namespaces)
 
     @magic_arguments()
-    @argument("-n", "--namespace", metavar="NAMESPACE", help="the namespace, instead of your own")
+    @argument("-n", "--namespace", metavar="NAMESPACE", help=N_("the namespace, instead of your own"))
     @line_magic
     def databases(self, line: str) -> Any:
         """List the databases that you can connect to: yours, and those shared with you; a DataFrame.

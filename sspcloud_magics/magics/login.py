@@ -10,12 +10,13 @@ from IPython.display import display
 from sspcloud_magics import session
 from sspcloud_magics.cluster.platform import ACCOUNT_PAGE
 from sspcloud_magics.errors import SspcloudError
+from sspcloud_magics.i18n import N_
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 from sspcloud_magics.magics.display import Note
 
 ACCOUNT_STEPS = (
     f"copy the login script from your account page: {ACCOUNT_PAGE}",
-    "%k8s_login config.sh   logs in with it; forwards and connections stay open",
+    N_("%k8s_login config.sh   logs in with it; forwards and connections stay open"),
 )
 
 
@@ -24,17 +25,21 @@ class LoginMagics(Magics):
     """The magic that logs in."""
 
     @magic_arguments()
-    @argument("script", nargs="?", metavar="FILE", help="the login script of your account page, in a file")
-    @argument("--context", metavar="NAME", help="a context of the kubeconfig, instead of its current one")
-    @argument("--kubeconfig", metavar="FILE", help="a kubeconfig, instead of the default one")
-    @argument("--server", metavar="URL", help="the API server, instead of a kubeconfig")
-    @argument("--token-file", metavar="FILE", help="a file with a token for --server")
+    @argument(
+        "script", nargs="?", metavar="FILE", help=N_("the login script of your account page, in a file")
+    )
+    @argument("--context", metavar="NAME", help=N_("a context of the kubeconfig, instead of its current one"))
+    @argument("--kubeconfig", metavar="FILE", help=N_("a kubeconfig, instead of the default one"))
+    @argument("--server", metavar="URL", help=N_("the API server, instead of a kubeconfig"))
+    @argument("--token-file", metavar="FILE", help=N_("a file with a token for --server"))
     @argument(
         "--ca",
         metavar="FILE",
-        help="trusted certificates in PEM: for --server, or instead of the script's option to skip verification",
+        help=N_(
+            "trusted certificates in PEM: for --server, or instead of the script's option to skip verification"
+        ),
     )
-    @argument("-n", "--namespace", metavar="NAMESPACE", help="the namespace to work in")
+    @argument("-n", "--namespace", metavar="NAMESPACE", help=N_("the namespace to work in"))
     @line_magic
     def k8s_login(self, line: str) -> Any:
         """Log in with the script of your account page, or choose the cluster and the identity.

@@ -7,6 +7,7 @@ from typing import Any
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from sspcloud_magics import widgets
+from sspcloud_magics.i18n import N_
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 
 
@@ -16,7 +17,7 @@ class PanelMagics(Magics):
 
     @magic_arguments()
     @argument(
-        "--language", choices=["en", "fr"], help="its language, instead of the kernel's or the browser's"
+        "--language", choices=["en", "fr"], help=N_("its language, instead of the kernel's or the browser's")
     )
     @line_magic
     def sspcloud(self, line: str) -> Any:

@@ -18,6 +18,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from sspcloud_magics.audience import is_watched
+from sspcloud_magics.i18n import _, format_number
 from sspcloud_magics.printable import printable
 
 QUIET = 1.0
@@ -54,7 +55,7 @@ class Progress:
         if not self._rows and self._size:
             return f"{self._size / 2**20:,.0f} MiB · {self._size / 2**20 / seconds:,.0f} MiB/s · {seconds:,.0f} s"
         if not self._rows:
-            return f"running for {seconds:,.0f} s, no row yet"
+            return _("running for {seconds} s, no row yet", seconds=format_number(seconds, 0))
         mebibytes = f" · {self._size / 2**20:,.0f} MiB" if self._size else ""
         return f"{self._rows:,} rows{mebibytes} · {self._rows / seconds:,.0f} rows/s · {seconds:,.0f} s"
 

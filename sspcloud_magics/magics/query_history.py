@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sspcloud_magics.bounded_json import parse
+from sspcloud_magics.i18n import _, format_number
 from sspcloud_magics.log_file import without_secrets
 from sspcloud_magics.magics.arguments import SECRET_WORDS, TOKEN, URL_WITH_PASSWORD
 from sspcloud_magics.printable import shorten
@@ -92,8 +93,8 @@ class Query:
     def cell(self) -> str:
         """The cell that runs it again on the same server."""
         named = re.search(r"(?<!\S)--db\b", self.options)
-        words = [] if named else [f"--db {self.database}"]
-        return f"%%query_db {' '.join([*words, self.options]).strip()}\n{self.sql}"
+        words = [] if named else [_("--db {database}", database=self.database)]
+        return _("%%query_db {value}\n{sql}", value=" ".join([*words, self.options]).strip(), sql=self.sql)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the JSON object of the file."""
@@ -135,10 +136,10 @@ def holds_secret(text: str) -> bool:
 def why_not_kept(text: str) -> str:
     """Return the reason for not keeping a statement; empty if there is none."""
     if len(text) > LONGEST:
-        return f"It has more than {LONGEST:,} characters."
+        return _("It has more than {longest} characters.", longest=format_number(LONGEST))
     if _HALF_PAIRS.search(text):
-        return "It contains half of a surrogate pair, which is not valid text."
-    return "It seems to contain a password or a token." if holds_secret(text) else ""
+        return _("It contains half of a surrogate pair, which is not valid text.")
+    return _("It seems to contain a password or a token.") if holds_secret(text) else ""
 
 
 class QueryHistory:
@@ -205,7 +206,10 @@ class QueryHistory:
             error = ""
         except (OSError, RuntimeError) as caught:  # RuntimeError: there is no home directory, or no locks
             reason = (isinstance(caught, OSError) and caught.strerror) or caught
-            error = f"The statements are kept for this kernel only, because their file cannot be written: {reason}"
+            error = _(
+                "The statements are kept for this kernel only, because their file cannot be written: {reason}",
+                reason=reason,
+            )
         previous, self._last_error = self._last_error, error
         return error if error != previous else ""
 
@@ -361,7 +365,9 @@ def query_table(queries: Sequence[Query]) -> ResourceTable:
         TableColumn("statement", "STATEMENT", _statement_in_words),
         TableColumn("database", "DATABASE"),
     )
-    return table(rows, dtypes, TableView(columns, "statement", "No statement has been run in this notebook."))
+    return table(
+        rows, dtypes, TableView(columns, "statement", _("No statement has been run in this notebook."))
+    )
 
 
 def _time_in_words(row: Row) -> str:

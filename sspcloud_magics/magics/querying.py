@@ -28,6 +28,7 @@ from IPython.display import display
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import CredentialsNotFound, UsageProblem
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.magics.arguments import (
     argument,
     arguments,
@@ -65,8 +66,8 @@ def ask_password(prompt: str) -> str:
         return getpass.getpass(prompt)
     except (EOFError, StdinNotImplementedError):
         raise CredentialsNotFound(
-            "No user can type the password: a machine runs this notebook.",
-            hint="%connect_db NAME --url-env VAR   reads a URL with the password from the environment",
+            _("No user can type the password: a machine runs this notebook."),
+            hint=_("%connect_db NAME --url-env VAR   reads a URL with the password from the environment"),
         ) from None
 
 
@@ -89,22 +90,26 @@ class QueryingMagics(Magics):
         "database_name",
         metavar="NAME",
         nargs="?",
-        help="the database, or NAMESPACE/NAME for a colleague's; without it, the databases are listed",
+        help=N_("the database, or NAMESPACE/NAME for a colleague's; without it, the databases are listed"),
     )
-    @argument("--user", metavar="USER", help="connect as this user, and ask for the password")
-    @argument("--database", metavar="DATABASE", help="the database inside the server")
+    @argument("--user", metavar="USER", help=N_("connect as this user, and ask for the password"))
+    @argument("--database", metavar="DATABASE", help=N_("the database inside the server"))
     @argument(
         "--url-env",
         metavar="VAR",
-        help="read user and password from the URL in this environment variable",
+        help=N_("read user and password from the URL in this environment variable"),
     )
-    @argument("-n", "--namespace", metavar="NAMESPACE", help="the database's namespace, instead of your own")
-    @argument("--route", choices=["direct", "forward", "relay"], help="use only this route")
+    @argument(
+        "-n", "--namespace", metavar="NAMESPACE", help=N_("the database's namespace, instead of your own")
+    )
+    @argument("--route", choices=["direct", "forward", "relay"], help=N_("use only this route"))
     @argument(
         "--image",
         metavar="IMAGE",
-        help="the image of a relay, with socat, if your cluster cannot pull alpine/socat; "
-        "%%config SSPCloud.relay_image sets it for all relays",
+        help=N_(
+            "the image of a relay, with socat, if your cluster cannot pull alpine/socat; "
+            "%%config SSPCloud.relay_image sets it for all relays"
+        ),
     )
     @line_magic
     def connect_db(self, line: str) -> Any:
@@ -142,27 +147,43 @@ class QueryingMagics(Magics):
     @needs_local_scope
     @magic_arguments()
     @argument(
-        "--db", dest="open_database", metavar="NAME", help="use this connected database, not the latest"
+        "--db", dest="open_database", metavar="NAME", help=N_("use this connected database, not the latest")
     )
-    @argument("--into", metavar="VARIABLE", help="store the result in this variable, and show it")
-    @argument("--limit", metavar="ROWS", type=int, help="fetch this many rows at most")
-    @argument("--to", metavar="FILE", help="write the rows into FILE.parquet or FILE.csv, with little memory")
+    @argument("--into", metavar="VARIABLE", help=N_("store the result in this variable, and show it"))
+    @argument("--limit", metavar="ROWS", type=int, help=N_("fetch this many rows at most"))
     @argument(
-        "--from", dest="from_", metavar="FILE", help="read FILE as the input of the cell's COPY … FROM STDIN"
-    )
-    @argument("--overwrite", action="store_true", help="let --to replace an existing file")
-    @argument(
-        "--chunks", metavar="ROWS", type=int, help="make the variable an iterator over chunks of ROWS rows"
+        "--to", metavar="FILE", help=N_("write the rows into FILE.parquet or FILE.csv, with little memory")
     )
     @argument(
-        "--as", dest="as_", choices=["pandas", "arrow", "polars"], default="pandas", help="the result's type"
+        "--from",
+        dest="from_",
+        metavar="FILE",
+        help=N_("read FILE as the input of the cell's COPY … FROM STDIN"),
     )
-    @argument("--numeric", choices=["float", "decimal"], default="float", help="the Python type of numeric")
-    @argument("--timeout", metavar="TIME", help="cancel the query after this time: 30s, 5m, 1h")
+    @argument("--overwrite", action="store_true", help=N_("let --to replace an existing file"))
     @argument(
-        "--params", metavar="VARIABLE", help="a dict with parameters, which override the notebook's variables"
+        "--chunks",
+        metavar="ROWS",
+        type=int,
+        help=N_("make the variable an iterator over chunks of ROWS rows"),
     )
-    @argument("--save", metavar="NAME", help="if the query succeeds, save it under this name, for --with")
+    @argument(
+        "--as",
+        dest="as_",
+        choices=["pandas", "arrow", "polars"],
+        default="pandas",
+        help=N_("the result's type"),
+    )
+    @argument(
+        "--numeric", choices=["float", "decimal"], default="float", help=N_("the Python type of numeric")
+    )
+    @argument("--timeout", metavar="TIME", help=N_("cancel the query after this time: 30s, 5m, 1h"))
+    @argument(
+        "--params",
+        metavar="VARIABLE",
+        help=N_("a dict with parameters, which override the notebook's variables"),
+    )
+    @argument("--save", metavar="NAME", help=N_("if the query succeeds, save it under this name, for --with"))
     @argument(
         "--with",
         dest="saved_statements",
@@ -170,14 +191,16 @@ class QueryingMagics(Magics):
         nargs="+",
         action="extend",
         default=[],
-        help="saved queries that the statement uses like tables, by their names",
+        help=N_("saved queries that the statement uses like tables, by their names"),
     )
-    @argument("--explain", action="store_true", help="show the plan of the query, and do not run it")
-    @argument("--begin", action="store_true", help="begin a transaction before the cell's SQL, if it has any")
+    @argument("--explain", action="store_true", help=N_("show the plan of the query, and do not run it"))
     @argument(
-        "--commit", action="store_true", help="commit the transaction, after the cell's SQL if it has any"
+        "--begin", action="store_true", help=N_("begin a transaction before the cell's SQL, if it has any")
     )
-    @argument("--rollback", action="store_true", help="roll back the transaction")
+    @argument(
+        "--commit", action="store_true", help=N_("commit the transaction, after the cell's SQL if it has any")
+    )
+    @argument("--rollback", action="store_true", help=N_("roll back the transaction"))
     @line_cell_magic
     def query_db(self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Any:
         """Query the connected database, and return a DataFrame.
@@ -224,7 +247,7 @@ class QueryingMagics(Magics):
         if not cell.strip():
             if given.begin or given.commit or given.rollback:
                 return self._transaction_alone(given)
-            raise UsageProblem("The cell has no SQL.", hint="write it below the line of %%query_db")
+            raise UsageProblem(_("The cell has no SQL."), hint=_("write it below the line of %%query_db"))
         name, sql = self._compose(given, line, cell)
         keep = partial(
             self._record,
@@ -260,8 +283,10 @@ class QueryingMagics(Magics):
 
     @needs_local_scope
     @magic_arguments()
-    @argument("--run", metavar="NUMBER", type=int, help="run this statement again, with today's variables")
-    @argument("--copy", metavar="NUMBER", type=int, help="put this statement into a new cell below")
+    @argument(
+        "--run", metavar="NUMBER", type=int, help=N_("run this statement again, with today's variables")
+    )
+    @argument("--copy", metavar="NUMBER", type=int, help=N_("put this statement into a new cell below"))
     @line_magic
     def queries(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
         """List the past statements of this notebook, the newest first, as a DataFrame.
@@ -280,24 +305,28 @@ class QueryingMagics(Magics):
         """
         given = arguments(self, "queries", line)
         if given.run is not None and given.copy is not None:
-            raise UsageProblem("--run and --copy exclude each other.", hint="use one of them")
+            raise UsageProblem(_("--run and --copy exclude each other."), hint=_("use one of them"))
         number = given.copy if given.run is None else given.run
         listed = self.history.queries()
         if number is None:
             return query_table(listed)
         found = next((each for each in listed if each.number == number), None)
         if found is None:
-            raise UsageProblem(f"No statement has the number {number}.", hint="%queries   lists them")
+            raise UsageProblem(
+                _("No statement has the number {number}.", number=number), hint=_("%queries   lists them")
+            )
         if given.run is None:
             cast("InteractiveShell", self.shell).set_next_input(found.cell)
             return None
         if (dbname := session.current_connection(found.database).dbname) != found.dbname:
             raise UsageProblem(
-                f"Statement {number} belongs to the database {found.dbname}.",
-                why=f"{found.database} is connected to {dbname}.",
-                hint=f"%connect_db {found.database} --database {found.dbname}",
+                _("Statement {number} belongs to the database {dbname}.", number=number, dbname=found.dbname),
+                why=_("{database} is connected to {dbname}.", database=found.database, dbname=dbname),
+                hint=_(
+                    "%connect_db {database} --database {dbname}", database=found.database, dbname=found.dbname
+                ),
             )
-        options, _, sql = found.cell.removeprefix("%%query_db").partition("\n")
+        options, _unused, sql = found.cell.removeprefix("%%query_db").partition("\n")
         return cast("Any", self).query_db(options, sql, local_ns)
 
     def _compose(self, given: argparse.Namespace, line: str, cell: str) -> tuple[str, str]:
@@ -313,7 +342,9 @@ class QueryingMagics(Magics):
             cte.check_query(cell, name, given.saved_statements, saved)
             if why := why_not_kept(f"{line}\n{cell}"):
                 raise UsageProblem(
-                    "The statement cannot be saved.", why=why, hint="write a secret as a parameter: :name"
+                    _("The statement cannot be saved."),
+                    why=why,
+                    hint=_("write a secret as a parameter: :name"),
                 )
         return name, cte.compose(cell, given.saved_statements, saved) if given.saved_statements else cell
 
@@ -377,7 +408,7 @@ class QueryingMagics(Magics):
         chosen = [name for name in ("begin", "commit", "rollback") if getattr(given, name)]
         if len(chosen) != 1:
             raise UsageProblem(
-                "Without SQL, use one of --begin, --commit and --rollback.", hint="%query_db --begin"
+                _("Without SQL, use one of --begin, --commit and --rollback."), hint="%query_db --begin"
             )
         end = {"begin": session.begin, "commit": session.commit, "rollback": session.rollback}
         return end[chosen[0]](given.open_database)
@@ -400,25 +431,29 @@ class QueryingMagics(Magics):
 def _check_options(given: argparse.Namespace) -> None:
     """Refuse invalid options, and options that exclude each other."""
     if given.into is not None and (not given.into.isidentifier() or keyword.iskeyword(given.into)):
-        raise UsageProblem(f"{given.into!r} cannot be the name of a variable.", hint="%%query_db --into df")
+        raise UsageProblem(
+            _("{into!r} cannot be the name of a variable.", into=given.into), hint=_("%%query_db --into df")
+        )
     for name in ("limit", "chunks"):
         if (getattr(given, name) or 1) < 1 or getattr(given, name) == 0:
-            raise UsageProblem(f"--{name} is a number of rows, at least 1.")
+            raise UsageProblem(_("--{name} is a number of rows, at least 1.", name=name))
     if given.chunks is not None and given.into is None:
         raise UsageProblem(
-            "--chunks needs a variable to read the rows from.",
-            hint="chunks = %%query_db --chunks 100000\nthen, in another cell: for chunk in chunks: …",
+            _("--chunks needs a variable to read the rows from."),
+            hint=_("chunks = %%query_db --chunks 100000\nthen, in another cell: for chunk in chunks: …"),
         )
     together = [name for name in ("to", "from_", "chunks", "explain", "rollback") if getattr(given, name)]
     if len(together) > 1 or (given.rollback and (given.begin or given.commit)):
         other = together[1] if len(together) > 1 else "begin" if given.begin else "commit"
         one, other = together[0].strip("_"), other.strip("_")
-        raise UsageProblem(f"--{one} and --{other} exclude each other.", hint="use one of them")
+        raise UsageProblem(
+            _("--{one} and --{other} exclude each other.", one=one, other=other), hint=_("use one of them")
+        )
     if given.chunks is not None and given.commit:
         raise UsageProblem(
-            "--chunks and --commit exclude each other.",
-            why="The rows are read after the cell.",
-            hint="use one of them; %query_db --commit ends the transaction in a later cell",
+            _("--chunks and --commit exclude each other."),
+            why=_("The rows are read after the cell."),
+            hint=_("use one of them; %query_db --commit ends the transaction in a later cell"),
         )
 
 
@@ -431,7 +466,7 @@ def _make_explain(sql: str) -> str:
     from sspcloud_magics.databases.postgres.sql_lexer import statements  # noqa: PLC0415 - the magics load without it
 
     if len(statements(sql)) != 1:
-        raise UsageProblem("--explain takes one statement.", hint="move the others to another cell")
+        raise UsageProblem(_("--explain takes one statement."), hint=_("move the others to another cell"))
     return f"EXPLAIN (ANALYZE FALSE) {sql}"
 
 
@@ -442,7 +477,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 def _parse_seconds(words: str) -> float:
     found = _TIME.fullmatch(words)
     if found is None or float(found[1]) == 0:
-        raise UsageProblem("--timeout takes a duration.", hint="--timeout 30s, or 5m, or 1h")
+        raise UsageProblem(_("--timeout takes a duration."), hint="--timeout 30s, or 5m, or 1h")
     return float(found[1]) * _UNITS[found[2]]
 
 
@@ -453,8 +488,8 @@ def _find_dict(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
             name, [each for each in variables if isinstance(variables[each], dict) and each[0] != "_"]
         )
         raise UsageProblem(
-            f"--params takes the name of a dict, and {name!r} is not one.",
-            hint=f"did you mean {near}?" if near else "",
+            _("--params takes the name of a dict, and {name!r} is not one.", name=name),
+            hint=_("did you mean {near}?", near=near) if near else "",
         )
     return values
 
@@ -473,11 +508,11 @@ def _require_sql(line: str) -> str:
     """Return the SQL of a line; refuse options, which the server would read as a comment."""
     if not line.strip():
         raise UsageProblem(
-            "There is no SQL on the line.", hint="df = %query_db SELECT 1\n%query_db?   shows its help"
+            _("There is no SQL on the line."), hint=_("df = %query_db SELECT 1\n%query_db?   shows its help")
         )
     if _OPTION.match(line):
         raise UsageProblem(
-            "%query_db takes only SQL; options need a cell that begins with %%query_db.",
+            _("%query_db takes only SQL; options need a cell that begins with %%query_db."),
             hint="df = %query_db SELECT …",
         )
     return line
@@ -491,8 +526,10 @@ def _read_url(variable: str | None) -> Secret | None:
     if not value:
         # The message does not repeat the word, which may be the URL itself.
         raise CredentialsNotFound(
-            "The environment variable does not exist, or is empty.",
-            hint="set it before the kernel starts, as VAR=postgresql://USER:PASSWORD@HOST/DATABASE\n"
-            "%connect_db NAME --user USER   asks for the password instead",
+            _("The environment variable does not exist, or is empty."),
+            hint=_(
+                "set it before the kernel starts, as VAR=postgresql://USER:PASSWORD@HOST/DATABASE\n"
+                "%connect_db NAME --user USER   asks for the password instead"
+            ),
         )
     return Secret(value)

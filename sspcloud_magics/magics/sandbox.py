@@ -8,6 +8,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 
 from sspcloud_magics import sandbox_session
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 from sspcloud_magics.magics.display import Note
 from sspcloud_magics.magics.status_line import steps
@@ -19,16 +20,21 @@ if TYPE_CHECKING:
 
 NEXT_STEPS = {
     "alice": (
-        "%k8s_pods   lists what runs in your namespace",
-        "%connect_db postgresql-cnpg-951239   connects to your database",
-        "%sandbox as bob   switches to bob, a colleague",
+        N_("%k8s_pods   lists what runs in your namespace"),
+        N_("%connect_db postgresql-cnpg-951239   connects to your database"),
+        N_("%sandbox as bob   switches to bob, a colleague"),
     ),
     "bob": (
-        "%connect_db user-alice/postgresql-cnpg-951239   connects to the database that alice shares with you",
-        "%sandbox as alice   switches to alice",
+        N_(
+            "%connect_db user-alice/postgresql-cnpg-951239   connects to the database that alice shares with you"
+        ),
+        N_("%sandbox as alice   switches to alice"),
     ),
-    "carol": ("%databases   lists your databases", "%sandbox as alice   switches to alice, a colleague"),
-    "admin": ("%k8s_pods -A   lists all pods", "%sandbox as bob   switches to bob, an ordinary user"),
+    "carol": (
+        N_("%databases   lists your databases"),
+        N_("%sandbox as alice   switches to alice, a colleague"),
+    ),
+    "admin": (N_("%k8s_pods -A   lists all pods"), N_("%sandbox as bob   switches to bob, an ordinary user")),
 }
 
 
@@ -36,15 +42,15 @@ NEXT_STEPS = {
 class SandboxMagics(Magics):
     """The magic for the sandbox."""
 
-    @magic_arguments(interrupted="%sandbox status shows the state of the practice cluster.")
+    @magic_arguments(interrupted=N_("%sandbox status shows the state of the practice cluster."))
     @argument(
         "order",
         nargs="?",
         default="status",
         choices=["start", "status", "as", "stop", "reset"],
-        help="the command for the practice cluster; without it, its state is shown",
+        help=N_("the command for the practice cluster; without it, its state is shown"),
     )
-    @argument("person", nargs="?", choices=PEOPLE, help="with `as`: the user to become")
+    @argument("person", nargs="?", choices=PEOPLE, help=N_("with `as`: the user to become"))
     @line_magic
     def sandbox(self, line: str) -> Any:
         """Practise on a small cluster on this machine: real Postgres, real permissions, no account.
@@ -64,11 +70,12 @@ class SandboxMagics(Magics):
         given = arguments(self, "sandbox", line)
         if (given.order == "as") == (given.person is None):
             raise UsageProblem(
-                "`as` needs a user; the other commands take none.", hint=f"%sandbox as {'|'.join(PEOPLE)}"
+                _("`as` needs a user; the other commands take none."),
+                hint=_("%sandbox as {people}", people="|".join(PEOPLE)),
             )
         if given.order == "start":
             started, identity = sandbox_session.start()
-            return _describe_user("bob", identity, f"The sandbox runs at {started.server}.")
+            return _describe_user("bob", identity, _("The sandbox runs at {server}.", server=started.server))
         if given.order == "as":
             return _describe_user(given.person, sandbox_session.become(given.person))
         if given.order == "status":
@@ -77,27 +84,35 @@ class SandboxMagics(Magics):
 
 
 def _describe_user(person: str, identity: Identity, first: str = "") -> Note:
-    you = f"You are {person} ({identity.user}), in the namespace {identity.namespace}."
+    you = _(
+        "You are {person} ({user}), in the namespace {namespace}.",
+        person=person,
+        user=identity.user,
+        namespace=identity.namespace,
+    )
     return Note(f"{first} {you}".strip(), NEXT_STEPS[person])
 
 
 def _describe(status: Status) -> Note:
     if status.running:
-        return Note(f"The sandbox runs at {status.server}.", ("%sandbox as bob   switches to bob in it",))
-    if status.keeps:
-        reset = "%sandbox reset   deletes all changes in it"
         return Note(
-            "The sandbox is not running; its changes are kept.", ("%sandbox start   starts it", reset)
+            _("The sandbox runs at {server}.", server=status.server),
+            (_("%sandbox as bob   switches to bob in it"),),
         )
-    return Note("The sandbox is not running.", ("%sandbox start   starts it",))
+    if status.keeps:
+        reset = _("%sandbox reset   deletes all changes in it")
+        return Note(
+            _("The sandbox is not running; its changes are kept."), (_("%sandbox start   starts it"), reset)
+        )
+    return Note(_("The sandbox is not running."), (_("%sandbox start   starts it"),))
 
 
 def _end(order: str) -> Note:
     """Stop or reset the sandbox, and leave it if this notebook is in it."""
     with steps() as progress:
         after, left = sandbox_session.end(forget=order == "reset", progress=progress)
-    what = "The sandbox is stopped." if order == "stop" else "The sandbox is reset."
+    what = _("The sandbox is stopped.") if order == "stop" else _("The sandbox is reset.")
     if after.running:
-        return Note(what, ("%sandbox as bob   switches to bob in it",))
-    identity = ("%k8s_whoami   shows who you are now",) if left else ()
-    return Note(what, ("%sandbox start   starts it again", *identity))
+        return Note(what, (_("%sandbox as bob   switches to bob in it"),))
+    identity = (_("%k8s_whoami   shows who you are now"),) if left else ()
+    return Note(what, (_("%sandbox start   starts it again"), *identity))

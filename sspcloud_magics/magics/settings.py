@@ -19,6 +19,7 @@ from traitlets import TraitError
 from traitlets.config import Configurable
 
 from sspcloud_magics import session
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.log_file import LEVELS
 from sspcloud_magics.magics.query_history import QueryHistory
 from sspcloud_magics.session import ClusterChoice, QueryDefaults
@@ -41,10 +42,10 @@ class Setting(AnyValue):
         if not problem and isinstance(value, str | bool | int | float):
             return value
         # The message does not repeat the value, which may contain a password.
-        message = f"The value of SSPCloud.{self.name} is invalid: {problem}."
+        message = _("The value of SSPCloud.{name} is invalid: {problem}.", name=self.name, problem=problem)
         if getattr(obj, "loaded", False):
             raise TraitError(message)
-        warnings.warn(f"{message} It is ignored.", stacklevel=2)
+        warnings.warn(_("{text} It is ignored.", text=message), stacklevel=2)
         return self.empty
 
     def problem(self, value: object) -> str:
@@ -58,12 +59,12 @@ class Text(Setting):
     def problem(self, value: object) -> str:
         """Return the problem of a value."""
         if not isinstance(value, str):
-            return "write a string, in quotes"
+            return _("write a string, in quotes")
         return self.problem_of_text(value)
 
     def problem_of_text(self, value: str) -> str:
         """Return the problem of a string."""
-        return "" if value.isprintable() else "write printable characters only"
+        return "" if value.isprintable() else _("write printable characters only")
 
 
 class Namespace(Text):
@@ -73,7 +74,7 @@ class Namespace(Text):
         """Return the problem of a string."""
         if _NAMESPACE.fullmatch(value):
             return ""
-        return "write lower-case letters, digits and '-' only"
+        return _("write lower-case letters, digits and '-' only")
 
 
 class Image(Text):
@@ -81,7 +82,7 @@ class Image(Text):
 
     def problem_of_text(self, value: str) -> str:
         """Return the problem of a string."""
-        return "" if _IMAGE.fullmatch(value) else "write an image, such as 'alpine/socat:1.8.0.3'"
+        return "" if _IMAGE.fullmatch(value) else _("write an image, such as 'alpine/socat:1.8.0.3'")
 
 
 class Url(Text):
@@ -94,7 +95,7 @@ class Url(Text):
             usable = parts.scheme in {"https", "http"} and bool(parts.hostname) and "@" not in parts.netloc
         except ValueError:
             usable = False
-        return "" if usable else "write a URL, such as https://apiserver.example:6443"
+        return "" if usable else _("write a URL, such as https://apiserver.example:6443")
 
 
 class Switch(Setting):
@@ -104,7 +105,7 @@ class Switch(Setting):
 
     def problem(self, value: object) -> str:
         """Return the problem of a value."""
-        return "" if isinstance(value, bool) else "write True or False"
+        return "" if isinstance(value, bool) else _("write True or False")
 
 
 class TimeZone(Text):
@@ -116,7 +117,7 @@ class TimeZone(Text):
         if not known or value in known:
             return ""
         near = difflib.get_close_matches(value, known, n=1)
-        return "write a time zone, such as " + (near[0] if near else "Europe/Paris")
+        return _("write a time zone, such as ") + (near[0] if near else "Europe/Paris")
 
 
 class Fraction(Setting):
@@ -127,7 +128,7 @@ class Fraction(Setting):
     def problem(self, value: object) -> str:
         """Return the problem of a value."""
         fits = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-        return "" if fits else "write a number above 0, such as 0.5 for a half"
+        return "" if fits else _("write a number above 0, such as 0.5 for a half")
 
 
 class Level(Text):
@@ -135,44 +136,47 @@ class Level(Text):
 
     def problem_of_text(self, value: str) -> str:
         """Return the problem of a string."""
-        return "" if value in LEVELS else f"write one of {', '.join(LEVELS)}"
+        return "" if value in LEVELS else _("write one of {levels}", levels=", ".join(LEVELS))
 
 
 class SSPCloud(Configurable):
     """The settings of ``%config SSPCloud``; empty ones are left to the defaults."""
 
-    kubeconfig = Text("", help="A kubeconfig file.").tag(config=True)
-    context = Text("", help="A context of the kubeconfig.").tag(config=True)
-    namespace = Namespace("", help="The namespace to work in.").tag(config=True)
-    server = Url("", help="The API server's URL, instead of a kubeconfig.").tag(config=True)
-    token_file = Text("", help="A file with a bearer token for `server`.").tag(config=True)
-    ca_file = Text("", help="Trusted certificates for `server`, in PEM.").tag(config=True)
+    kubeconfig = Text("", help=N_("A kubeconfig file.")).tag(config=True)
+    context = Text("", help=N_("A context of the kubeconfig.")).tag(config=True)
+    namespace = Namespace("", help=N_("The namespace to work in.")).tag(config=True)
+    server = Url("", help=N_("The API server's URL, instead of a kubeconfig.")).tag(config=True)
+    token_file = Text("", help=N_("A file with a bearer token for `server`.")).tag(config=True)
+    ca_file = Text("", help=N_("Trusted certificates for `server`, in PEM.")).tag(config=True)
     insecure_skip_tls_verify = Switch(
-        default_value=False, help="Do not verify the certificate of `server`."
+        default_value=False, help=N_("Do not verify the certificate of `server`.")
     ).tag(config=True)
     credentials_without_tls = Switch(
         default_value=False,
-        help="Send credentials also to an http:// address: only if the whole network in between is trusted.",
+        help=N_(
+            "Send credentials also to an http:// address: only if the whole network in between is trusted."
+        ),
     ).tag(config=True)
 
     relay_image = Image(
         "",
-        help="The image of relays, whose entry point is socat, if the cluster cannot pull alpine/socat.",
+        help=N_("The image of relays, whose entry point is socat, if the cluster cannot pull alpine/socat."),
     ).tag(config=True)
-    search_path = Text("", help="The search_path of sessions with databases: survey, public.").tag(
+    search_path = Text("", help=N_("The search_path of sessions with databases: survey, public.")).tag(
         config=True
     )
-    time_zone = TimeZone("", help="The time zone of timestamps: Europe/Paris.").tag(config=True)
+    time_zone = TimeZone("", help=N_("The time zone of timestamps: Europe/Paris.")).tag(config=True)
     memory_share = Fraction(
-        default_value=0.5, help="Warn of results that may take more than this share of the free memory."
+        default_value=0.5, help=N_("Warn of results that may take more than this share of the free memory.")
     ).tag(config=True)
 
     keep_queries = Switch(
-        default_value=True, help="Save the notebook's statements, which %queries lists, for its next kernels."
+        default_value=True,
+        help=N_("Save the notebook's statements, which %queries lists, for its next kernels."),
     ).tag(config=True)
 
     log = Level(
-        "", help="Write a log from this level on: debug, info or warning; %k8s_doctor shows its path."
+        "", help=N_("Write a log from this level on: debug, info or warning; %k8s_doctor shows its path.")
     ).tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:

@@ -9,6 +9,7 @@ from IPython.core.magic import Magics, line_magic, magics_class, needs_local_sco
 from IPython.display import display
 
 from sspcloud_magics import session
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.magics.arguments import argument, arguments, fill_in, magic_arguments, visible_variables
 from sspcloud_magics.magics.display import Note, with_notes
 from sspcloud_magics.magics.status_line import steps
@@ -20,46 +21,55 @@ class SharingMagics(Magics):
 
     @no_var_expand
     @needs_local_scope
-    @magic_arguments(interrupted="Run the same line again to complete the share.")
-    @argument("database_name", metavar="DATABASE", help="one of your databases")
+    @magic_arguments(interrupted=N_("Run the same line again to complete the share."))
+    @argument("database_name", metavar="DATABASE", help=N_("one of your databases"))
     @argument(
         "--with",
         dest="colleagues",
         metavar="NAME",
         nargs="+",
         required=True,
-        help="the accounts of colleagues, such as bob; projet-NAME for a group",
+        help=N_("the accounts of colleagues, such as bob; projet-NAME for a group"),
     )
     @argument(
         "--read-write",
         action="store_true",
-        help="let them change rows, and create in a schema of their own, instead of only reading",
+        help=N_("let them change rows, and create in a schema of their own, instead of only reading"),
     )
     @argument(
         "--create",
         action="store_true",
-        help="let them create in your schemas too: their functions there may run with your privileges",
+        help=N_("let them create in your schemas too: their functions there may run with your privileges"),
     )
     @argument(
-        "--schema", dest="schemas", metavar="SCHEMA", nargs="+", default=[], help="share only these schemas"
+        "--schema",
+        dest="schemas",
+        metavar="SCHEMA",
+        nargs="+",
+        default=[],
+        help=N_("share only these schemas"),
     )
     @argument(
-        "--for", dest="duration", metavar="TIME", default="7d", help="the duration: 7d, 12h, 1d12h (7d)"
+        "--for", dest="duration", metavar="TIME", default="7d", help=N_("the duration: 7d, 12h, 1d12h (7d)")
     )
     @argument(
         "--via",
         choices=["forward", "network", "network-only"],
         default="forward",
-        help="network: also let their namespaces reach the port without a forward; network-only: only that port",
+        help=N_(
+            "network: also let their namespaces reach the port without a forward; network-only: only that port"
+        ),
     )
-    @argument("--reason", metavar="TEXT", default="", help="a reason, for later readers")
+    @argument("--reason", metavar="TEXT", default="", help=N_("a reason, for later readers"))
     @argument(
         "--for-kubectl",
         action="store_true",
-        help="also grant what kubectl port-forward needs: to list all your pods",
+        help=N_("also grant what kubectl port-forward needs: to list all your pods"),
     )
-    @argument("--prefix", metavar="PREFIX", help="the cluster's prefix of user names, if it cannot be read")
-    @argument("--dry-run", action="store_true", help="show the plan, and do nothing")
+    @argument(
+        "--prefix", metavar="PREFIX", help=N_("the cluster's prefix of user names, if it cannot be read")
+    )
+    @argument("--dry-run", action="store_true", help=N_("show the plan, and do nothing"))
     @line_magic
     def share_db(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
         """Share one of your databases with colleagues, for a limited time.
@@ -95,8 +105,8 @@ class SharingMagics(Magics):
             )
 
     @magic_arguments()
-    @argument("database_name", metavar="DATABASE", nargs="?", help="only the shares of this database")
-    @argument("-n", "--namespace", metavar="NAMESPACE", help="the owner's namespace, instead of your own")
+    @argument("database_name", metavar="DATABASE", nargs="?", help=N_("only the shares of this database"))
+    @argument("-n", "--namespace", metavar="NAMESPACE", help=N_("the owner's namespace, instead of your own"))
     @line_magic
     def shares(self, line: str) -> Any:
         """List your shares: the colleague, the access, the expiry, and the open sessions and their start.
@@ -121,16 +131,18 @@ class SharingMagics(Magics):
 
     @no_var_expand
     @needs_local_scope
-    @magic_arguments(interrupted="Run the same line again to complete it.")
+    @magic_arguments(interrupted=N_("Run the same line again to complete it."))
     @argument(
         "database_name",
         metavar="DATABASE",
         nargs="?",
-        help="one of your databases; with --ended, all of them",
+        help=N_("one of your databases; with --ended, all of them"),
     )
-    @argument("colleagues", metavar="NAME", nargs="*", help="the colleagues whose shares to revoke")
-    @argument("--all", dest="all_colleagues", action="store_true", help="revoke all shares of the database")
-    @argument("--ended", action="store_true", help="remove only the remains of ended shares")
+    @argument("colleagues", metavar="NAME", nargs="*", help=N_("the colleagues whose shares to revoke"))
+    @argument(
+        "--all", dest="all_colleagues", action="store_true", help=N_("revoke all shares of the database")
+    )
+    @argument("--ended", action="store_true", help=N_("remove only the remains of ended shares"))
     @line_magic
     def unshare(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
         """Revoke a share: the colleague's sessions end at once; the objects that they created stay.
@@ -154,20 +166,28 @@ class SharingMagics(Magics):
                 ended=given.ended,
                 progress=progress,
             )
-        nothing = "There was nothing to remove." if given.ended else f"{given.database_name} was not shared."
+        nothing = (
+            _("There was nothing to remove.")
+            if given.ended
+            else _("{database_name} was not shared.", database_name=given.database_name)
+        )
         text = "\n".join(each.words for each in closed) or nothing
-        return Note(text, ("%shares   lists your remaining shares",))
+        return Note(text, (_("%shares   lists your remaining shares"),))
 
 
 def _suggest_removal(states: list[str]) -> Note:
     left = len(states)
     if "orphaned" in states:
-        what = "1 share has ended or lost its database; parts of it remain."
+        what = _("1 share has ended or lost its database; parts of it remain.")
         if left > 1:
-            what = f"{left} shares have ended or lost their databases; parts of them remain."
-        return Note(what, ("%unshare --ended   removes what remains; the colleagues' tables become yours",))
-    what = "1 share has ended; its PostgreSQL role remains."
+            what = _("{left} shares have ended or lost their databases; parts of them remain.", left=left)
+        return Note(
+            what, (_("%unshare --ended   removes what remains; the colleagues' tables become yours"),)
+        )
+    what = _("1 share has ended; its PostgreSQL role remains.")
     if left > 1:
-        what = f"{left} shares have ended; their PostgreSQL roles remain."
-    step = "%unshare --ended   removes the roles and ends their sessions; the colleagues' tables become yours"
+        what = _("{left} shares have ended; their PostgreSQL roles remain.", left=left)
+    step = _(
+        "%unshare --ended   removes the roles and ends their sessions; the colleagues' tables become yours"
+    )
     return Note(what, (step,))

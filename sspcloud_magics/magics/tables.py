@@ -10,13 +10,14 @@ from IPython.core.magic import Magics, line_magic, magics_class, needs_local_sco
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import N_, _, format_number
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments, visible_variables
 from sspcloud_magics.magics.display import Note
 from sspcloud_magics.magics.progress import show_progress
 from sspcloud_magics.spelling import nearest
 
 _db = argument(
-    "--db", dest="open_database", metavar="NAME", help="use this connected database, not the latest"
+    "--db", dest="open_database", metavar="NAME", help=N_("use this connected database, not the latest")
 )
 
 
@@ -29,7 +30,7 @@ class TableMagics(Magics):
         "pattern_of_tables",
         nargs="?",
         metavar="PATTERN",
-        help="a pattern of names, such as communes* or public.*",
+        help=N_("a pattern of names, such as communes* or public.*"),
     )
     @_db
     @line_magic
@@ -47,7 +48,7 @@ class TableMagics(Magics):
         return session.tables(given.pattern_of_tables, db=given.open_database)
 
     @magic_arguments()
-    @argument("table", metavar="TABLE", help="its name in SQL: table or schema.table")
+    @argument("table", metavar="TABLE", help=N_("its name in SQL: table or schema.table"))
     @_db
     @line_magic
     def describe_table(self, line: str) -> Any:
@@ -62,17 +63,17 @@ class TableMagics(Magics):
         """
         if not line.strip():
             raise UsageProblem(
-                "Name a table to describe.", hint="%describe_table communes\n%tables   lists the tables"
+                _("Name a table to describe."), hint=_("%describe_table communes\n%tables   lists the tables")
             )
         given = arguments(self, "describe_table", line)
         return session.describe_table(_pick_word(line, 0), db=given.open_database)
 
     @needs_local_scope
     @magic_arguments()
-    @argument("frame", metavar="DATAFRAME", help="the variable with the rows")
-    @argument("table", metavar="TABLE", help="its name in SQL: table or schema.table")
-    @argument("--append", action="store_true", help="add to an existing table")
-    @argument("--replace", action="store_true", help="drop an existing table, and create it again")
+    @argument("frame", metavar="DATAFRAME", help=N_("the variable with the rows"))
+    @argument("table", metavar="TABLE", help=N_("its name in SQL: table or schema.table"))
+    @argument("--append", action="store_true", help=N_("add to an existing table"))
+    @argument("--replace", action="store_true", help=N_("drop an existing table, and create it again"))
     @_db
     @line_magic
     def load_table(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
@@ -87,13 +88,13 @@ class TableMagics(Magics):
         """
         given = arguments(self, "load_table", line)
         if given.append and given.replace:
-            raise UsageProblem("--append and --replace exclude each other.", hint="use one of them")
+            raise UsageProblem(_("--append and --replace exclude each other."), hint=_("use one of them"))
         variables = visible_variables(self, local_ns)
         if given.frame not in variables:
             near = nearest(given.frame, [each for each in variables if not each.startswith("_")])
             raise UsageProblem(
-                f"There is no variable {given.frame!r}.",
-                hint=f"did you mean {near}?" if near else "%load_table df schema.table",
+                _("There is no variable {frame!r}.", frame=given.frame),
+                hint=_("did you mean {near}?", near=near) if near else _("%load_table df schema.table"),
             )
         mode: Literal["new", "append", "replace"] = (
             "append" if given.append else "replace" if given.replace else "new"
@@ -103,7 +104,14 @@ class TableMagics(Magics):
             rows = session.load_table(
                 variables[given.frame], table, mode, db=given.open_database, progress=progress
             )
-        return Note(f"{rows:,} row{'' if rows == 1 else 's'} written into {table}.")
+        return Note(
+            _(
+                "{rows} row{choice} written into {table}.",
+                rows=format_number(rows),
+                choice="" if rows == 1 else "s",
+                table=table,
+            )
+        )
 
 
 _WORDS = re.compile(r'(?:"(?:[^"]|"")*"|[^\s"])+')

@@ -12,6 +12,7 @@ from sspcloud_magics.cluster.login import log_in
 from sspcloud_magics.cluster.login_script import LoginScript, read_script
 from sspcloud_magics.cluster.requests.permissions import Identity, who_am_i
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import _
 from sspcloud_magics.session import session
 from sspcloud_magics.user_files import user_path
 
@@ -78,7 +79,7 @@ def login(
     noted: tuple[file_permissions.FileWarning, ...] = ()
     if script is not None:
         if isinstance(script, str | Path):
-            noted = file_permissions.find_warnings([("login script", user_path(script))])
+            noted = file_permissions.find_warnings([(_("login script"), user_path(script))])
         context = _log_in(script, kubeconfig, ca_file, other=bool(context or server or token_file))
         ca_file = None
     choice = session.ClusterChoice(
@@ -118,8 +119,8 @@ def _log_in(
     """Log in with a script, and return its context."""
     if other:
         raise UsageProblem(
-            "A login script already names the server and the context.",
-            hint="%k8s_login config.sh   without --context, --server and --token-file",
+            _("A login script already names the server and the context."),
+            hint=_("%k8s_login config.sh   without --context, --server and --token-file"),
         )
     read = script if isinstance(script, LoginScript) else read_script(user_path(script))
     named = kubeconfig or session.session.configured.kubeconfig

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sspcloud_magics.cluster.workloads import resolve
 from sspcloud_magics.errors import ForwardStopped, TargetNotFound, UsageProblem
 from sspcloud_magics.forwards.sockets import UNIX, runtime_folder
+from sspcloud_magics.i18n import _
 from sspcloud_magics.session import recent_namespaces, session
 from sspcloud_magics.sharing.pods import IMAGE
 from sspcloud_magics.sharing.relay import (
@@ -97,8 +98,8 @@ def _where(address: str, *, unix: bool) -> str:
         return address
     if address != "localhost":
         raise UsageProblem(
-            "A forward listens on an address or on a Unix socket, not on both.",
-            hint="leave out --address or --unix",
+            _("A forward listens on an address or on a Unix socket, not on both."),
+            hint=_("leave out --address or --unix"),
         )
     runtime_folder()  # raises on systems without Unix sockets
     return UNIX
@@ -111,7 +112,7 @@ def forward_through_relay(
     unix: bool = False,
     image: str | None = None,
     timeout: float = 60.0,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _unused: None,
 ) -> Forward:
     """Open a local port that leads to any host and port that pods of your namespace can reach.
 
@@ -159,7 +160,7 @@ def forward_through_relay(
     host, port = parse_destination(destination)
     local = [parse_port(each) for each in ports]
     if len(local) > 1 or any(not isinstance(each.remote, int) or each.local is not None for each in local):
-        raise UsageProblem("A relay leads to one port.", hint="%forward --relay HOST:PORT LOCAL")
+        raise UsageProblem(_("A relay leads to one port."), hint="%forward --relay HOST:PORT LOCAL")
     cluster, manager = session.current_cluster(), session.manager()
     chosen = image or session.session.relay_image or IMAGE
     relay = open_relay(cluster, host, port, image=chosen, timeout=timeout, progress=progress)
@@ -205,8 +206,8 @@ def unforward(which: str | int | None = None, *, everything: bool = False) -> li
     opened = session.open_forwards()
     if everything == (which is not None):
         raise UsageProblem(
-            "Name the forward to stop, or stop all of them, not both.",
-            hint=_list_commands(opened) or "no forward is open",
+            _("Name the forward to stop, or stop all of them, not both."),
+            hint=_list_commands(opened) or _("no forward is open"),
         )
     if everything:
         if opened:
@@ -248,8 +249,8 @@ def restart_forward(forward: Forward, *, timeout: float = 30.0) -> Forward:
     manager = session.manager()
     if all(each is not forward for each in manager.forwards()):
         raise ForwardStopped(
-            f"The forward to {forward.target} is no longer open.",
-            hint="repeat the %forward line that opened it",
+            _("The forward to {target} is no longer open.", target=forward.target),
+            hint=_("repeat the %forward line that opened it"),
         )
     return manager.restart(forward, timeout=timeout)
 
@@ -259,8 +260,12 @@ def _in_namespace(target: TargetText, namespace: str | None) -> TargetText:
         return target
     if target.namespace is not None:
         raise UsageProblem(
-            f"The target names the namespace {target.namespace!r}, but -n names {namespace!r}.",
-            hint=f"write {target} without -n, or only its name with -n",
+            _(
+                "The target names the namespace {namespace!r}, but -n names {namespace_2!r}.",
+                namespace=target.namespace,
+                namespace_2=namespace,
+            ),
+            hint=_("write {target} without -n, or only its name with -n", target=target),
         )
     return replace(target, namespace=namespace)
 
@@ -275,7 +280,9 @@ def _match_forwards(opened: list[Forward], which: str) -> list[Forward]:
     """Return the forwards that match a local port, a socket's path, or a target."""
     if which.isascii() and which.isdigit():
         found = [
-            each for each in opened if not each.sockets and int(which) in [local for local, _ in each.ports]
+            each
+            for each in opened
+            if not each.sockets and int(which) in [local for local, _unused in each.ports]
         ]
     elif which.startswith("/"):
         found = [each for each in opened if which in (*each.sockets, each.address)]
@@ -290,10 +297,13 @@ def _match_forwards(opened: list[Forward], which: str) -> list[Forward]:
         if not found:
             found = [each for each in same_place if each.target.name.startswith(wanted.name)]
             if len({each.target for each in found}) > 1:
-                raise TargetNotFound(f"{which!r} matches several targets.", hint=_list_commands(found))
+                raise TargetNotFound(
+                    _("{which!r} matches several targets.", which=which), hint=_list_commands(found)
+                )
     if not found:
         raise TargetNotFound(
-            f"No forward matches {which!r}.", hint=_list_commands(opened) or "no forward is open"
+            _("No forward matches {which!r}.", which=which),
+            hint=_list_commands(opened) or _("no forward is open"),
         )
     return found
 
@@ -301,7 +311,7 @@ def _match_forwards(opened: list[Forward], which: str) -> list[Forward]:
 def _list_commands(opened: Iterable[Forward]) -> str:
     """Return the command that stops each forward, one a line."""
     return "\n".join(
-        f"%unforward {where}   (it leads to {each.target})"
+        _("%unforward {where}   (it leads to {target})", where=where, target=each.target)
         for each in opened
-        for where in (each.sockets or [local for local, _ in each.ports])[:1]
+        for where in (each.sockets or [local for local, _unused in each.ports])[:1]
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from sspcloud_magics.cluster.workloads import inventory, tables
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.forwards.table import forward_table
+from sspcloud_magics.i18n import _
 from sspcloud_magics.session import session
 from sspcloud_magics.spelling import nearest
 
@@ -136,7 +137,8 @@ _Row = TypeVar("_Row", bound=_HasName)
 def _scope(namespace: str | None, *, all_namespaces: bool) -> str | None:
     if namespace and all_namespaces:
         raise UsageProblem(
-            "A namespace and all namespaces exclude each other.", hint="use one of them: leave out -n or -A"
+            _("A namespace and all namespaces exclude each other."),
+            hint=_("use one of them: leave out -n or -A"),
         )
     return "*" if all_namespaces else namespace
 

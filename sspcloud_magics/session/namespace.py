@@ -6,6 +6,7 @@ import re
 from datetime import datetime
 
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import _
 from sspcloud_magics.session import session
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123, as Kubernetes names namespaces
@@ -40,8 +41,8 @@ def use_namespace(namespace: str) -> str:
     name = namespace.strip()
     if not _LABEL.fullmatch(name):
         raise UsageProblem(
-            f"{name[:80]!r} cannot be the name of a namespace.",
-            hint="use lower-case letters, digits and hyphens, such as user-bob or projet-x",
+            _("{name!r} cannot be the name of a namespace.", name=name[:80]),
+            hint=_("use lower-case letters, digits and hyphens, such as user-bob or projet-x"),
         )
     with session.session.lock:
         before = session.current_cluster()

@@ -24,6 +24,7 @@ from sspcloud_magics.errors import (
     SspcloudError,
     UsageProblem,
 )
+from sspcloud_magics.i18n import _
 from sspcloud_magics.session import recent_namespaces, session
 from sspcloud_magics.sharing.pods import IMAGE
 from sspcloud_magics.sharing.route_selection import RouteRequest, open_by_route
@@ -52,7 +53,7 @@ def connect_db(
     route: str | None = None,
     image: str | None = None,
     timeout: float = 30.0,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _unused: None,
 ) -> DatabaseConnection:
     """Connect to a database, and make it the current one, which `query_db` uses.
 
@@ -149,8 +150,8 @@ def _suggest_share(
     near = nearest(typed, shared) if "/" in typed else by_name.get(nearest(typed, by_name), "")
     if near in ("", typed):
         return error
-    why = f"Shared with you: {', '.join(shared)}."
-    return type(error)(error.what, why=why, hint=f"did you mean {near}? %connect_db {near}")
+    why = _("Shared with you: {shared}.", shared=", ".join(shared))
+    return type(error)(error.what, why=why, hint=_("did you mean {near}? %connect_db {near}", near=near))
 
 
 def _make_current(made: DatabaseConnection, manager: ForwardManager) -> None:
@@ -170,7 +171,9 @@ def _make_current(made: DatabaseConnection, manager: ForwardManager) -> None:
     if is_closed:
         path = made.database.path
         raise ForwardStopped(
-            f"{path} was not connected.", why="The session was closed.", hint=f"%connect_db {path}"
+            _("{path} was not connected.", path=path),
+            why=_("The session was closed."),
+            hint=_("%connect_db {path}", path=path),
         )
 
 
@@ -193,11 +196,13 @@ def current_connection(db: str | None = None) -> DatabaseConnection:
     """
     connections = session.open_connections()
     if not connections and (last := session.session.last_database):
-        raise NotConnected(f"The connection to {last} has closed.", hint=f"%connect_db {last}")
+        raise NotConnected(
+            _("The connection to {last} has closed.", last=last), hint=_("%connect_db {last}", last=last)
+        )
     if not connections:
         raise NotConnected(
-            "No database is connected.",
-            hint="%databases   lists the databases\n%connect_db NAME   connects to one",
+            _("No database is connected."),
+            hint=_("%databases   lists the databases\n%connect_db NAME   connects to one"),
         )
     if db is None:
         return connections[-1]
@@ -206,9 +211,9 @@ def current_connection(db: str | None = None) -> DatabaseConnection:
             return each
     near = nearest(db, [name for each in connections for name in (each.database.name, each.database.path)])
     raise NotConnected(
-        f"No connection to {db} is open.",
-        why=f"Open connections: {', '.join(each.database.path for each in connections)}.",
-        hint=f"did you mean {near}?" if near else f"%connect_db {db}",
+        _("No connection to {db} is open.", db=db),
+        why=_("Open connections: {path}.", path=", ".join(each.database.path for each in connections)),
+        hint=_("did you mean {near}?", near=near) if near else _("%connect_db {db}", db=db),
     )
 
 
@@ -350,8 +355,8 @@ def query_db(
     if from_ is not None:
         if copy.direction(sql) != "from":
             raise UsageProblem(
-                "A file needs exactly one COPY … FROM STDIN.",
-                hint="%%query_db --from rows.csv\nCOPY t FROM STDIN (FORMAT csv, HEADER)",
+                _("A file needs exactly one COPY … FROM STDIN."),
+                hint=_("%%query_db --from rows.csv\nCOPY t FROM STDIN (FORMAT csv, HEADER)"),
             )
         return copy.copy_from(connected, sql, from_, progress=progress)
     options = QueryOptions(
@@ -368,7 +373,7 @@ def query_db(
         return export.export(connected, sql, to, params, options, overwrite=overwrite)
     convert = {"pandas": _as_it_is, "arrow": arrow.arrow_table, "polars": arrow.polars_frame}[as_]
     if as_ != "pandas":
-        arrow.import_optional("pyarrow", "arrow", "An Arrow table")
+        arrow.import_optional("pyarrow", "arrow", _("An Arrow table"))
     if chunks is not None:
         return in_chunks(
             connected, sql, params, replace(options, progress=None), size=chunks, convert=convert

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from sspcloud_magics.errors import SspcloudError, UsageProblem
+from sspcloud_magics.i18n import _
 from sspcloud_magics.session import session
 from sspcloud_magics.sharing.service import SharingService, make_request
 from sspcloud_magics.sharing.superuser import open_as_superuser
@@ -37,7 +38,7 @@ def share_db(
     for_kubectl: bool = False,
     prefix: str | None = None,
     dry_run: bool = False,
-    progress: Progress = lambda _: None,
+    progress: Progress = lambda _unused: None,
 ) -> ShareResult | SharePlan:
     """Share one of your databases with colleagues, for a limited time.
 
@@ -153,7 +154,7 @@ def preview_share(name: str, colleagues: str | Iterable[str], **options: Unpack[
     >>> import sspcloud_magics as ssp
     >>> ssp.preview_share("postgresql-cnpg-951239", "bob").granted  # doctest: +SKIP
     """
-    return service().preview(name, make_request(colleagues, **options), lambda _: None)
+    return service().preview(name, make_request(colleagues, **options), lambda _unused: None)
 
 
 def shareable_schemas(name: str) -> list[str]:
@@ -222,7 +223,7 @@ def unshare(
     *,
     all_colleagues: bool = False,
     ended: bool = False,
-    progress: Progress = lambda _: None,
+    progress: Progress = lambda _unused: None,
 ) -> list[RevokeResult]:
     """Revoke shares: the colleagues' sessions end at once, and the objects that they created stay.
 
@@ -264,7 +265,7 @@ def unshare(
     """
     if all_colleagues + ended + (colleague is not None) != 1 or (name is None and not ended):
         raise UsageProblem(
-            "Name the colleagues whose shares to revoke, or use --all or --ended: one of the three.",
+            _("Name the colleagues whose shares to revoke, or use --all or --ended: one of the three."),
             hint=_revoke_hint(name),
         )
     if name is None or ended:
@@ -284,7 +285,7 @@ def service(namespace: str | None = None) -> SharingService:
 
 def _revoke_hint(name: str | None) -> str:
     """Return the commands that revoke the shares which a word names, or their general form."""
-    lines = f"%unshare {name or 'DATABASE'} bob\n%unshare {name or 'DATABASE'} --all"
+    lines = _("%unshare {name} bob\n%unshare {name} --all", name=name or "DATABASE")
     if name:
         with suppress(SspcloudError):  # the usage error matters more than its hint
             lines = service().revoke_hint(name) or lines

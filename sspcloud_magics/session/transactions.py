@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import _
 from sspcloud_magics.session.querying import current_connection, query_db
 
 if TYPE_CHECKING:
@@ -57,8 +58,10 @@ def begin(db: str | None = None) -> Any:
     with current_connection(db).turn:
         if current_connection(db).in_transaction:
             raise UsageProblem(
-                "A transaction is open already.",
-                hint="end it first\n%query_db --commit   keeps its changes\n%query_db --rollback   undoes them",
+                _("A transaction is open already."),
+                hint=_(
+                    "end it first\n%query_db --commit   keeps its changes\n%query_db --rollback   undoes them"
+                ),
             )
         return query_db("BEGIN", db=db)
 
@@ -102,6 +105,6 @@ def need_transaction(db: str | None = None) -> None:
         is_open = connected.in_transaction
     if not is_open:
         raise UsageProblem(
-            "No transaction is open: each statement so far is committed.",
-            hint="%query_db --begin   opens one",
+            _("No transaction is open: each statement so far is committed."),
+            hint=_("%query_db --begin   opens one"),
         )

@@ -19,13 +19,14 @@ from sspcloud_magics.cluster.workloads import inventory
 from sspcloud_magics.cluster.workloads.inventory import TargetPort
 from sspcloud_magics.databases.discovery import CNPG, Database
 from sspcloud_magics.errors import Forbidden
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.sharing import network_policies, role_sql
 from sspcloud_magics.sharing.colleagues import Colleague
 from sspcloud_magics.sharing.handover import Handover
 from sspcloud_magics.sharing.rendering import join_names
 from sspcloud_magics.sharing.role_sql import ARCHIVE
 
-ENDS = "After the share ends, new logins and new tunnels are refused."
+ENDS = N_("After the share ends, new logins and new tunnels are refused.")
 
 _NAMED = 5
 """List at most this many names; beyond that, give the count."""
@@ -34,9 +35,10 @@ _NAMED = 5
 def warn_spelling(colleagues: Sequence[Colleague]) -> str:
     """Warn that the spelling of accounts cannot be checked."""
     names = join_names([each.name for each in colleagues])
-    return (
-        f"The cluster does not say whether an account exists: check the spelling of {names}. "
-        "%unshare revokes a share with a wrong name."
+    return _(
+        "The cluster does not say whether an account exists: check the spelling of {names}. "
+        "%unshare revokes a share with a wrong name.",
+        names=names,
     )
 
 
@@ -45,30 +47,41 @@ def warn_ending(session: psycopg.Connection[Any]) -> list[str]:
     notes = [
         ENDS,
         (
-            "Sessions that are open then may continue, and the Postgres role remains, until your next %share_db or "
-            "%unshare; %shares shows them."
+            _(
+                "Sessions that are open then may continue, and the Postgres role remains, until your next %share_db or "
+                "%unshare; %shares shows them."
+            )
         ),
     ]
     if session.pgconn.server_version >= role_sql.IDLE_TIMEOUT_SINCE:
         hours = f"{role_sql.IDLE_TIMEOUT.total_seconds() / 3600:g} h"
         notes.append(
-            f"The server ends sessions that are idle for {hours}, also inside a transaction, unless the colleague "
-            "turns that off (idle_session_timeout, idle_in_transaction_session_timeout)."
+            _(
+                "The server ends sessions that are idle for {hours}, also inside a transaction, unless the colleague "
+                "turns that off (idle_session_timeout, idle_in_transaction_session_timeout).",
+                hours=hours,
+            )
         )
     return notes
 
 
 def warn_writing(roles: Sequence[str], shared: Sequence[str], *, create: bool) -> list[str]:
     """Describe read-write access."""
-    own = join_names(roles) if len(roles) <= _NAMED else f"{roles[0]} and the like"
+    own = join_names(roles) if len(roles) <= _NAMED else _("{roles} and the like", roles=roles[0])
     notes = [
-        f"They create objects in a schema of their own ({own}), which you and the other colleagues may read."
+        _(
+            "They create objects in a schema of their own ({own}), which you and the other colleagues may read.",
+            own=own,
+        )
     ]
     if create:
         notes.insert(
             0,
-            f"They may create functions and operators in {join_names(shared)}. These run with the privileges of the user "
-            "whose query calls them, even by accident: in your queries, with yours.",
+            _(
+                "They may create functions and operators in {shared}. These run with the privileges of the user "
+                "whose query calls them, even by accident: in your queries, with yours.",
+                shared=join_names(shared),
+            ),
         )
     return notes
 
@@ -83,23 +96,33 @@ def describe_handover(role: str, given: Handover, dbname: str = "") -> str:
     dbname
         The database, if it is not the one of the connection.
     """
-    where = f" in {dbname}" if dbname else ""
+    where = _(" in {dbname}", dbname=dbname) if dbname else ""
     parts = []
     if given.data:
         verb = "belongs" if len(given.data) == 1 else "belong"
-        parts.append(f"{_some(given.data, 'objects')} now {verb} to {given.heir}")
+        parts.append(
+            _("{some} now {verb} to {heir}", some=_some(given.data, "objects"), verb=verb, heir=given.heir)
+        )
     if given.kept:
         parts.append(
-            f"the role {ARCHIVE} keeps {_some(given.kept, 'objects')}, since even reading them may run code "
-            "(a superuser's COPY … TO does not)"
+            _(
+                "the role {archive} keeps {some}, since even reading them may run code "
+                "(a superuser's COPY … TO does not)",
+                archive=ARCHIVE,
+                some=_some(given.kept, "objects"),
+            )
         )
     if given.code:
         parts.append(
-            f"the role {ARCHIVE} keeps the code, which no other user can run ({_some(given.code, 'objects')})"
+            _(
+                "the role {archive} keeps the code, which no other user can run ({some})",
+                archive=ARCHIVE,
+                some=_some(given.code, "objects"),
+            )
         )
     if given.dropped:
-        parts.append(f"dropped, since they may call such code: {_some(given.dropped, 'parts')}")
-    return f"Objects of {role}{where}: {'; '.join(parts)}."
+        parts.append(_("dropped, since they may call such code: {some}", some=_some(given.dropped, "parts")))
+    return _("Objects of {role}{where}: {parts}.", role=role, where=where, parts="; ".join(parts))
 
 
 def warn_ports(
@@ -110,19 +133,26 @@ def warn_ports(
         [f"{port.number} ({port.name})" if port.name else str(port.number) for port in open_ports]
     )
     notes = [
-        f"A forward reaches every port of the pod ({named or 'none is declared'}), including those on its localhost."
+        _(
+            "A forward reaches every port of the pod ({named}), including those on its localhost.",
+            named=named or "none is declared",
+        )
     ]
     backups = _has_backups(cluster, database) if CNPG in labels else False
     if backups:
         notes.insert(
             0,
-            "This database has backups, and a forward reaches port 8010 of its pod, which serves the credentials of their "
-            "object store. --via network-only opens only the database's port.",
+            _(
+                "This database has backups, and a forward reaches port 8010 of its pod, which serves the credentials of their "
+                "object store. --via network-only opens only the database's port."
+            ),
         )
     elif backups is None:
         notes.append(
-            "If this database has backups, which you may not check, port 8010 of its pod serves the credentials of their "
-            "object store: --via network-only opens only the database's port."
+            _(
+                "If this database has backups, which you may not check, port 8010 of its pod serves the credentials of their "
+                "object store: --via network-only opens only the database's port."
+            )
         )
     return notes
 
@@ -143,7 +173,7 @@ def warn_later_schemas(every: Sequence[str], chosen: Sequence[str]) -> list[str]
     """Warn that a share of all schemas does not include later ones."""
     if set(every) != set(chosen):
         return []
-    return ["Schemas created later are not shared until you run the same command again."]
+    return [_("Schemas created later are not shared until you run the same command again.")]
 
 
 def warn_public(
@@ -167,38 +197,55 @@ def warn_public(
     others = [name for (name,) in session.execute(role_sql.OTHER_DATABASES).fetchall()]
     if others:
         notes.append(
-            f"PUBLIC may connect to the server's other databases ({join_names(others)}); this share grants nothing there."
+            _(
+                "PUBLIC may connect to the server's other databases ({others}); this share grants nothing there.",
+                others=join_names(others),
+            )
         )
     acting = [name for (name,) in session.execute(role_sql.PUBLIC_DEFINERS, values).fetchall()]
     if acting:
         notes.append(
-            f"PUBLIC may execute {_some(acting, 'functions')} with their owner's privileges (SECURITY DEFINER), and so may "
-            "the colleague: REVOKE EXECUTE ON FUNCTION … FROM PUBLIC revokes that for everyone."
+            _(
+                "PUBLIC may execute {some} with their owner's privileges (SECURITY DEFINER), and so may "
+                "the colleague: REVOKE EXECUTE ON FUNCTION … FROM PUBLIC revokes that for everyone.",
+                some=_some(acting, "functions"),
+            )
         )
     if read_write:
         return notes
     temporary, create = session.execute(role_sql.PUBLIC_RIGHTS).fetchone() or (False, False)
     if temporary:
         notes.append(
-            "PUBLIC may create temporary tables and large objects. The role's transactions begin read-only, which the "
-            "colleague could turn off; the privileges on your tables hold regardless."
+            _(
+                "PUBLIC may create temporary tables and large objects. The role's transactions begin read-only, which the "
+                "colleague could turn off; the privileges on your tables hold regardless."
+            )
         )
     if create:
         notes.append(
-            "PUBLIC may create tables in the schema public, as before PostgreSQL 15, and that cannot be revoked from a "
-            "single role: REVOKE CREATE ON SCHEMA public FROM PUBLIC revokes it for everyone."
+            _(
+                "PUBLIC may create tables in the schema public, as before PostgreSQL 15, and that cannot be revoked from a "
+                "single role: REVOKE CREATE ON SCHEMA public FROM PUBLIC revokes it for everyone."
+            )
         )
     written = [name for (name,) in session.execute(role_sql.PUBLIC_WRITES, values).fetchall()]
     if written:
         notes.append(
-            f"PUBLIC may write to {_some(written, 'tables')}, and so may the colleague, who could turn off read-only: "
-            "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON … FROM PUBLIC revokes that for everyone."
+            _(
+                "PUBLIC may write to {some}, and so may the colleague, who could turn off read-only: "
+                "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON … FROM PUBLIC revokes that for everyone.",
+                some=_some(written, "tables"),
+            )
         )
     return notes
 
 
 def _some(names: Sequence[str], noun: str) -> str:
-    return join_names(names) if len(names) <= _NAMED else f"{len(names)} {noun}, such as {names[0]}"
+    return (
+        join_names(names)
+        if len(names) <= _NAMED
+        else _("{count} {noun}, such as {names}", count=len(names), noun=noun, names=names[0])
+    )
 
 
 def describe_network(
@@ -236,11 +283,20 @@ def describe_network(
         return notes
     notes = [sentence for sentence in notes if sentence != network_policies.OPEN]
     if is_selected:
-        notes.append(f"This share's policy admits {join_names(admitted)} too, and restricts nothing.")
-    else:
-        kept = [database.namespace, *(["the operator"] if CNPG in labels else []), *admitted]
         notes.append(
-            f"{network_policies.OPEN} This share's policy is the first that selects it: from now on, only {join_names(kept)} "
-            "can reach it. When the last such share ends, the port is open again."
+            _(
+                "This share's policy admits {admitted} too, and restricts nothing.",
+                admitted=join_names(admitted),
+            )
+        )
+    else:
+        kept = [database.namespace, *([_("the operator")] if CNPG in labels else []), *admitted]
+        notes.append(
+            _(
+                "{open} This share's policy is the first that selects it: from now on, only {kept} "
+                "can reach it. When the last such share ends, the port is open again.",
+                open=network_policies.OPEN,
+                kept=join_names(kept),
+            )
         )
     return notes

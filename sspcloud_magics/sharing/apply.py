@@ -29,6 +29,7 @@ from sspcloud_magics.cluster.requests import object_reads, object_writes
 from sspcloud_magics.databases import credentials
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import Forbidden, ServerError
+from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.sharing import advisories, manifests, rendering, revoke, role_sql
 from sspcloud_magics.sharing.excess_privileges import narrow
@@ -99,17 +100,23 @@ def apply_plan(
     notes = [*(each.words for each in removed), *narrow(connection, plan.creators), *plan.notes]
     ca = credentials.authority(cluster, plan.database)
     for share in plan.shares:
-        progress(f"sharing {share.database} with {share.colleague.name}")
+        progress(_("sharing {database} with {name}", database=share.database, name=share.colleague.name))
         _log.info("sharing %s/%s as %s", share.namespace, share.database, share.name)
         job_uid, refused = _ensure_job(cluster, share)
-        progress(f"creating the role {share.role}")
+        progress(_("creating the role {role}", role=share.role))
         kept = object_reads.secret(cluster, share.name, share.namespace)
         password = (kept.value(share_keys.PASSWORD) if kept else None) or Secret(
             secrets.token_urlsafe(_PASSWORD_BYTES)
         )
         notes += _ensure_role(connection, plan, share, password)
-        progress(f"granting {share.colleague.name} permissions in {share.namespace}")
-        for _ in range(_TRIES):
+        progress(
+            _(
+                "granting {name} permissions in {namespace}",
+                name=share.colleague.name,
+                namespace=share.namespace,
+            )
+        )
+        for _unused in range(_TRIES):
             owned = plan.manifests(share, password, ca, job_uid)
             if _apply(cluster, owned) and (job_uid is None or _job_exists(cluster, share, job_uid)):
                 break
@@ -117,8 +124,8 @@ def apply_plan(
             job_uid, refused = _ensure_job(cluster, share)
         else:
             raise ServerError(
-                f"Another session of yours is revoking the share with {share.colleague.name}.",
-                hint="wait until it is done, then run the same command again",
+                _("Another session of yours is revoking the share with {name}.", name=share.colleague.name),
+                hint=_("wait until it is done, then run the same command again"),
             )
         if refused:
             notes = [refused, *(note for note in notes if note != advisories.ENDS)]
@@ -181,8 +188,11 @@ def _create_or_renew_job(cluster: Cluster, share: PlannedShare) -> tuple[str | N
             job = object_writes.update_object(cluster, JOBS, renewed)
     except Forbidden as error:
         return None, (
-            f"The cluster refuses the Job that would end the share automatically ({error.why or error.what}). The login ends "
-            "on time, but the permissions in the cluster remain until your next %share_db or %unshare."
+            _(
+                "The cluster refuses the Job that would end the share automatically ({why}). The login ends "
+                "on time, but the permissions in the cluster remain until your next %share_db or %unshare.",
+                why=error.why or error.what,
+            )
         )
     with report_malformed(cluster):
         return str(job["metadata"]["uid"]), ""
@@ -211,15 +221,20 @@ def _ensure_role(
     ).decode()
     notes: list[str] = []
     refusal = translate_errors(
-        f"The database refuses to create the role of {share.colleague.name}.",
-        "repair the cause, then run the same command again: it completes the share",
+        _("The database refuses to create the role of {name}.", name=share.colleague.name),
+        _("repair the cause, then run the same command again: it completes the share"),
     )
     with refusal, watch_locks(connection) as watch:
         handover = None
         if not privileges.read_write and list_owned(session, share.role):
             sessions = revoke.lock_out(connection, share.role)
             notes += [
-                f"{sessions} open {'session' if sessions == 1 else 'sessions'} of {share.role} ended."
+                _(
+                    "{sessions} open {choice} of {role} ended.",
+                    sessions=sessions,
+                    choice="session" if sessions == 1 else "sessions",
+                    role=share.role,
+                )
             ] * bool(sessions)
             handover = revoke.hand_over_objects(session, share.role)
         with session.transaction():

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import _
 from sspcloud_magics.share_keys import colleague_name
 
 FULL_CONTROL = "full_control_namespace"
@@ -85,24 +86,33 @@ def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "")
     if prefix and typed.startswith(prefix):
         account = typed.removeprefix(prefix)
         raise UsageProblem(
-            f"{text!r} is ambiguous.",
-            why=f"The server calls the account {account} {typed}, but an account named {typed} may exist too.",
-            hint=f"write {account}   for the first\nwrite {_PERSON}{typed}   for the second",
+            _("{text!r} is ambiguous.", text=text),
+            why=_(
+                "The server calls the account {account} {typed}, but an account named {typed} may exist too.",
+                account=account,
+                typed=typed,
+            ),
+            hint=_(
+                "write {account}   for the first\nwrite {person}{typed}   for the second",
+                account=account,
+                person=_PERSON,
+                typed=typed,
+            ),
         )
     group = typed.startswith(_GROUP)
     bare = typed.removeprefix(_GROUP if group else _PERSON)
     if not _NAME.fullmatch(bare):
         raise UsageProblem(
-            f"{text!r} is not the name of a colleague.",
-            why="Names on the datalab have only lower-case letters, digits and '-'.",
-            hint="write the name of their account, such as bob, or projet-NAME for a group"
-            + (f"\nin lower case: {bare.lower()}" if _NAME.fullmatch(bare.lower()) else ""),
+            _("{text!r} is not the name of a colleague.", text=text),
+            why=_("Names on the datalab have only lower-case letters, digits and '-'."),
+            hint=_("write the name of their account, such as bob, or projet-NAME for a group")
+            + (_("\nin lower case: {bare}", bare=bare.lower()) if _NAME.fullmatch(bare.lower()) else ""),
         )
     namespace = f"{_GROUP if group else _PERSON}{bare}"
     if namespace == owner:
         raise UsageProblem(
-            f"{text!r} is you: you do not need a share of your own database.",
-            hint="name a colleague: --with bob, or --with projet-NAME for a group",
+            _("{text!r} is you: you do not need a share of your own database.", text=text),
+            hint=_("name a colleague: --with bob, or --with projet-NAME for a group"),
         )
     person = Subject("Group" if group else "User", f"{prefix}{bare}")
     notebooks = Subject("Group", f"system:serviceaccounts:{namespace}")

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import _
 
 LONGEST = timedelta(days=366)
 
@@ -33,20 +34,20 @@ def parse_duration(text: str) -> timedelta:
     datetime.timedelta(days=1, seconds=43200)
     """
     compact = text.strip().lower()
-    form = "write a number and a unit: 7d, 12h, 30m, or together 1d12h"
+    form = _("write a number and a unit: 7d, 12h, 30m, or together 1d12h")
     if not _WHOLE.fullmatch(compact):
-        raise UsageProblem(f"{text!r} is not a duration.", hint=form)
+        raise UsageProblem(_("{text!r} is not a duration.", text=text), hint=form)
     total = timedelta()
     for number, unit in _PART.findall(compact):
         total += timedelta(**{_UNITS[unit]: int(number)})
         if total > LONGEST:
             raise UsageProblem(
-                f"{text!r} is too long for a share.",
-                why=f"A share lasts at most {LONGEST.days} days, so that none is forgotten.",
-                hint="choose a shorter duration; the same command renews the share before it ends",
+                _("{text!r} is too long for a share.", text=text),
+                why=_("A share lasts at most {days} days, so that none is forgotten.", days=LONGEST.days),
+                hint=_("choose a shorter duration; the same command renews the share before it ends"),
             )
     if not total:
-        raise UsageProblem(f"{text!r} is an empty duration.", hint=form)
+        raise UsageProblem(_("{text!r} is an empty duration.", text=text), hint=form)
     return total
 
 

@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+from sspcloud_magics.i18n import _
 from sspcloud_magics.sharing import handover, role_sql
 from sspcloud_magics.sharing.lock_watch import describe_ended_sessions, watch_locks
 from sspcloud_magics.sharing.role_sql import ARCHIVE, SHARE_ROLES, Statements
@@ -119,7 +120,7 @@ def find_excess(session: psycopg.Connection[Any], creators: Iterable[str]) -> Ex
     notes: list[str] = []
     for role, schema in query(_CREATE):
         statements.append(sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {} CASCADE").format(*_names(schema, role)))
-        notes.append(f"{role} may no longer create in {schema}.")
+        notes.append(_("{role} may no longer create in {schema}.", role=role, schema=schema))
     beyond = "REFERENCES, TRIGGER"
     if session.pgconn.server_version >= _MAINTAIN_SINCE:
         beyond += ", MAINTAIN"
@@ -128,7 +129,9 @@ def find_excess(session: psycopg.Connection[Any], creators: Iterable[str]) -> Ex
         statements.append(
             sql.SQL("REVOKE {} ON ALL TABLES IN SCHEMA {} FROM {} CASCADE").format(rights, *_names(schema, role))
         )  # fmt: skip
-        notes.append(f"{role} may no longer refer to tables of {schema} by foreign keys.")
+        notes.append(
+            _("{role} may no longer refer to tables of {schema} by foreign keys.", role=role, schema=schema)
+        )
     for role, owner, schema in query(_DEFAULTS):
         where = sql.SQL("IN SCHEMA {} ").format(sql.Identifier(schema)) if schema else sql.SQL("")
         statements.append(
@@ -143,7 +146,14 @@ def find_excess(session: psycopg.Connection[Any], creators: Iterable[str]) -> Ex
     for (role,) in query(_MAKERS_OF_CODE):
         moving, moved, places = _move_shared_code(session, role)
         moves += moving
-        notes += [f"The code of {role} is moved into {', '.join(places)}: {', '.join(moved)}."] * bool(moved)
+        notes += [
+            _(
+                "The code of {role} is moved into {places}: {moved}.",
+                role=role,
+                places=", ".join(places),
+                moved=", ".join(moved),
+            )
+        ] * bool(moved)
     statements += [*handover.make_archive(session), *moves] if moves else []
     return ExcessPrivileges(statements, tuple(notes))
 
@@ -153,19 +163,33 @@ def _drop_hooks(query: Callable[[str], list[tuple[Any, ...]]]) -> list[tuple[sql
     triggers = [
         (
             sql.SQL("DROP TRIGGER {} ON {}").format(sql.Identifier(trigger), sql.SQL(table)),
-            f"The trigger {trigger} of {table} is dropped: it calls a function of {role}.",
+            _(
+                "The trigger {trigger} of {table} is dropped: it calls a function of {role}.",
+                trigger=trigger,
+                table=table,
+                role=role,
+            ),
         )
         for role, table, trigger in query(_TRIGGERS)
     ]
     keys = [
         (
             sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.SQL(table), sql.Identifier(key)),
-            f"The foreign key {key} from {table} of {role} to {other} is dropped.",
+            _(
+                "The foreign key {key} from {table} of {role} to {other} is dropped.",
+                key=key,
+                table=table,
+                role=role,
+                other=other,
+            ),
         )
         for role, table, key, other in query(_FOREIGN_KEYS)
     ]
     members = [
-        (sql.SQL("REVOKE {} FROM {}").format(*_names(role, member)), f"{member} may no longer act as {role}.")
+        (
+            sql.SQL("REVOKE {} FROM {}").format(*_names(role, member)),
+            _("{member} may no longer act as {role}.", member=member, role=role),
+        )
         for role, member in query(_MEMBERS)
     ]
     return [*triggers, *keys, *members]
@@ -182,8 +206,8 @@ def narrow(connection: DatabaseConnection, creators: Iterable[str]) -> tuple[str
     session = connection.psycopg
     with (
         translate_errors(
-            "The database refuses to revoke the colleagues' excess privileges.",
-            "repair the cause, then run the same command again",
+            _("The database refuses to revoke the colleagues' excess privileges."),
+            _("repair the cause, then run the same command again"),
         ),
         watch_locks(connection) as watch,
         session.transaction(),

@@ -24,10 +24,11 @@ import psycopg
 from psycopg import sql
 
 from sspcloud_magics.errors import QueryFailed
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.sharing import code_in_tables
 from sspcloud_magics.sharing.role_sql import ARCHIVE, SHARE_ROLES, Statements
 
-ARCHIVE_COMMENT = "made by sspcloud-magics: keeps the code of colleagues whose shares have ended"
+ARCHIVE_COMMENT = N_("made by sspcloud-magics: keeps the code of colleagues whose shares have ended")
 
 _STEP_STATEMENTS = 1000
 """Statements per transaction: each locks an object or two, and a server's default is 6,400 locks."""
@@ -80,23 +81,23 @@ _MOVED_SCHEMAS = f"SELECT (SELECT oid FROM pg_roles WHERE rolname = %s), count(*
 
 _ROUTINES = ("function", "procedure", "aggregate")
 _TEMPORARY = "pg_temp"
-_KEYWORDS = {"statistics object": "STATISTICS"}
+_KEYWORDS = {N_("statistics object"): "STATISTICS"}
 _MOVABLE = frozenset(
     {*_ROUTINES, "operator", "type", "collation", "conversion"}
-    | {"text search configuration", "text search dictionary"}
+    | {N_("text search configuration"), N_("text search dictionary")}
 )
 """The kinds of code that names on a search path can resolve to."""
 
 _OWNABLE = _MOVABLE | {
     "view",
-    "materialized view",
-    "foreign table",
+    N_("materialized view"),
+    N_("foreign table"),
     "table",
     "sequence",
-    "large object",
+    N_("large object"),
     "schema",
 }
-_DATA = frozenset({"table", "sequence", "large object", "schema", "statistics object"})
+_DATA = frozenset({"table", "sequence", N_("large object"), "schema", N_("statistics object")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +236,7 @@ def make_archive(session: psycopg.Connection[Any]) -> Statements:
     if row is not None:
         if row[0] != ARCHIVE_COMMENT:
             raise QueryFailed(
-                f"The database already has a role {ARCHIVE} that no share created.",
+                _("The database already has a role {archive} that no share created.", archive=ARCHIVE),
                 hint=f"ALTER ROLE {ARCHIVE} RENAME TO another_name",
             )
         return []
@@ -351,7 +352,7 @@ def _pack(groups: Sequence[Statements]) -> list[Statements]:
 def _list_names(data: Sequence[Owned]) -> tuple[str, ...]:
     """Return the names of the objects that a user would look for."""
     return tuple(
-        f"large object {each.identity}" if each.kind == "large object" else each.identity
+        _("large object {identity}", identity=each.identity) if each.kind == "large object" else each.identity
         for each in data
         if each.kind in ("table", "sequence", "large object")
     )
@@ -400,30 +401,36 @@ def _drop_code(
     found = query(code_in_tables.TABLE_CODE, ids)
     # A table passes these on to the rest of its tree, so they cannot be dropped from a single table.
     stuck = {oid for (oid,) in query(code_in_tables.TABLES_BOUND_TO_CODE, ids)}
-    passed_on = {oid for kind, oid, _ in found if kind in ("EXPRESSION", "CONSTRAINT")}
+    passed_on = {oid for kind, oid, _unused in found if kind in ("EXPRESSION", "CONSTRAINT")}
     bound = {oid for oid, tree in trees.items() if tree & stuck or (len(tree) > 1 and tree & passed_on)}
     free = {oid: each.identity for oid, each in relations.items() if oid not in bound}
     gone = frozenset(oid for (oid,) in query(code_in_tables.STATISTICS_CODE, ids))
     drops = [
         *_drop_hooks(query, ids),
         *(
-            (_drop_from_table(kind, free[oid], name), f"{kind.lower()} {name} of {free[oid]}")
+            (
+                _drop_from_table(kind, free[oid], name),
+                _("{kind} {name} of {free}", kind=kind.lower(), name=name, free=free[oid]),
+            )
             for kind, oid, name in found
             if oid in free
         ),
         *_drop_foreign_keys(query, ids, {oid: heir if oid in free else ARCHIVE for oid in relations}),
         *_drop_from_domains(query, ids, others),
         *(
-            (sql.SQL("DROP STATISTICS {}").format(others[oid].sql), f"statistics {others[oid].identity}")
+            (
+                sql.SQL("DROP STATISTICS {}").format(others[oid].sql),
+                _("statistics {identity}", identity=others[oid].identity),
+            )
             for oid in sorted(gone)
         ),
     ]
     return _CodeDrops(
-        groups=[[statement] for statement, _ in drops],
-        words=tuple(" ".join(what.split()) for _, what in drops),
+        groups=[[statement] for statement, _unused in drops],
+        words=tuple(" ".join(what.split()) for _unused, what in drops),
         bound=frozenset(bound),
         gone=gone,
-        secured=frozenset(oid for kind, oid, _ in found if kind == "ROW SECURITY"),
+        secured=frozenset(oid for kind, oid, _unused in found if kind == "ROW SECURITY"),
     )
 
 
@@ -434,13 +441,13 @@ Drops: TypeAlias = list[tuple[sql.Composed, str]]
 def _drop_hooks(query: Query, ids: Mapping[str, Any]) -> Drops:
     """Detach the role's functions from other users' triggers and casts, which need no EXECUTE privilege."""
     triggers = [
-        (_drop_from_table("TRIGGER", table, name), f"trigger {name} of {table}")
+        (_drop_from_table("TRIGGER", table, name), _("trigger {name} of {table}", name=name, table=table))
         for table, name in query(code_in_tables.ATTACHED_TRIGGERS, ids)
     ]
     casts = [
         (
             sql.SQL("DROP CAST ({} AS {})").format(sql.SQL(source), sql.SQL(target)),
-            f"cast {source} as {target}",
+            _("cast {source} as {target}", source=source, target=target),
         )
         for source, target in query(code_in_tables.CASTS, ids)
     ]
@@ -450,7 +457,10 @@ def _drop_hooks(query: Query, ids: Mapping[str, Any]) -> Drops:
 def _drop_foreign_keys(query: Query, ids: Mapping[str, Any], owners: Mapping[int, str | None]) -> Drops:
     """Drop the foreign keys between tables of two future owners, and those that cast values."""
     return [
-        (_drop_from_table("CONSTRAINT", table, name), f"foreign key {name} of {table}")
+        (
+            _drop_from_table("CONSTRAINT", table, name),
+            _("foreign key {name} of {table}", name=name, table=table),
+        )
         for table, name, here, here_owner, other, other_owner, casts in query(
             code_in_tables.FOREIGN_KEYS, ids
         )
@@ -464,7 +474,12 @@ def _drop_from_domains(query: Query, ids: Mapping[str, Any], types: Mapping[int,
     for kind, oid, name in query(code_in_tables.DOMAIN_CODE, ids):
         ending = sql.SQL(kind) if kind == "DEFAULT" else sql.SQL("CONSTRAINT {}").format(sql.Identifier(name))
         statement = sql.SQL("ALTER DOMAIN {} DROP {}").format(types[oid].sql, ending)
-        drops.append((statement, f"{kind.lower()} {name} of {types[oid].identity}"))
+        drops.append(
+            (
+                statement,
+                _("{kind} {name} of {identity}", kind=kind.lower(), name=name, identity=types[oid].identity),
+            )
+        )
     return drops
 
 
@@ -482,11 +497,11 @@ def _drop_from_table(kind: str, table: str, name: str) -> sql.Composed:
 
 
 _GRANT_KINDS = {
-    **dict.fromkeys(("table", "view", "materialized view", "foreign table"), "TABLE"),
+    **dict.fromkeys(("table", "view", N_("materialized view"), N_("foreign table")), "TABLE"),
     **dict.fromkeys(("function", "aggregate"), "FUNCTION"),
     "procedure": "PROCEDURE",
     "sequence": "SEQUENCE",
-    "large object": "LARGE OBJECT",
+    N_("large object"): "LARGE OBJECT",
     "schema": "SCHEMA",
 }
 """The kinds of objects that have privileges, by their names in GRANT and REVOKE."""

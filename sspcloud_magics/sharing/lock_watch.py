@@ -17,6 +17,7 @@ import psycopg
 
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import QueryFailed, SspcloudError
+from sspcloud_magics.i18n import _
 from sspcloud_magics.sharing.role_sql import SHARE_ROLES
 
 LOCK_TIMEOUT = "10s"
@@ -57,7 +58,11 @@ class LockWatch:
 def describe_ended_sessions(watch: LockWatch) -> list[str]:
     """Return one sentence per session that was terminated."""
     return [
-        f"A session of {role} (process {process}) blocked this command and was ended."
+        _(
+            "A session of {role} (process {process}) blocked this command and was ended.",
+            role=role,
+            process=process,
+        )
         for role, process in watch.ended
     ]
 
@@ -83,9 +88,13 @@ def watch_locks(connection: DatabaseConnection) -> Iterator[LockWatch]:
         over.set()
         thread.join()
         raise QueryFailed(
-            f"A lock held by {watch.holder or 'another session'} blocks this command.",
-            why=f"{(error.diag.message_primary or str(error)).strip()} ({LOCK_TIMEOUT}). This step changed nothing.",
-            hint="end its transaction, then run the same command again"
+            _("A lock held by {holder} blocks this command.", holder=watch.holder or "another session"),
+            why=_(
+                "{message_primary} ({lock_timeout}). This step changed nothing.",
+                message_primary=(error.diag.message_primary or str(error)).strip(),
+                lock_timeout=LOCK_TIMEOUT,
+            ),
+            hint=_("end its transaction, then run the same command again")
             + (f"\nSELECT pg_terminate_backend({watch.process})" if watch.process else ""),
         ) from None
     finally:
@@ -103,5 +112,8 @@ def _follow(connection: DatabaseConnection, process: int, watch: LockWatch, over
                 if ended:
                     watch.ended.append((role, holder))
                 else:
-                    watch.holder, watch.process = f"a session of {role} (process {holder})", holder
+                    watch.holder, watch.process = (
+                        _("a session of {role} (process {holder})", role=role, holder=holder),
+                        holder,
+                    )
             over.wait(_WATCH_INTERVAL)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.sharing.rendering import join_names
 
 Policy = Mapping[str, Any]
 
-OPEN = "No network policy selects this database: every pod in the cluster can reach its port."
+OPEN = N_("No network policy selects this database: every pod in the cluster can reach its port.")
 
 
 def selects(policy: Policy, labels: Mapping[str, str]) -> bool:
@@ -52,14 +53,19 @@ def describe_policies(
     """Return one sentence per policy that protects nothing, and one about access to the database."""
     known = list(policies)
     sentences = [
-        f"The network policy {policy['metadata']['name']} selects no pod, so it protects nothing."
+        _(
+            "The network policy {name} selects no pod, so it protects nothing.",
+            name=policy["metadata"]["name"],
+        )
         for policy in known
         if not any(selects(policy, labels) for labels in pods)
     ]
     isolating = [policy["metadata"]["name"] for policy in known if selects(policy, pod)]
     if isolating:
         subject = "policy {} restricts" if len(isolating) == 1 else "policies {} restrict"
-        sentences.append(f"The network {subject.format(join_names(isolating))} access to this database.")
+        sentences.append(
+            _("The network {format} access to this database.", format=subject.format(join_names(isolating)))
+        )
     else:
         sentences.append(OPEN)
     return sentences

@@ -23,6 +23,7 @@ from sspcloud_magics.cluster.workloads.inventory import TargetPort
 from sspcloud_magics.databases.discovery import CNPG, Database
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import Forbidden, UsageProblem
+from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import HIDDEN, Secret
 from sspcloud_magics.share_keys import role_name
 from sspcloud_magics.sharing import advisories, manifests, rendering, revoke, role_sql
@@ -116,9 +117,11 @@ class SharePlan(rendering.ShareDisplay):
 
     def yaml(self) -> str:
         """Format the objects to create as YAML, with Secrets masked; comments name the objects to remove."""
-        removed = [f"# Removed first, because it has ended: {each.share.name}.\n" for each in self.ended]
+        removed = [
+            _("# Removed first, because it has ended: {name}.\n", name=each.share.name) for each in self.ended
+        ]
         removed += [
-            f"# Removed if it exists: NetworkPolicy {share.name}.\n"
+            _("# Removed if it exists: NetworkPolicy {name}.\n", name=share.name)
             for share in self.shares
             if share.exists and not self.network
         ]
@@ -131,17 +134,27 @@ class SharePlan(rendering.ShareDisplay):
     def sql(self) -> str:
         """Format the statements to run, in order, with passwords masked."""
         parts = [
-            f"-- The remains of the share with {each.share.colleague}\n{each.sql}"
+            _(
+                "-- The remains of the share with {colleague}\n{sql}",
+                colleague=each.share.colleague,
+                sql=each.sql,
+            )
             for each in self.ended
             if each.sql
         ]
         if self.excess.statements:
             parts.append(
-                f"-- Excess privileges of colleagues\n{role_sql.format_statements(self.excess.statements)}"
+                _(
+                    "-- Excess privileges of colleagues\n{format_statements}",
+                    format_statements=role_sql.format_statements(self.excess.statements),
+                )
             )
         if self.archive:
             parts.append(
-                f"-- The archive, which keeps what no owner inherits\n{role_sql.format_statements(self.archive)}"
+                _(
+                    "-- The archive, which keeps what no owner inherits\n{format_statements}",
+                    format_statements=role_sql.format_statements(self.archive),
+                )
             )
         colleagues = dict(self.colleagues)
         for share in self.shares:
@@ -149,7 +162,7 @@ class SharePlan(rendering.ShareDisplay):
             colleagues[share.role] = share.privileges.read_write
             before = share.handover.steps[:-1] if share.handover else ()
             texts = [*map(role_sql.format_statements, before), role_sql.format_statements(statements)]
-            parts.append("\n".join([f"-- The share with {share.colleague.name}", *texts]))
+            parts.append("\n".join([_("-- The share with {name}", name=share.colleague.name), *texts]))
         return "\n".join(parts)
 
     def manifests(
@@ -219,7 +232,12 @@ def make_plan(
         prefix = _learn_prefix(cluster, database.namespace)
         if prefix is None:
             prefix = DEFAULT_PREFIX
-            notes.append(f"The server's prefix of user names could not be read here; {prefix!r} is assumed.")
+            notes.append(
+                _(
+                    "The server's prefix of user names could not be read here; {prefix!r} is assumed.",
+                    prefix=prefix,
+                )
+            )
     colleagues = _parse_colleagues(request.colleagues, prefix, database.namespace)
     notes.append(advisories.warn_spelling(colleagues))
     session = connection.psycopg
@@ -271,7 +289,10 @@ def make_plan(
     )
     again = [share.colleague.name for share in shares if share.exists]
     notes += [
-        f"{rendering.join_names(again)} already had a share, which changes to this one and keeps its password."
+        _(
+            "{again} already had a share, which changes to this one and keeps its password.",
+            again=rendering.join_names(again),
+        )
     ] * bool(again)
     notes += [advisories.describe_handover(role, given) for role, given in handovers.items()]
     notes += advisories.warn_ending(session)
@@ -287,8 +308,11 @@ def make_plan(
     )
     if request.for_kubectl:
         notes.append(
-            f"For kubectl, they may list every pod of {database.namespace}, with labels and environment variables: "
-            "kubectl does not work with narrower permissions."
+            _(
+                "For kubectl, they may list every pod of {namespace}, with labels and environment variables: "
+                "kubectl does not work with narrower permissions.",
+                namespace=database.namespace,
+            )
         )
     return SharePlan(
         database=database,
@@ -336,11 +360,17 @@ def require_rights(cluster: Cluster, namespace: str, *, network: bool) -> None:
         return
     names = rendering.join_names([each.plural for each in missing])
     raise Forbidden(
-        f"You may not create {names} in {namespace}.",
-        why="Sharing needs that permission.",
-        hint=f"relaunch the service with a role that allows it: {relaunch_link(Attempt('create', missing[0], namespace))}"
+        _("You may not create {names} in {namespace}.", names=names, namespace=namespace),
+        why=_("Sharing needs that permission."),
+        hint=_(
+            "relaunch the service with a role that allows it: {relaunch_link}",
+            relaunch_link=relaunch_link(Attempt("create", missing[0], namespace)),
+        )
         if cluster.in_service
-        else f"ask the cluster's administrator or the owner of {namespace} for that permission",
+        else _(
+            "ask the cluster's administrator or the owner of {namespace} for that permission",
+            namespace=namespace,
+        ),
     )
 
 
@@ -350,7 +380,7 @@ def _parse_colleagues(typed: Sequence[str], prefix: str, namespace: str) -> tupl
         colleague = parse_colleague(text, prefix=prefix, owner=namespace)
         found[colleague.name] = colleague
     if not found:
-        raise UsageProblem("No colleague was named.", hint="name one or several: --with bob carol")
+        raise UsageProblem(_("No colleague was named."), hint=_("name one or several: --with bob carol"))
     return tuple(found.values())
 
 
@@ -359,8 +389,10 @@ def _choose_schemas(typed: Sequence[str], every: Sequence[str]) -> tuple[str, ..
     if unknown:
         near = nearest(unknown[0], every)
         raise UsageProblem(
-            f"There is no schema {unknown[0]!r} in this database.",
-            hint=f"did you mean {near}?" if near else f"choose from: {', '.join(every)}",
+            _("There is no schema {unknown!r} in this database.", unknown=unknown[0]),
+            hint=_("did you mean {near}?", near=near)
+            if near
+            else _("choose from: {every}", every=", ".join(every)),
         )
     return tuple(dict.fromkeys(typed)) or tuple(every)
 
@@ -427,8 +459,12 @@ def _refuse_unmarked_roles(session: psycopg.Connection[Any], roles: list[str]) -
     found = session.execute(role_sql.UNMARKED_ROLES, [roles, role_sql.COMMENT]).fetchall()
     if found:
         raise UsageProblem(
-            f"The database already has a role {found[0][0]} that no share created.",
-            why="A share would change its password, and drop it at the end.",
-            hint=f"rename it (ALTER ROLE … RENAME TO …) or drop it, then share again\n"
-            f"if a share created it, mark it: COMMENT ON ROLE {found[0][0]} IS '{role_sql.COMMENT}'",
+            _("The database already has a role {found} that no share created.", found=found[0][0]),
+            why=_("A share would change its password, and drop it at the end."),
+            hint=_(
+                "rename it (ALTER ROLE … RENAME TO …) or drop it, then share again\n"
+                "if a share created it, mark it: COMMENT ON ROLE {found} IS '{comment}'",
+                found=found[0][0],
+                comment=role_sql.COMMENT,
+            ),
         )

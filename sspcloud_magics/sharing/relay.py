@@ -27,6 +27,7 @@ from sspcloud_magics.errors import PodNotReady, SspcloudError, UsageProblem
 from sspcloud_magics.forwards import process_identity
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.manager import ForwardManager
+from sspcloud_magics.i18n import _
 from sspcloud_magics.sharing.pods import HARDENED_CONTAINER, HARDENED_POD, IMAGE
 from sspcloud_magics.target import Target, parse_port
 from sspcloud_magics.tunnel.ipc import State
@@ -95,10 +96,10 @@ def parse_destination(text: str) -> tuple[str, int]:
     ('db.user-alice.svc.cluster.local', 5432)
     """
     host, colon, port = text.strip().rpartition(":")
-    form = "write HOST:PORT, such as postgresql-cnpg-951239-rw.user-alice.svc.cluster.local:5432"
+    form = _("write HOST:PORT, such as postgresql-cnpg-951239-rw.user-alice.svc.cluster.local:5432")
     number = parse_port(port).remote if colon and port.isascii() and port.isdigit() else None
     if not _HOST.fullmatch(host) or not isinstance(number, int):
-        raise UsageProblem(f"{text!r} does not have the form HOST:PORT.", hint=form)
+        raise UsageProblem(_("{text!r} does not have the form HOST:PORT.", text=text), hint=form)
     return host, number
 
 
@@ -150,7 +151,7 @@ def open_relay(
     *,
     image: str = IMAGE,
     timeout: float = 60.0,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _unused: None,
 ) -> Relay:
     """Return this process's relay to a host and port: the running one, or a new one once it is ready.
 
@@ -189,7 +190,7 @@ def open_relay(
         return relay
     try:
         found = found or object_writes.create_object(cluster, PODS, wanted)
-        progress(f"waiting for the relay {name}")
+        progress(_("waiting for the relay {name}", name=name))
         _wait_until_ready(cluster, found, timeout)
     except BaseException:
         with contextlib.suppress(SspcloudError):
@@ -264,10 +265,12 @@ def _wait_until_ready(cluster: Cluster, pod: Mapping[str, Any], timeout: float) 
             return
         if time.monotonic() > deadline or why.startswith(_HOPELESS):
             raise PodNotReady(
-                f"The relay {name} did not become ready, and was removed.",
+                _("The relay {name} did not become ready, and was removed.", name=name),
                 why=why,
-                hint="if your cluster cannot pull its image, name another one with socat: --image IMAGE\n"
-                "%config SSPCloud.relay_image = 'IMAGE'   sets it for all relays",
+                hint=_(
+                    "if your cluster cannot pull its image, name another one with socat: --image IMAGE\n"
+                    "%config SSPCloud.relay_image = 'IMAGE'   sets it for all relays"
+                ),
             )
         time.sleep(_POLL_SECONDS)
         pod = object_reads.get_object(cluster, PODS, name)
@@ -294,4 +297,4 @@ def _describe_wait(pod: Mapping[str, Any]) -> str:
     for condition in status.get("conditions") or ():
         if condition["status"] != "True" and condition.get("message"):
             return str(condition["message"])
-    return f"The pod is {status.get('phase', 'Pending')}."
+    return _("The pod is {get}.", get=status.get("phase", "Pending"))

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.printable import printable
 from sspcloud_magics.sharing.durations import duration_in_words
 from sspcloud_magics.sharing.manifests import PlannedShare
@@ -25,11 +26,15 @@ _TEXT = "color:var(--jp-content-font-color1,inherit);font-family:var(--jp-conten
 _CODE = "font-family:var(--jp-code-font-family,monospace)"
 
 _PURPOSES = {
-    "Job": "The share itself. It runs nothing; its deadline ends it and the objects below, which it owns.",
-    "Secret": "What the colleague needs to connect. Only they and you may read it.",
-    "Role": "Permission to read that Secret and to forward to this database, each by name, and nothing else.",
-    "RoleBinding": "The colleague: the account on a laptop, and the notebooks of its namespace.",
-    "NetworkPolicy": "The namespaces that reach the port without a forward.",
+    "Job": N_(
+        "The share itself. It runs nothing; its deadline ends it and the objects below, which it owns."
+    ),
+    "Secret": N_("What the colleague needs to connect. Only they and you may read it."),
+    "Role": N_(
+        "Permission to read that Secret and to forward to this database, each by name, and nothing else."
+    ),
+    "RoleBinding": N_("The colleague: the account on a laptop, and the notebooks of its namespace."),
+    "NetworkPolicy": N_("The namespaces that reach the port without a forward."),
 }
 
 
@@ -57,12 +62,15 @@ class Answer:
 
     def as_text(self) -> str:
         """Render text for a terminal."""
-        parts = ["Nothing was done. This is the plan:" if self.objects else "", self.granted]
+        parts = [_("Nothing was done. This is the plan:") if self.objects else "", self.granted]
         if self.objects:
-            parts += [f"# In the cluster\n{self.objects}", f"-- In PostgreSQL\n{self.statements}"]
+            parts += [
+                _("# In the cluster\n{objects}", objects=self.objects),
+                f"-- In PostgreSQL\n{self.statements}",
+            ]
         if self.notes:
             wrapped = (textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in self.notes)
-            parts.append("Good to know:\n" + "\n".join(f"- {note}" for note in wrapped))
+            parts.append(_("Good to know:\n") + "\n".join(f"- {note}" for note in wrapped))
         parts.append(f"{self._send}\n    {self.line}")
         return printable("\n\n".join(part for part in parts if part))
 
@@ -84,7 +92,9 @@ class Answer:
     @property
     def _send(self) -> str:
         return (
-            "The line to send them later:" if self.objects else "Send them this line; it contains no secret:"
+            _("The line to send them later:")
+            if self.objects
+            else _("Send them this line; it contains no secret:")
         )
 
 
@@ -103,16 +113,27 @@ class ShareDisplay:
     @property
     def line(self) -> str:
         """The line to send to the colleagues; it contains no secret."""
-        return f"%connect_db {self.shares[0].namespace}/{self.shares[0].database}"
+        return _(
+            "%connect_db {namespace}/{database}",
+            namespace=self.shares[0].namespace,
+            database=self.shares[0].database,
+        )
 
     @property
     def granted(self) -> str:
         """The colleagues' access and its expiry in one sentence; the same for all of them."""
         first, privileges = self.shares[0], self.shares[0].privileges
-        return (
-            f"{join_names([share.colleague.name for share in self.shares])} may {'read and write' if privileges.read_write else 'read'} "
-            f"{first.database} ({'schema' if len(privileges.schemas) == 1 else 'schemas'} {join_names(privileges.schemas)}) "
-            f"for {duration_in_words(first.duration)}, until {moment_in_words(first.until)}."
+        return _(
+            "{value} may {choice} "
+            "{database} ({choice_2} {schemas}) "
+            "for {duration_in_words}, until {moment_in_words}.",
+            value=join_names([share.colleague.name for share in self.shares]),
+            choice="read and write" if privileges.read_write else "read",
+            database=first.database,
+            choice_2="schema" if len(privileges.schemas) == 1 else "schemas",
+            schemas=join_names(privileges.schemas),
+            duration_in_words=duration_in_words(first.duration),
+            moment_in_words=moment_in_words(first.until),
         )
 
     @property

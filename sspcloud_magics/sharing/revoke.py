@@ -25,6 +25,7 @@ from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.cluster.requests import object_writes
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import Forbidden, QueryFailed
+from sspcloud_magics.i18n import _
 from sspcloud_magics.sharing import advisories, role_sql
 from sspcloud_magics.sharing.handover import Handover, hand_over
 from sspcloud_magics.sharing.inventory import EndedShare, Share, list_shares
@@ -96,9 +97,21 @@ class RevokeResult:
         share = self.share
         if share is None:
             return " ".join(self.notes)
-        sentences = [f"{share.database} is no longer shared with {share.colleague}."]
+        sentences = [
+            _(
+                "{database} is no longer shared with {colleague}.",
+                database=share.database,
+                colleague=share.colleague,
+            )
+        ]
         if share.state == "ended":
-            sentences = [f"The remains of the share of {share.database} with {share.colleague} were removed."]
+            sentences = [
+                _(
+                    "The remains of the share of {database} with {colleague} were removed.",
+                    database=share.database,
+                    colleague=share.colleague,
+                )
+            ]
         if self.sessions:
             sentences.append(f"{self.sessions} {'session' if self.sessions == 1 else 'sessions'} ended.")
         sentences += [
@@ -107,8 +120,12 @@ class RevokeResult:
         sentences += self.notes
         if self.role_left:
             sentences.append(
-                f"Its permissions in the cluster are revoked, but the Postgres role {share.role} still exists: "
-                f"{self.role_left} Once that is repaired, %unshare --ended removes it."
+                _(
+                    "Its permissions in the cluster are revoked, but the Postgres role {role} still exists: "
+                    "{role_left} Once that is repaired, %unshare --ended removes it.",
+                    role=share.role,
+                    role_left=self.role_left,
+                )
             )
         return " ".join(sentences)
 
@@ -206,8 +223,13 @@ def _end_sessions(session: psycopg.Connection[Any], role: str) -> None:
             return
         if time.monotonic() > until:
             raise QueryFailed(
-                f"{left} {'session' if left == 1 else 'sessions'} of {role} did not end.",
-                hint="the colleague is locked out; run the same command again in a minute",
+                _(
+                    "{left} {choice} of {role} did not end.",
+                    left=left,
+                    choice="session" if left == 1 else "sessions",
+                    role=role,
+                ),
+                hint=_("the colleague is locked out; run the same command again in a minute"),
             )
         time.sleep(_END_POLL_SECONDS)
 
@@ -317,7 +339,7 @@ def removal_sql(connection: DatabaseConnection, role: str, opener: Opener) -> st
         with _open_database(connection, dbname, opener) as there:
             heir = role_sql.find_heir(there.psycopg)
             handover = hand_over(there.psycopg, role, heir, leaves=True)
-        where = "" if there is connection else f"-- in the database {dbname}\n"
+        where = "" if there is connection else _("-- in the database {dbname}\n", dbname=dbname)
         parts.append(where + "\n".join(map(role_sql.format_statements, handover.steps)))
     return "\n".join([*parts, role_sql.format_statements(role_sql.drop(role))])
 
@@ -353,6 +375,6 @@ def _has_ended(cluster: Cluster, found: Share) -> bool:
 
 def _refusal(role: str) -> AbstractContextManager[None]:
     return translate_errors(
-        f"The database refuses to remove the role {role}.",
-        "repair the cause, then run the same command again; the colleague is locked out",
+        _("The database refuses to remove the role {role}.", role=role),
+        _("repair the cause, then run the same command again; the colleague is locked out"),
     )

@@ -18,6 +18,7 @@ from sspcloud_magics.databases.postgres.session.connection import DatabaseConnec
 from sspcloud_magics.databases.route import Route
 from sspcloud_magics.errors import DatabaseUnavailable, Forbidden, PodNotReady, TargetError, UsageProblem
 from sspcloud_magics.forwards.manager import ForwardManager
+from sspcloud_magics.i18n import _
 from sspcloud_magics.sharing.pods import IMAGE
 from sspcloud_magics.sharing.relay import close_relay, open_relay, remove_with_forward
 from sspcloud_magics.target import PortText, Target
@@ -68,7 +69,7 @@ class RouteRequest:
     dbname: str | None = None
     image: str = IMAGE
     timeout: float = 30.0
-    progress: Callable[[str], None] = lambda _: None
+    progress: Callable[[str], None] = lambda _unused: None
 
     def connect(self, route: Route) -> DatabaseConnection:
         """Connect by a route."""
@@ -96,7 +97,10 @@ def open_by_route(request: RouteRequest, forced: str | None = None) -> DatabaseC
         If the server is reached but refuses the login.
     """
     if forced is not None and forced not in ROUTES:
-        raise UsageProblem(f"{forced!r} is not a route.", hint=f"use one of: {', '.join(ROUTES)}")
+        raise UsageProblem(
+            _("{forced!r} is not a route.", forced=forced),
+            hint=_("use one of: {routes}", routes=", ".join(ROUTES)),
+        )
     failures: list[str] = []
     for name in (forced,) if forced else ROUTES:
         try:
@@ -105,10 +109,13 @@ def open_by_route(request: RouteRequest, forced: str | None = None) -> DatabaseC
             if forced or name != "forward":
                 raise
             raise DatabaseUnavailable(
-                f"{request.database.path} has no ready pod.",
+                _("{path} has no ready pod.", path=request.database.path),
                 why=error.why,
-                hint=f"if it is paused, ask its owner to resume it on {SERVICES_PAGE}\n"
-                "if its pod is being replaced, connect again in a moment",
+                hint=_(
+                    "if it is paused, ask its owner to resume it on {services_page}\n"
+                    "if its pod is being replaced, connect again in a moment",
+                    services_page=SERVICES_PAGE,
+                ),
             ) from None
         except (Forbidden, TargetError, DatabaseUnavailable) as error:
             if forced:
@@ -116,16 +123,21 @@ def open_by_route(request: RouteRequest, forced: str | None = None) -> DatabaseC
             failures.append(f"{name}: {error.what} {error.why}".strip())
     database, me = request.database, request.cluster.namespace.removeprefix("user-")
     raise DatabaseUnavailable(
-        f"No route leads to {database.path}.",
+        _("No route leads to {path}.", path=database.path),
         why="\n".join(failures),
-        hint=f"ask its owner to share it with you: %share_db {database.name} --with {me}\n"
-        f"%k8s_doctor {database.path}   checks each step of the route",
+        hint=_(
+            "ask its owner to share it with you: %share_db {name} --with {me}\n"
+            "%k8s_doctor {path}   checks each step of the route",
+            name=database.name,
+            me=me,
+            path=database.path,
+        ),
     )
 
 
 def _connect_directly(request: RouteRequest) -> DatabaseConnection:
     address = _probe(request)
-    why = "the network lets this machine reach the service"
+    why = _("the network lets this machine reach the service")
     return request.connect(Route("direct", why, address=address))
 
 
@@ -133,7 +145,7 @@ def _connect_by_forward(request: RouteRequest) -> DatabaseConnection:
     database = request.database
     target = Target(database.namespace, "service", database.service)
     return request.connect(
-        Route("forward", "your permissions there allow a port-forward", target, database.port)
+        Route("forward", _("your permissions there allow a port-forward"), target, database.port)
     )
 
 
@@ -146,14 +158,14 @@ def _connect_by_relay(request: RouteRequest) -> DatabaseConnection:
         image=request.image,
         progress=request.progress,
     )
-    route = Route("relay", "the network is open to a pod of yours", relay.pod, relay.port)
+    route = Route("relay", _("the network is open to a pod of yours"), relay.pod, relay.port)
     remove_with_forward(request.manager, request.cluster, relay)
     try:
         # This lease lasts until the connection has its own.
         port = PortText(relay.port)
         with request.manager.lease(request.cluster, relay.pod, port, timeout=request.timeout) as lease:
             lease.forward.destination = f"{service_host(database)}:{database.port}"
-            request.progress(f"contacting {database.name} through the relay")
+            request.progress(_("contacting {name} through the relay", name=database.name))
             _probe_relay(request, lease.forward.local_port)
             return request.connect(route)
     except BaseException:
@@ -164,21 +176,25 @@ def _connect_by_relay(request: RouteRequest) -> DatabaseConnection:
 def _probe_relay(request: RouteRequest, port: int) -> None:
     """Check that PostgreSQL answers, because a login that gets no answer would wait much longer."""
     try:
-        answer, _ = _request_ssl("127.0.0.1", port, min(request.timeout, RELAY_TIMEOUT))
+        answer, _unused = _request_ssl("127.0.0.1", port, min(request.timeout, RELAY_TIMEOUT))
     except TimeoutError:
-        why = "Nothing answers: a network policy blocks the relay, or the database is paused."
+        why = _("Nothing answers: a network policy blocks the relay, or the database is paused.")
     except OSError as error:
         why = f"{error.strerror or error}."
     else:
         if answer in _ANSWERS:
             return
         why = (
-            "The server that answers is not PostgreSQL."
+            _("The server that answers is not PostgreSQL.")
             if answer
-            else "The server closes the connection at once."
+            else _("The server closes the connection at once.")
         )
     raise DatabaseUnavailable(
-        f"A relay in {request.cluster.namespace} does not reach {request.database.path}.",
+        _(
+            "A relay in {namespace} does not reach {path}.",
+            namespace=request.cluster.namespace,
+            path=request.database.path,
+        ),
         why=why,
         hint=_hint_network(request),
     )
@@ -201,17 +217,17 @@ def _probe(request: RouteRequest) -> str:
     try:
         answer, address = _request_ssl(host, port, PROBE_TIMEOUT)
     except socket.gaierror:
-        why = "The service's name does not resolve here: this machine is outside the cluster."
-        hint = f"%connect_db {request.database.path}   finds another route: a forward or a relay"
+        why = _("The service's name does not resolve here: this machine is outside the cluster.")
+        hint = _("%connect_db {path}   finds another route: a forward or a relay", path=request.database.path)
     except TimeoutError:
-        why = "Nothing answers: a network policy blocks this machine, or the database is paused."
+        why = _("Nothing answers: a network policy blocks this machine, or the database is paused.")
     except OSError as error:
         why = f"{error.strerror or error}."
     else:
         if answer in _ANSWERS:
             return address
-        why = "The server that answers is not PostgreSQL."
-    raise DatabaseUnavailable(f"{host} cannot be reached directly.", why=why, hint=hint)
+        why = _("The server that answers is not PostgreSQL.")
+    raise DatabaseUnavailable(_("{host} cannot be reached directly.", host=host), why=why, hint=hint)
 
 
 def _request_ssl(host: str, port: int, timeout: float) -> tuple[bytes, str]:
@@ -225,4 +241,8 @@ def _request_ssl(host: str, port: int, timeout: float) -> tuple[bytes, str]:
 def _hint_network(request: RouteRequest) -> str:
     """Return the hint that asks for a share which opens the network."""
     me = request.cluster.namespace.removeprefix("user-")
-    return f"ask its owner to open the network to you: %share_db {request.database.name} --with {me} --via network"
+    return _(
+        "ask its owner to open the network to you: %share_db {name} --with {me} --via network",
+        name=request.database.name,
+        me=me,
+    )

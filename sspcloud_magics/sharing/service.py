@@ -30,6 +30,7 @@ from sspcloud_magics.errors import (
     TargetNotFound,
     UsageProblem,
 )
+from sspcloud_magics.i18n import _
 from sspcloud_magics.sharing import revoke, role_sql
 from sspcloud_magics.sharing.apply import ShareResult, apply_plan
 from sspcloud_magics.sharing.colleagues import find_colleague
@@ -81,11 +82,12 @@ def make_request(
     """
     if via not in ("forward", "network", "network-only"):
         raise UsageProblem(
-            f"{via!r} is not a value of --via.", hint="--via forward, --via network or --via network-only"
+            _("{via!r} is not a value of --via.", via=via),
+            hint=_("--via forward, --via network or --via network-only"),
         )
     if create and not read_write:
         raise UsageProblem(
-            "Creating in the shared schemas requires read-write access.", hint="--read-write --create"
+            _("Creating in the shared schemas requires read-write access."), hint="--read-write --create"
         )
     return ShareRequest(
         colleagues=split_names(colleagues),
@@ -106,8 +108,11 @@ def split_names(given: str | Iterable[str]) -> tuple[str, ...]:
     texts = [given] if isinstance(given, str) else list(given)
     if hasattr(given, "columns") or not all(isinstance(text, str) for text in texts):
         raise UsageProblem(
-            f"Names of colleagues are strings, but this {type(given).__name__} has other values.",
-            hint='name one column without missing values: df["account"].dropna()',
+            _(
+                "Names of colleagues are strings, but this {name} has other values.",
+                name=type(given).__name__,
+            ),
+            hint=_('name one column without missing values: df["account"].dropna()'),
         )
     names = [name for text in texts for name in re.split(r"[\s,;]+", text) if name]
     return tuple(sorted(names) if isinstance(given, set | frozenset) else names)
@@ -136,7 +141,7 @@ class SharingService:
     def share(self, name: str, request: ShareRequest, progress: Progress) -> ShareResult:
         """Share a database with colleagues, after removing the remains of ended shares."""
         removed: list[RevokeResult] = []
-        for _ in range(_ATTEMPTS):
+        for _unused in range(_ATTEMPTS):
             with self._plan(name, request, progress) as (connection, plan):
                 opener = partial(self.connect, plan.database)
                 done = revoke.remove_ended(self.cluster, connection, opener, plan.ended)
@@ -145,8 +150,8 @@ class SharingService:
                 if len(done) == len(plan.ended):
                     return apply_plan(self.cluster, connection, plan, removed, progress)
         raise ServerError(
-            f"Another session of yours keeps changing the shares of {name}.",
-            hint="wait until it is done, then run the same command again",
+            _("Another session of yours keeps changing the shares of {name}.", name=name),
+            hint=_("wait until it is done, then run the same command again"),
         )
 
     @contextmanager
@@ -154,7 +159,7 @@ class SharingService:
         self, name: str, request: ShareRequest, progress: Progress
     ) -> Iterator[tuple[DatabaseConnection, SharePlan]]:
         database = self.find(name)
-        progress(f"reading the shares of {database.name}")
+        progress(_("reading the shares of {name}", name=database.name))
         require_rights(self.cluster, database.namespace, network=request.network)
         with closed_behind(self.connect(database)) as connection:
             inventory = take_inventory(self.cluster, connection, database)
@@ -222,10 +227,12 @@ class SharingService:
         if missing:
             left = [share for share in shares if share.colleague not in revoked]
             raise TargetNotFound(
-                f"{bare} is not shared with {' or '.join(missing)}.",
+                _("{bare} is not shared with {missing}.", bare=bare, missing=" or ".join(missing)),
                 why=" ".join(each.words for each in results),
-                hint="\n".join(f"%unshare {bare} {share.colleague}" for share in left)
-                or "%shares   lists your shares",
+                hint="\n".join(
+                    _("%unshare {bare} {colleague}", bare=bare, colleague=share.colleague) for share in left
+                )
+                or _("%shares   lists your shares"),
             )
         return results
 
@@ -240,7 +247,7 @@ class SharingService:
         results: list[RevokeResult] = []
         with closed_behind(connection):
             for share in chosen:
-                progress(f"revoking the share with {share.colleague}")
+                progress(_("revoking the share with {colleague}", colleague=share.colleague))
                 opener = partial(self.connect, database)
                 results.append(revoke.revoke_share(self.cluster, share, connection, opener))
             return results + self._clean_up(connection, database)
@@ -268,7 +275,7 @@ class SharingService:
         ]
         errors: list[SspcloudError] = []
         for database, connection in self._connect_each(databases, name, errors):
-            progress(f"looking for ended shares of {database.name}")
+            progress(_("looking for ended shares of {name}", name=database.name))
             results += self._clean_up(connection, database)
         if errors and not results:
             raise errors[0]  # an empty result would claim that there is nothing to remove
@@ -281,9 +288,14 @@ class SharingService:
             for share in list_shares(self.cluster)
             if name in (share.colleague, share.database, f"{share.namespace}/{share.database}")
         ]
-        lines = [f"%unshare {share.database} {share.colleague}" for share in fitting]
+        lines = [
+            _("%unshare {database} {colleague}", database=share.database, colleague=share.colleague)
+            for share in fitting
+        ]
         databases = dict.fromkeys(share.database for share in fitting)
-        return "\n".join([*lines, *(f"%unshare {database} --all" for database in databases)])
+        return "\n".join(
+            [*lines, *(_("%unshare {database} --all", database=database) for database in databases)]
+        )
 
     def find(self, name: str) -> Database:
         """Find a database of the owner that accepts connections."""
@@ -300,9 +312,15 @@ class SharingService:
             if namespace == self.cluster.namespace:
                 raise
             raise Forbidden(
-                f"Only the owner of {namespace} can share its databases and revoke the shares.",
+                _(
+                    "Only the owner of {namespace} can share its databases and revoke the shares.",
+                    namespace=namespace,
+                ),
                 why=error.what,
-                hint=f"%databases -n {self.cluster.namespace}   lists the databases that you can share",
+                hint=_(
+                    "%databases -n {namespace}   lists the databases that you can share",
+                    namespace=self.cluster.namespace,
+                ),
             ) from None
 
     def _detect_swap(self, name: str, colleagues: Sequence[str]) -> DatabaseNotFound | None:
@@ -310,7 +328,8 @@ class SharingService:
         for share in list_shares(self.cluster):
             if share.colleague == name and share.database in colleagues:
                 return DatabaseNotFound(
-                    f"{name} is a colleague, not a database.", hint=f"%unshare {share.database} {name}"
+                    _("{name} is a colleague, not a database.", name=name),
+                    hint=_("%unshare {database} {name}", database=share.database, name=name),
                 )
         return None
 

@@ -22,6 +22,7 @@ from sspcloud_magics.databases.postgres.session.connection import DatabaseConnec
 from sspcloud_magics.databases.postgres.session.search_path import PATH
 from sspcloud_magics.errors import CredentialsNotFound, Forbidden, QueryFailed
 from sspcloud_magics.forwards.manager import ForwardManager
+from sspcloud_magics.i18n import _
 from sspcloud_magics.sharing.lock_watch import LOCK_TIMEOUT
 
 # Pattern of a Secret's name, key of the user (None: `_SUPERUSER`), key of the password.
@@ -65,10 +66,14 @@ def check_settings(connection: DatabaseConnection) -> None:
     found = connection.psycopg.execute(_SHOWN).fetchone()
     if connection.is_pooled or found != _WANTED:
         raise QueryFailed(
-            "Sharing needs a session that keeps its settings, and a connection pooler does not.",
-            why=f"search_path and lock_timeout of {connection.database.path} are {_join_values(found or ())}, "
-            f"and must stay {_join_values(_WANTED)}.",
-            hint="share the database through its own service, without the pooler",
+            _("Sharing needs a session that keeps its settings, and a connection pooler does not."),
+            why=_(
+                "search_path and lock_timeout of {path} are {join_values}, and must stay {join_values_2}.",
+                path=connection.database.path,
+                join_values=_join_values(found or ()),
+                join_values_2=_join_values(_WANTED),
+            ),
+            hint=_("share the database through its own service, without the pooler"),
         )
 
 
@@ -94,8 +99,8 @@ def _superuser(cluster: Cluster, database: Database) -> DatabaseCredentials:
             found = object_reads.secret(cluster, name, database.namespace)
         except Forbidden as error:
             raise CredentialsNotFound(
-                f"You may not read the superuser's password of {database.path}.",
-                why=f"Only a superuser can create a colleague's role. {error.what}",
+                _("You may not read the superuser's password of {path}.", path=database.path),
+                why=_("Only a superuser can create a colleague's role. {what}", what=error.what),
                 hint=error.hint,
             ) from None
         password = found.value(password_key) if found else None
@@ -105,7 +110,10 @@ def _superuser(cluster: Cluster, database: Database) -> DatabaseCredentials:
                 user=user.reveal() if user else _SUPERUSER, password=password, source=f"the secret {name}"
             )
     raise CredentialsNotFound(
-        f"The superuser's password of {database.path} was not found.",
-        why=f"Only a superuser can create a colleague's role. Secrets searched: {', '.join(searched)}.",
-        hint="enable the superuser in the database's chart, or share a database that has one",
+        _("The superuser's password of {path} was not found.", path=database.path),
+        why=_(
+            "Only a superuser can create a colleague's role. Secrets searched: {searched}.",
+            searched=", ".join(searched),
+        ),
+        hint=_("enable the superuser in the database's chart, or share a database that has one"),
     )

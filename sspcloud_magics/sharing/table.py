@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from sspcloud_magics.cluster.workloads.tables import ResourceTable, Row, TableColumn, TableView, Tone, table
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.sharing.durations import format_duration
 from sspcloud_magics.sharing.inventory import Share, ShareRole
 
@@ -30,7 +31,11 @@ _DTYPES = {
 def _until_in_words(row: Row) -> str:
     until: datetime = row["until"].to_pydatetime()
     left = format_duration(until - datetime.now(UTC))
-    return f"{until.astimezone():%Y-%m-%d %H:%M} (in {left})" if left != "0s" else "ended"
+    return (
+        _("{astimezone:%Y-%m-%d %H:%M} (in {left})", astimezone=until.astimezone(), left=left)
+        if left != "0s"
+        else "ended"
+    )
 
 
 def _sessions_in_words(row: Row) -> str:
@@ -40,7 +45,8 @@ def _sessions_in_words(row: Row) -> str:
         return "0"
     since: datetime = row["since"].to_pydatetime().astimezone()
     today = since.date() == datetime.now().astimezone().date()
-    return f"{row['sessions']} since {since:{'%H:%M' if today else '%Y-%m-%d %H:%M'}}"
+    clock = f"{since:%H:%M}" if today else f"{since:%Y-%m-%d %H:%M}"
+    return _("{sessions} since {clock}", sessions=row["sessions"], clock=clock)
 
 
 _VIEW = TableView(
@@ -55,7 +61,7 @@ _VIEW = TableView(
         TableColumn("reason", "REASON"),
     ),
     noun="share",
-    nothing="You share nothing.",
+    nothing=N_("You share nothing."),
     apart=frozenset({"role", "since"}),
 )
 

@@ -36,6 +36,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.tunnel.peer_probe import PeerProbe
 from sspcloud_magics.tunnel.pod_errors import is_pod_gone, is_reset, summarize
 from sspcloud_magics.tunnel.stream import Stream
@@ -44,7 +45,7 @@ from sspcloud_magics.tunnel.tunnel import Pair
 
 # Tunnels that a connection tries before it fails.
 _MAX_ATTEMPTS = 3
-_MAY_BE_CUT = "the reply may have been cut: it paused after the client had shut down its writing side"
+_MAY_BE_CUT = N_("the reply may have been cut: it paused after the client had shut down its writing side")
 # Bytes that are kept to send them again, until the pod has answered. After more, no other pod can take over.
 _MAX_EARLY = 64 * 1024
 
@@ -319,7 +320,7 @@ class Connection:
         if self._received_after_finish:
             self._doubt()
         elif self._owner.is_pod_terminating(pair):
-            self._break("the pod is being deleted")
+            self._break(_("the pod is being deleted"))
         else:
             self._pod_ended = True
             self._local.shutdown()

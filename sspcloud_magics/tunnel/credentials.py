@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import ServerError, SspcloudError, TokenExpired
+from sspcloud_magics.i18n import _
 from sspcloud_magics.tunnel.http import Client, StatusError
 from sspcloud_magics.tunnel.negotiation import PROTOCOLS, TunnelProtocol
 from sspcloud_magics.tunnel.timings import Timings
@@ -117,9 +118,9 @@ class AccessStore:
             if error.status != _UNAUTHORIZED:
                 raise
             raise TokenExpired(
-                "The cluster does not accept your credentials any more.",
-                why=f"The server says: {error.message or 'Unauthorized'}",
-                hint="log in again",
+                _("The cluster does not accept your credentials any more."),
+                why=_("The server says: {text}", text=error.message or "Unauthorized"),
+                hint=_("log in again"),
             ) from None
 
     async def _ask(self, operation: Callable[[Client], Awaitable[_T]]) -> _T:
@@ -150,9 +151,9 @@ class AccessStore:
             self.tells_readiness = ready is not None
             if ready is False:
                 raise ServerError(
-                    "The API server is starting.",
-                    why="It refuses every request until it has read the RBAC rules.",
-                    hint="try again in a few seconds",
+                    _("The API server is starting."),
+                    why=_("It refuses every request until it has read the RBAC rules."),
+                    hint=_("try again in a few seconds"),
                 )
             if ready:
                 self._mark_ready()
@@ -174,7 +175,8 @@ class AccessStore:
                 await asyncio.shield(renewal)
         except TimeoutError:
             raise TokenExpired(
-                "Your credentials have expired, and fresh ones did not come in time.", hint="log in again"
+                _("Your credentials have expired, and fresh ones did not come in time."),
+                hint=_("log in again"),
             ) from None
         finally:
             if self._renewal is renewal:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 from sspcloud_magics.errors import DialFailed, TunnelLost
+from sspcloud_magics.i18n import _
 from sspcloud_magics.tunnel.pod_errors import quote_cause
 from sspcloud_magics.tunnel.tunnel import Pair
 
@@ -102,13 +103,13 @@ async def dial(pair: Pair, port: int, pod: str, grace: float, release: Callable[
         release(pair)
     if trial.lost:
         raise TunnelLost(
-            f"The tunnel to the pod {pod} broke.",
+            _("The tunnel to the pod {pod} broke.", pod=pod),
             why=text or "",
-            hint="%k8s_doctor TARGET   checks the route",
+            hint=_("%k8s_doctor TARGET   checks the route"),
         )
     if text is not None:
         raise DialFailed(
-            f"Nothing accepts connections on port {port} of the pod {pod}.",
+            _("Nothing accepts connections on port {port} of the pod {pod}.", port=port, pod=pod),
             why=quote_cause(text),
-            hint="check the port number, and the pod's logs: its server may not have started",
+            hint=_("check the port number, and the pod's logs: its server may not have started"),
         )

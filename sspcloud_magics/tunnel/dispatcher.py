@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from sspcloud_magics.errors import SspcloudError
+from sspcloud_magics.i18n import _
 from sspcloud_magics.tunnel.connection import Connection, Counters
 from sspcloud_magics.tunnel.http import StatusError
 from sspcloud_magics.tunnel.peer_probe import PeerProbe
@@ -128,7 +129,7 @@ class Dispatcher:
             if keep_running:
                 pool.retire()
             else:
-                pool.close("the forward was stopped")
+                pool.close(_("the forward was stopped"))
 
     def accept(self, position: int, sock: socket.socket) -> None:
         """Serve a client on the forward's port number `position`, counted from 0."""
@@ -171,7 +172,7 @@ class Dispatcher:
                 async with asyncio.timeout(_QUEUE_TIMEOUT):
                     pair = await self.acquire(pool, port)
             except TimeoutError:
-                connection.fail("no tunnel to the pod could be opened in time")
+                connection.fail(_("no tunnel to the pod could be opened in time"))
                 return
             except (StatusError, ProtocolError, SspcloudError) as error:
                 if pool is self.pool:

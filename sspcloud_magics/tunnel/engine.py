@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 
 from sspcloud_magics.errors import HelperFailed, from_wire
+from sspcloud_magics.i18n import _
 from sspcloud_magics.tunnel.connection import Counters
 from sspcloud_magics.tunnel.credentials import AccessStore
 from sspcloud_magics.tunnel.forward import ForwardWorker
@@ -103,7 +104,7 @@ class Engine:
             old.discard()
         credentials = self._credentials.get(command.access_id)
         if credentials is None:
-            error = HelperFailed("The helper process has no credentials for this forward.").to_wire()
+            error = HelperFailed(_("The helper process has no credentials for this forward.")).to_wire()
             self._emit(ForwardState(command.forward_id, State.FAILED, error=error))
             return
         number = command.forward_id

@@ -30,6 +30,7 @@ from sspcloud_magics.errors import (
     TokenExpired,
     TunnelLost,
 )
+from sspcloud_magics.i18n import _
 from sspcloud_magics.target import Target
 from sspcloud_magics.tunnel.credentials import AccessStore
 from sspcloud_magics.tunnel.dial import dial
@@ -133,7 +134,7 @@ class ForwardWorker:
             self._report_state(State.STARTING, "")
             if self._spec.resume:
                 self.state = State.RECONNECTING
-                self._report_state(State.RECONNECTING, "the helper process was restarted")
+                self._report_state(State.RECONNECTING, _("the helper process was restarted"))
                 self._begin_reconnecting()
                 return
             await self._pods.start()
@@ -158,9 +159,11 @@ class ForwardWorker:
                 self._listeners.append(Listener(sockets, number, partial(self.dispatcher.accept, position)))
         except OSError as error:
             raise SspcloudError(
-                f"The forward cannot listen on {self._spec.address}.",
+                _("The forward cannot listen on {address}.", address=self._spec.address),
                 why=f"{error.strerror}.",
-                hint="leave out --unix" if self._spec.folders else "leave out --address, or use 127.0.0.1",
+                hint=_("leave out --unix")
+                if self._spec.folders
+                else _("leave out --address, or use 127.0.0.1"),
             ) from None
 
     def stop(self) -> None:
@@ -383,19 +386,28 @@ class ForwardWorker:
         pod = self._pod.name if self._pod else ""
         if isinstance(error, ProtocolError):
             return TunnelLost(
-                f"No tunnel to the pod {pod} can be opened.",
+                _("No tunnel to the pod {pod} can be opened.", pod=pod),
                 why=f"{error}.",
-                hint="%k8s_doctor TARGET   checks the route",
+                hint=_("%k8s_doctor TARGET   checks the route"),
             )
         if error.status == FORBIDDEN:
             return Forbidden(
-                f"You may not forward to the pod {pod} in {self._spec.namespace}.",
+                _(
+                    "You may not forward to the pod {pod} in {namespace}.",
+                    pod=pod,
+                    namespace=self._spec.namespace,
+                ),
                 why=error.message,
-                hint=f"ask the owner of {self._spec.namespace} for the permissions to get and create pods/portforward",
+                hint=_(
+                    "ask the owner of {namespace} for the permissions to get and create pods/portforward",
+                    namespace=self._spec.namespace,
+                ),
             )
         if error.status == NOT_FOUND:
-            return TunnelLost(f"The pod {pod} is gone.", why=error.message, hint="%k8s_pods   lists the pods")
-        return explain(error, "open a tunnel to", "pods", self._spec.namespace, pod)
+            return TunnelLost(
+                _("The pod {pod} is gone.", pod=pod), why=error.message, hint=_("%k8s_pods   lists the pods")
+            )
+        return explain(error, _("open a tunnel to"), "pods", self._spec.namespace, pod)
 
     def want_login(self) -> None:
         """Retry with a new login, if there is one: a client waits."""

@@ -26,6 +26,7 @@ import h11
 from sspcloud_magics.access import Access
 from sspcloud_magics.bounded_json import LimitExceeded, parse
 from sspcloud_magics.errors import CertificateNotTrusted, ServerUnreachable, UsageProblem, show_url
+from sspcloud_magics.i18n import _
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.proxies import Proxy, proxy_for
 from sspcloud_magics.secret import HIDDEN
@@ -275,11 +276,15 @@ class Client:
     def _upgrade_request(self, path: str, query: Mapping[str, str], handshake: Handshake) -> bytes:
         """Return the request for an upgrade: the last one with a new key, if the rest is the same."""
         key = handshake.key.encode()
-        what = (path, urlencode(query), *(value for _, value in handshake.headers if value != handshake.key))
+        what = (
+            path,
+            urlencode(query),
+            *(value for _unused, value in handshake.headers if value != handshake.key),
+        )
         if self._upgrade is None or self._upgrade[0] != what:
-            _, request = self._compose(path, query, [*handshake.headers], handshake.method)
+            _unused, request = self._compose(path, query, [*handshake.headers], handshake.method)
             self._upgrade = what, key, request
-        _, old_key, request = self._upgrade
+        _connection, old_key, request = self._upgrade
         return request.replace(old_key, key, 1) if key else request
 
     async def _read(self, path: str, query: Mapping[str, str]) -> bytearray:
@@ -337,7 +342,7 @@ class Client:
         headers = dict(answer.headers)
         if 300 <= answer.status_code < 400:
             to = show_url(self._without_token(headers.get(b"location", b"")).decode("utf-8", "replace"))
-            message = f"It redirects to {shorten(to)}"
+            message = _("It redirects to {to}", to=shorten(to))
         after = headers.get(b"retry-after", b"")
         retry_after = int(after) if after.isdigit() and len(after) < 10 else None
         raise StatusError(answer.status_code, message, from_api=from_api, retry_after=retry_after)
@@ -392,9 +397,9 @@ class Client:
     async def _connect_through(self, proxy: Proxy) -> socket.socket:
         if proxy.scheme != "http":
             raise UsageProblem(
-                f"The proxy {proxy} is not supported.",
-                why="Only proxies that speak plain HTTP (http://HOST:PORT) are supported.",
-                hint="set HTTPS_PROXY to such a proxy, or NO_PROXY to the cluster's host",
+                _("The proxy {proxy} is not supported.", proxy=proxy),
+                why=_("Only proxies that speak plain HTTP (http://HOST:PORT) are supported."),
+                hint=_("set HTTPS_PROXY to such a proxy, or NO_PROXY to the cluster's host"),
             )
         loop = asyncio.get_running_loop()
         sock = await _connect_tcp(proxy.host, proxy.port)
@@ -413,9 +418,9 @@ class Client:
         except h11.RemoteProtocolError:
             sock.close()
             raise ServerUnreachable(
-                f"The proxy {proxy.host} does not speak plain HTTP.",
-                why="It may speak TLS, which tunnels do not support.",
-                hint="set HTTPS_PROXY to a proxy that speaks plain HTTP: http://HOST:PORT",
+                _("The proxy {host} does not speak plain HTTP.", host=proxy.host),
+                why=_("It may speak TLS, which tunnels do not support."),
+                hint=_("set HTTPS_PROXY to a proxy that speaks plain HTTP: http://HOST:PORT"),
             ) from None
         except BaseException:
             sock.close()
@@ -423,8 +428,12 @@ class Client:
         if not 200 <= answer.status_code < 300:
             sock.close()
             raise ServerUnreachable(
-                f"The proxy {proxy.host} does not connect to {self._authority}.",
-                why=f"It answered {answer.status_code}.",
+                _(
+                    "The proxy {host} does not connect to {authority}.",
+                    host=proxy.host,
+                    authority=self._authority,
+                ),
+                why=_("It answered {status_code}.", status_code=answer.status_code),
                 hint="check HTTPS_PROXY and NO_PROXY",
             )
         return sock
@@ -432,28 +441,28 @@ class Client:
     @contextmanager
     def _explain_errors(self) -> Iterator[None]:
         """Turn the failures of a connection into errors for the user."""
-        what = f"The API server {self._authority} cannot be reached."
-        hint = "check the network (VPN, proxy), then try again"
+        what = _("The API server {authority} cannot be reached.", authority=self._authority)
+        hint = _("check the network (VPN, proxy), then try again")
         try:
             yield
         except ssl.SSLCertVerificationError as error:
             raise CertificateNotTrusted(
-                f"The certificate of the API server {self._authority} is not trusted.",
+                _("The certificate of the API server {authority} is not trusted.", authority=self._authority),
                 why=error.verify_message,
-                hint="log in again with a fresh configuration, which has the right certificate authority",
+                hint=_("log in again with a fresh configuration, which has the right certificate authority"),
             ) from None
         except TimeoutError:
-            raise ServerUnreachable(what, why="It does not answer in time.", hint=hint) from None
+            raise ServerUnreachable(what, why=_("It does not answer in time."), hint=hint) from None
         except OSError as error:
             raise ServerUnreachable(what, why=_reason(error), hint=hint) from None
         except (h11.RemoteProtocolError, _Malformed) as error:
-            why = f"It does not answer like an API server: {error}"
-            raise ServerUnreachable(what, why=why, hint="check the server's address") from None
+            why = _("It does not answer like an API server: {error}", error=error)
+            raise ServerUnreachable(what, why=why, hint=_("check the server's address")) from None
 
 
 def _reason(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
-        return f"Its name cannot be resolved: {error.strerror}."
+        return _("Its name cannot be resolved: {strerror}.", strerror=error.strerror)
     return f"{error.strerror or error}."
 
 
@@ -504,7 +513,7 @@ def _headers(head: bytes) -> dict[str, str]:
     """Return the headers of a well-formed head, with their names in lower case."""
     lines = head.decode("latin-1").split("\r\n")[1:]
     pairs = (line.partition(":") for line in lines)
-    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+    return {name.strip().lower(): value.strip() for name, _unused, value in pairs}
 
 
 async def _next_event(http: h11.Connection, chunks: _Chunks) -> Any:

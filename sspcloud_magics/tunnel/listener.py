@@ -84,17 +84,17 @@ def bind(address: str, candidates: Sequence[int]) -> list[socket.socket]:
                 return _bind_port(address, port)
             except OSError as error:
                 problem = error
-    ports = ", ".join(str(port) for port in candidates if port) or "any free port"
+    ports = ", ".join(str(port) for port in candidates if port) or _("any free port")
     if problem.errno == errno.EACCES:
-        why = "Only the administrator may listen on ports below 1024."
+        why = _("Only the administrator may listen on ports below 1024.")
     elif problem.errno == errno.EADDRINUSE:
-        why = "A program already listens there."
+        why = _("A program already listens there.")
     else:
         why = f"{problem.strerror}."
     raise PortTaken(
-        f"The local port {ports} on {address} cannot be used.",
+        _("The local port {ports} on {address} cannot be used.", ports=ports, address=address),
         why=why,
-        hint="choose another local port (LOCAL:REMOTE), or write :REMOTE for any free port",
+        hint=_("choose another local port (LOCAL:REMOTE), or write :REMOTE for any free port"),
     )
 
 

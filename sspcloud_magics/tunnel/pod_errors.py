@@ -12,17 +12,27 @@ from __future__ import annotations
 
 import re
 
+from sspcloud_magics.i18n import N_, _
+
 _DIAL_ERROR = re.compile(r"dial tcp\S* \S+:\d+: .*?(?=\s+IPv6 dial|\s*$)")
 # With any of these, the pod was never dialled.
-_POD_GONE = ("failed to find sandbox", "network namespace for sandbox", "pod not found", "sandbox not found")
-_RESET = ("connection reset by peer", "broken pipe")
+_POD_GONE = (
+    N_("failed to find sandbox"),
+    N_("network namespace for sandbox"),
+    N_("pod not found"),
+    N_("sandbox not found"),
+)
+_RESET = (N_("connection reset by peer"), N_("broken pipe"))
 # Characters of an unknown text that fit in the line for the user.
 _MAX_LENGTH = 100
 _SUMMARIES = (
-    (_POD_GONE, "The pod is gone."),
-    (_RESET, "The program in the pod reset the connection."),
-    (("connection refused",), "Nothing accepts connections on the port in the pod (connection refused)."),
-    (("timed out", "timeout"), "The program in the pod did not answer in time."),
+    (_POD_GONE, N_("The pod is gone.")),
+    (_RESET, N_("The program in the pod reset the connection.")),
+    (
+        (N_("connection refused"),),
+        N_("Nothing accepts connections on the port in the pod (connection refused)."),
+    ),
+    ((N_("timed out"), "timeout"), N_("The program in the pod did not answer in time.")),
 )
 
 
@@ -39,7 +49,7 @@ def is_reset(text: str) -> bool:
 def quote_cause(text: str) -> str:
     """Quote the part of a server's error text that gives the cause."""
     found = _DIAL_ERROR.search(text)
-    return f"The cluster says: {found.group() if found else text}"
+    return _("The cluster says: {choice}", choice=found.group() if found else text)
 
 
 def summarize(text: str) -> str:
@@ -48,7 +58,10 @@ def summarize(text: str) -> str:
         if _contains(text, words):
             return line
     line = " ".join(text.split())
-    return f"The cluster says: {line if len(line) <= _MAX_LENGTH else '… ' + line[2 - _MAX_LENGTH :]}"
+    return _(
+        "The cluster says: {choice}",
+        choice=line if len(line) <= _MAX_LENGTH else "… " + line[2 - _MAX_LENGTH :],
+    )
 
 
 def _contains(text: str, words: tuple[str, ...]) -> bool:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from sspcloud_magics.errors import PortNotFound
+from sspcloud_magics.i18n import _
 
 Object: TypeAlias = Mapping[str, Any]
 
@@ -80,14 +81,28 @@ def not_ready_words(candidates: Sequence[Candidate]) -> str:
     for candidate in candidates:
         alike.setdefault((candidate.over, candidate.state), []).append(candidate)
     words = []
-    for (_, state), them in sorted(alike.items(), key=lambda entry: entry[0][0])[:_MAX_STATES]:
+    for (_unused, state), them in sorted(alike.items(), key=lambda entry: entry[0][0])[:_MAX_STATES]:
         if len(them) > 1:
-            words.append(f"{len(them)} pods are {state}, such as {them[0].name}.")
+            words.append(
+                _(
+                    "{count} pods are {state}, such as {name}.",
+                    count=len(them),
+                    state=state,
+                    name=them[0].name,
+                )
+            )
             continue
-        state_words = f"{state} and not ready" if state == "Running" else state
+        state_words = _("{state} and not ready", state=state) if state == "Running" else state
         trouble = them[0].trouble.rstrip(".")
         trouble = f": {trouble[:_MAX_TROUBLE]}" if trouble else ""
-        words.append(f"The pod {them[0].name} is {state_words}{trouble}.")
+        words.append(
+            _(
+                "The pod {name} is {state_words}{trouble}.",
+                name=them[0].name,
+                state_words=state_words,
+                trouble=trouble,
+            )
+        )
     return " ".join(words)
 
 
@@ -113,7 +128,7 @@ def _is_running(pod: Object) -> bool:
 
 def pod_trouble(pod: Object) -> str:
     """Return the cluster's message about a pod that is not ready; empty if there is none."""
-    for _, details in _list_stopped(pod):
+    for _unused, details in _list_stopped(pod):
         if details.get("message"):
             return " ".join(str(details["message"]).split())
     for condition in _conditions(pod):
@@ -212,11 +227,11 @@ def runs_for(pod: Object, date: str) -> float | None:
 
 def container_port(pod: Object, wanted: int | str) -> int:
     """Return the number of a pod's port; raise `PortNotFound` for an unknown name or a port for UDP."""
-    ports = [port for _, port in _ports(pod)]
+    ports = [port for _unused, port in _ports(pod)]
     matching = [port for port in ports if wanted in _names(port)]
     if isinstance(wanted, int) and not matching:
         return wanted  # a container may listen on a port that it does not declare
-    owner = f"The pod {pod['metadata']['name']}"
+    owner = _("The pod {name}", name=pod["metadata"]["name"])
     return int(_find_tcp(owner, wanted, matching, ports, "containerPort")["containerPort"])
 
 
@@ -308,7 +323,7 @@ def selector_text(selector: Object) -> str:
 def service_ports(service: Object, wanted: Sequence[int | str]) -> tuple[Object, ...]:
     """Return the wanted ports of a service, as its spec has them; raise `PortNotFound` for an unknown one or one for UDP."""
     ports = service["spec"].get("ports", ())
-    owner = f"The service {service['metadata']['name']}"
+    owner = _("The service {name}", name=service["metadata"]["name"])
     found = []
     for one in wanted:
         matching = [port for port in ports if one in (port.get("name"), port["port"])]
@@ -345,7 +360,7 @@ def pods_of_endpoints(
                 if reference.get("kind") != "Pod":
                     continue
                 numbers = _numbers_in(endpoints, subset, wanted, ports) if usable else ()
-                state = "Ready" if usable else "not ready"
+                state = "Ready" if usable else _("not ready")
                 found.append(Candidate(reference["name"], reference.get("uid", ""), numbers, usable, state))
     found.sort(key=lambda candidate: candidate.name)
     return found
@@ -355,7 +370,7 @@ def _numbers_in(
     endpoints: Object, subset: Object, wanted: Sequence[int | str], ports: Sequence[Object] | None
 ) -> tuple[int, ...]:
     offered = subset.get("ports") or ()
-    owner = f"The service {endpoints['metadata']['name']}"
+    owner = _("The service {name}", name=endpoints["metadata"]["name"])
     numbers = []
     for position, one in enumerate(wanted):
         if ports is None:
@@ -387,9 +402,11 @@ def _find_tcp(
     for port in offered:
         name = f" ({port['name']})" if port.get("name") else ""
         words.append(f"{port[number]}{name}" + ("" if _is_tcp(port) else f" ({port['protocol']})"))
-    hint = f"choose one of its ports: {', '.join(words)}" if words else ""
+    hint = _("choose one of its ports: {words}", words=", ".join(words)) if words else ""
     if matching:
-        why = "A port-forward carries only TCP."
-        raise PortNotFound(f"{owner} has the port {wanted} for UDP only.", why=why, hint=hint)
-    why = "" if words else "It declares no ports."
-    raise PortNotFound(f"{owner} has no port {wanted}.", why=why, hint=hint)
+        why = _("A port-forward carries only TCP.")
+        raise PortNotFound(
+            _("{owner} has the port {wanted} for UDP only.", owner=owner, wanted=wanted), why=why, hint=hint
+        )
+    why = "" if words else _("It declares no ports.")
+    raise PortNotFound(_("{owner} has no port {wanted}.", owner=owner, wanted=wanted), why=why, hint=hint)

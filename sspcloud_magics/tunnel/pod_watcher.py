@@ -25,6 +25,7 @@ from sspcloud_magics.errors import (
     TargetNotFound,
     TokenExpired,
 )
+from sspcloud_magics.i18n import _
 from sspcloud_magics.target import Target, describe_kind, describe_request, service_without_pods
 from sspcloud_magics.tunnel.credentials import AccessStore
 from sspcloud_magics.tunnel.http import Client, StatusError
@@ -190,16 +191,18 @@ class PodWatcher:
                     selected = await self._find_selected_pods()
                     candidates = selected.read((await self._fetch(selected)).get("items") or ())
             except PortNotFound as error:
-                what = f"The service {self._target.name} leads to a port that its pods do not have."
+                what = _(
+                    "The service {name} leads to a port that its pods do not have.", name=self._target.name
+                )
                 return PortNotFound(what, why=error.what, hint=error.hint)
             except (SspcloudError, StatusError):
                 pass
         if self._target.kind == "pod":
-            what = f"The pod {self._target.name} does not accept connections."
+            what = _("The pod {name} does not accept connections.", name=self._target.name)
         else:
-            what = f"No pod behind {self._target} is ready."
-        why = not_ready_words(candidates) or "It has no pods: it may be scaled to zero, or paused."
-        return PodNotReady(what, why=why, hint="wait until it is ready, or check its events and logs")
+            what = _("No pod behind {target} is ready.", target=self._target)
+        why = not_ready_words(candidates) or _("It has no pods: it may be scaled to zero, or paused.")
+        return PodNotReady(what, why=why, hint=_("wait until it is ready, or check its events and logs"))
 
     # The choice of the collection.
 
@@ -478,9 +481,9 @@ def _explain_malformed_objects() -> Iterator[None]:
         yield
     except _MALFORMED as error:
         raise ServerError(
-            "The API server returned a malformed object.",
-            why=f"A Kubernetes API server would not send it ({type(error).__name__}).",
-            hint="check the server's address; open connections stay open",
+            _("The API server returned a malformed object."),
+            why=_("A Kubernetes API server would not send it ({name}).", name=type(error).__name__),
+            hint=_("check the server's address; open connections stay open"),
         ) from None
 
 
@@ -491,19 +494,24 @@ def explain(
     words = describe_request(verb, resource, name or "")
     if error.status == FORBIDDEN:
         return Forbidden(
-            f"You may not {words} in {namespace}.",
+            _("You may not {words} in {namespace}.", words=words, namespace=namespace),
             why=error.message,
-            hint=f"ask the owner of {namespace} for the permission to {verb} {resource}",
+            hint=_(
+                "ask the owner of {namespace} for the permission to {verb} {resource}",
+                namespace=namespace,
+                verb=verb,
+                resource=resource,
+            ),
         )
     if error.status == NOT_FOUND:
         missing = f"{describe_kind(resource)} {name}" if name else describe_kind(resource)
         return TargetNotFound(
-            f"There is no {missing} in {namespace}.",
+            _("There is no {missing} in {namespace}.", missing=missing, namespace=namespace),
             why=error.message,
-            hint="list the existing ones: %k8s_pods or %k8s_services",
+            hint=_("list the existing ones: %k8s_pods or %k8s_services"),
         )
     return ServerError(
-        f"The API server could not {words} in {namespace}.",
-        why=f"It answered {error.status}: {error.message}",
-        hint="try again in a few seconds",
+        _("The API server could not {words} in {namespace}.", words=words, namespace=namespace),
+        why=_("It answered {status}: {text}", status=error.status, text=error.message),
+        hint=_("try again in a few seconds"),
     )

@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from sspcloud_magics.errors import SspcloudError
+from sspcloud_magics.i18n import N_
 from sspcloud_magics.tunnel import negotiation
 from sspcloud_magics.tunnel.credentials import AccessStore
 from sspcloud_magics.tunnel.http import Client, NoAnswer, StatusError
@@ -47,7 +48,7 @@ _HEAVY = 8 * 1024 * 1024
 # Seconds without demand, after which idle tunnels are closed; and of any idle tunnel's life.
 _QUIET = 30.0
 _MAX_AGE = 3600.0
-_SILENT = "the server no longer answers"
+_SILENT = N_("the server no longer answers")
 
 
 class Pool:

@@ -21,6 +21,8 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Protocol, TypeAlias
 
+from sspcloud_magics.i18n import _
+
 if sys.platform == "linux":
     import fcntl
     import termios
@@ -377,7 +379,7 @@ class TlsStream(Stream):
         if size:
             self._shake()
         elif size == 0:
-            self._lose(ConnectionResetError("the server closed the connection during the TLS handshake"))
+            self._lose(ConnectionResetError(_("the server closed the connection during the TLS handshake")))
 
     def _shake(self) -> None:
         assert self._handshake is not None  # noqa: S101 - set by `handshake`

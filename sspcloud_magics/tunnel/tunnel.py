@@ -16,6 +16,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.tunnel.http import ANSWER_TIMEOUT, Client
 from sspcloud_magics.tunnel.protocols.events import (
     Accepted,
@@ -35,7 +36,7 @@ _STALE = 1.0
 _MUCH = 64 * 1024
 # Bytes that all pairs of a shared tunnel may buffer together for clients that do not read.
 _KEPT = 8 * 1024 * 1024
-_BLOCKED_OTHERS = (
+_BLOCKED_OTHERS = N_(
     "its client read nothing for {:.0f} seconds, while other connections waited behind it on the same tunnel"
 )
 
@@ -247,7 +248,7 @@ class Tunnel:
         self.used_at = self._loop.time()
         if self.closed:
             # The tunnel broke between `acquire` and `open`, when the pair had no handler.
-            self._loop.call_soon(self._lose_pair, pair, "the tunnel broke before it was used")
+            self._loop.call_soon(self._lose_pair, pair, _("the tunnel broke before it was used"))
             return
         pair.number, request = self._protocol.open(port, first or b"")
         self._pairs[pair.number] = pair
@@ -398,7 +399,7 @@ class Tunnel:
 
     def on_loss(self, error: OSError) -> None:
         """Report that the connection broke."""
-        self._report_loss(f"the tunnel broke: {error.strerror or error}")
+        self._report_loss(_("the tunnel broke: {strerror}", strerror=error.strerror or error))
 
     def on_drain(self) -> None:
         """Let the pairs send again."""

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sspcloud_magics.errors import PortTaken, SspcloudError
+from sspcloud_magics.i18n import _
 
 if sys.platform != "win32":
     import fcntl
@@ -55,16 +56,18 @@ class SocketFolder:
                 descriptor = _lock(path)
             except OSError as error:
                 raise SspcloudError(
-                    f"The directory {path} cannot hold Unix sockets.",
+                    _("The directory {path} cannot hold Unix sockets.", path=path),
                     why=f"{error.strerror}.",
-                    hint="set XDG_RUNTIME_DIR or TMPDIR to a directory of your own, and restart the kernel",
+                    hint=_(
+                        "set XDG_RUNTIME_DIR or TMPDIR to a directory of your own, and restart the kernel"
+                    ),
                 ) from None
             if descriptor is not None:
                 return cls(path, descriptor)
         raise PortTaken(
-            f"No directory for the socket is free: {', '.join(candidates)}.",
-            why="Other forwards use all of them.",
-            hint="stop one of these forwards, or listen on a port: leave out --unix",
+            _("No directory for the socket is free: {candidates}.", candidates=", ".join(candidates)),
+            why=_("Other forwards use all of them."),
+            hint=_("stop one of these forwards, or listen on a port: leave out --unix"),
         )
 
     def listen(self, name: str) -> socket.socket:
@@ -101,11 +104,11 @@ def _make_private(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode):
-        raise NotADirectoryError(0, "It is not a directory")
+        raise NotADirectoryError(0, _("It is not a directory"))
     if sys.platform != "win32" and found.st_uid != os.geteuid():
-        raise PermissionError(0, "It belongs to another user")
+        raise PermissionError(0, _("It belongs to another user"))
     if stat.S_IMODE(found.st_mode) & 0o077:
-        raise PermissionError(0, "Others may enter it (chmod 700 would prevent that)")
+        raise PermissionError(0, _("Others may enter it (chmod 700 would prevent that)"))
 
 
 def _lock(path: Path) -> int | None:

@@ -26,6 +26,7 @@ from sspcloud_magics.errors import (
     TokenExpired,
     show_url,
 )
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.target import describe_kind
 
@@ -49,13 +50,13 @@ _ADMISSION = re.compile(
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (
         urllib3.exceptions.ProxyError,
-        "The proxy of HTTPS_PROXY or proxy-url refuses the connection, or cannot be reached.",
+        N_("The proxy of HTTPS_PROXY or proxy-url refuses the connection, or cannot be reached."),
     ),
-    (urllib3.exceptions.NameResolutionError, "Its name is not known here."),
-    (socket.gaierror, "Its name is not known here."),
-    (ConnectionRefusedError, "Nothing listens there (connection refused)."),
-    (urllib3.exceptions.ReadTimeoutError, "It accepted the request, and did not answer in time."),
-    (TimeoutError, "Nothing answered in time."),
+    (urllib3.exceptions.NameResolutionError, N_("Its name is not known here.")),
+    (socket.gaierror, N_("Its name is not known here.")),
+    (ConnectionRefusedError, N_("Nothing listens there (connection refused).")),
+    (urllib3.exceptions.ReadTimeoutError, N_("It accepted the request, and did not answer in time.")),
+    (TimeoutError, N_("Nothing answered in time.")),
 )
 """Reasons by exception type. The first type found anywhere in the chain of causes gives the reason."""
 
@@ -73,9 +74,9 @@ class Conflict(ServerError):
 
 
 _SERVER_ERRORS: dict[int, tuple[str, type[ServerError], str]] = {
-    409: ("Another client has changed it in the meantime (409).", Conflict, "try again"),
-    410: ("The list has changed too much since its first page (410).", Expired, ""),
-    429: ("The API server is busy (429).", ServerError, "wait a moment, then try again"),
+    409: (N_("Another client has changed it in the meantime (409)."), Conflict, N_("try again")),
+    410: (N_("The list has changed too much since its first page (410)."), Expired, ""),
+    429: (N_("The API server is busy (429)."), ServerError, N_("wait a moment, then try again")),
 }
 
 
@@ -121,23 +122,29 @@ def from_answer(
     """
     if location:
         return ServerError(
-            f"{server} is not the address of the API server ({status}).",
-            why=f"It redirects to {shorten(show_url(location))}",
-            hint="use the address of the API server itself, or log in there first",
+            _("{server} is not the address of the API server ({status}).", server=server, status=status),
+            why=_("It redirects to {show_url}", show_url=shorten(show_url(location))),
+            hint=_("use the address of the API server itself, or log in there first"),
         )
     message = _message(content_type, body)
     if message is None:
         return make_foreign_error(status, content_type, server)
     if status == 401:
         return TokenExpired(
-            f"{server} does not accept the credentials (401).", why=message, hint="log in again: %k8s_login"
+            _("{server} does not accept the credentials (401).", server=server),
+            why=message,
+            hint=_("log in again: %k8s_login"),
         )
     if status == 403:
         return _make_forbidden(message, attempt, in_service=in_service, own=own)
     if status == 404:
-        what = f"The {describe_kind(attempt.resource.plural)} {attempt.name} does not exist."
+        what = _(
+            "The {describe_kind} {name} does not exist.",
+            describe_kind=describe_kind(attempt.resource.plural),
+            name=attempt.name,
+        )
         if not attempt.name:
-            what = f"The API server has no {attempt.resource.plural}."
+            what = _("The API server has no {plural}.", plural=attempt.resource.plural)
         return NotFound(what, why=message)
     what, kind, hint = _SERVER_ERRORS.get(
         status, (f"The API server could not {attempt.words} ({status}).", ServerError, "")
@@ -162,62 +169,73 @@ def _message(content_type: str, body: bytes) -> str | None:
 def _make_forbidden(message: str, attempt: Attempt, *, in_service: bool, own: bool) -> Forbidden:
     if ANONYMOUS in message:
         return Forbidden(
-            "The API server does not know who you are (system:anonymous).",
+            _("The API server does not know who you are (system:anonymous)."),
             why=message,
-            hint="log in again: the credentials did not arrive, or the server does not know them",
+            hint=_("log in again: the credentials did not arrive, or the server does not know them"),
         )
     refusal = _ADMISSION.search(message)
     if refusal is not None:
         # RBAC allows the request; a quota or a policy refuses this object.
         if "exceeded quota" in refusal[0]:
             return Forbidden(
-                f"You may not {attempt.words}: the namespace's quota is used up.",
+                _("You may not {words}: the namespace's quota is used up.", words=attempt.words),
                 why=message,
-                hint="stop a service that you do not need, or ask for less",
+                hint=_("stop a service that you do not need, or ask for less"),
             )
         return Forbidden(
-            f"You may not {attempt.words}: a rule of the cluster forbids it.",
+            _("You may not {words}: a rule of the cluster forbids it.", words=attempt.words),
             why=message,
-            hint="do what it says, or show it to the administrators of the cluster",
+            hint=_("do what it says, or show it to the administrators of the cluster"),
         )
     if in_service and own:
-        hint = f"relaunch the service with a role that allows it: {relaunch_link(attempt)}"
-    elif attempt.namespace is None and attempt.resource.namespaced:
-        hint = "name a namespace: only administrators may list all of them"
-    elif own:
-        hint = "ask an administrator of the cluster, or the owner of the namespace, for that permission"
-    else:
-        hint = (
-            "check the spelling: the answer for a namespace that does not exist is the same"
-            f"{_suggest_user_namespace(attempt.namespace)}\n"
-            f"ask the owner of {attempt.namespace} to share it with you"
+        hint = _(
+            "relaunch the service with a role that allows it: {relaunch_link}",
+            relaunch_link=relaunch_link(attempt),
         )
-    return Forbidden(f"You may not {attempt.words}.", why=message, hint=hint)
+    elif attempt.namespace is None and attempt.resource.namespaced:
+        hint = _("name a namespace: only administrators may list all of them")
+    elif own:
+        hint = _("ask an administrator of the cluster, or the owner of the namespace, for that permission")
+    else:
+        hint = _(
+            "check the spelling: the answer for a namespace that does not exist is the same"
+            "{suggest_user_namespace}\n"
+            "ask the owner of {namespace} to share it with you",
+            suggest_user_namespace=_suggest_user_namespace(attempt.namespace),
+            namespace=attempt.namespace,
+        )
+    return Forbidden(_("You may not {words}.", words=attempt.words), why=message, hint=hint)
 
 
 def _suggest_user_namespace(namespace: str | None) -> str:
     """Return a hint on the prefix of users' namespaces, if it was left out."""
     if namespace is None or namespace.startswith(("user-", "projet-")):
         return ""
-    return f"\na person's namespace begins with user-: user-{namespace}"
+    return _("\na person's namespace begins with user-: user-{namespace}", namespace=namespace)
 
 
 def make_foreign_error(status: int, content_type: str, server: str) -> ServerError:
     """Return the error for a response that does not come from an API server."""
     kind = content_type.partition(";")[0] or "nothing"
     return ServerError(
-        f"{server} did not answer as a Kubernetes API server does ({status}).",
-        why=f"It answered {kind}: this is a proxy, a login page or another site.",
-        hint="check the server's address, and HTTPS_PROXY and NO_PROXY in the environment",
+        _(
+            "{server} did not answer as a Kubernetes API server does ({status}).",
+            server=server,
+            status=status,
+        ),
+        why=_("It answered {kind}: this is a proxy, a login page or another site.", kind=kind),
+        hint=_("check the server's address, and HTTPS_PROXY and NO_PROXY in the environment"),
     )
 
 
 def make_malformed_error(server: str, why: str, kind: type[ServerError] = ServerError) -> ServerError:
     """Return the error for a response that no API server gives: too large, or malformed."""
     return kind(
-        f"{server} did not answer as a Kubernetes API server does.",
+        _("{server} did not answer as a Kubernetes API server does.", server=server),
         why=why,
-        hint="check the server's address, and HTTPS_PROXY and NO_PROXY in the environment; open forwards and connections stay open",
+        hint=_(
+            "check the server's address, and HTTPS_PROXY and NO_PROXY in the environment; open forwards and connections stay open"
+        ),
     )
 
 
@@ -248,8 +266,16 @@ def report_malformed(cluster: HasServer) -> Iterator[None]:
         yield
     except _FAULTS as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        fault = f"{type(error).__name__} in {place.name}, {PurePath(place.filename).name}:{place.lineno}"
-        raise make_malformed_error(cluster.server, f"An object lacks a required field ({fault}).") from None
+        fault = _(
+            "{name} in {place_name}, {PurePath_name}:{lineno}",
+            name=type(error).__name__,
+            place_name=place.name,
+            PurePath_name=PurePath(place.filename).name,
+            lineno=place.lineno,
+        )
+        raise make_malformed_error(
+            cluster.server, _("An object lacks a required field ({fault}).", fault=fault)
+        ) from None
 
 
 def from_transport(error: Exception, server: str) -> ClusterError:
@@ -258,24 +284,26 @@ def from_transport(error: Exception, server: str) -> ClusterError:
     for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return CertificateNotTrusted(
-                f"The certificate of {server} is not trusted.",
+                _("The certificate of {server} is not trusted.", server=server),
                 why=f"{cause.verify_message.rstrip('.')}.",
-                hint="give the cluster's certificate authority: %k8s_login … --ca FILE (ca_file= in Python), or "
-                "certificate-authority-data in the kubeconfig\n"
-                "if nothing has changed on your side, do not continue: ask an administrator of the cluster",
+                hint=_(
+                    "give the cluster's certificate authority: %k8s_login … --ca FILE (ca_file= in Python), or "
+                    "certificate-authority-data in the kubeconfig\n"
+                    "if nothing has changed on your side, do not continue: ask an administrator of the cluster"
+                ),
             )
     for cause in chain:
         if isinstance(cause, ssl.SSLError):
             reason = (getattr(cause, "reason", None) or str(cause)).replace("_", " ").lower()
             return ServerUnreachable(
-                f"{server} does not speak TLS as expected.",
+                _("{server} does not speak TLS as expected.", server=server),
                 why=f"{reason}.",
-                hint="check the address: http or https, and the port",
+                hint=_("check the address: http or https, and the port"),
             )
     return ServerUnreachable(
-        f"{server} cannot be reached.",
+        _("{server} cannot be reached.", server=server),
         why=_reason(chain),
-        hint="check the network (VPN, proxy) and the address; open forwards and connections stay open",
+        hint=_("check the network (VPN, proxy) and the address; open forwards and connections stay open"),
     )
 
 

@@ -29,6 +29,7 @@ from sspcloud_magics.cluster.api import api_errors, transport
 from sspcloud_magics.cluster.api.resources import Attempt
 from sspcloud_magics.cluster.api.transport import Answer
 from sspcloud_magics.errors import ServerError
+from sspcloud_magics.i18n import _
 from sspcloud_magics.proxies import proxy_for
 from sspcloud_magics.secret import HIDDEN, Secret, without_frames
 from sspcloud_magics.tls import tls_context
@@ -166,7 +167,7 @@ class ApiClient:
         try:
             return transport.json_object(answer.data)
         except LimitExceeded as error:
-            raise api_errors.make_malformed_error(server, f"Its answer has {error}.") from None
+            raise api_errors.make_malformed_error(server, _("Its answer has {error}.", error=error)) from None
         except ValueError:
             content_type = answer.headers.get("Content-Type", "")
             raise api_errors.make_foreign_error(answer.status, content_type, server) from None
@@ -243,9 +244,9 @@ class ApiClient:
             is_ready = readyz.status == 200 and readyz.data.strip() == b"ok"
             if time.monotonic() >= deadline and is_starting:
                 raise ServerError(
-                    "The API server is starting.",
-                    why="It refuses everything until it has loaded the permissions.",
-                    hint="try again in a moment",
+                    _("The API server is starting."),
+                    why=_("It refuses everything until it has loaded the permissions."),
+                    hint=_("try again in a moment"),
                 )
             if is_ready:
                 return self._ask_patiently(access, request)
@@ -388,12 +389,12 @@ class ResponseStream:
                 yield self._event(line)
         except LimitExceeded as error:
             raise api_errors.make_malformed_error(
-                self._server, f"An event of its watch has {error}."
+                self._server, _("An event of its watch has {error}.", error=error)
             ) from None
         except ValueError:
             if not self._closed:
                 raise api_errors.make_malformed_error(
-                    self._server, "An event of its watch cannot be read.", api_errors.Expired
+                    self._server, _("An event of its watch cannot be read."), api_errors.Expired
                 ) from None
         except (urllib3.exceptions.HTTPError, OSError, AttributeError):
             # Closed, or cut by a proxy: if the network is down, the next watch reports it.
@@ -406,13 +407,13 @@ class ResponseStream:
         try:
             event = transport.json_object(line)
         except LimitExceeded as error:
-            why = f"An event of its watch has {error}."
+            why = _("An event of its watch has {error}.", error=error)
             raise api_errors.make_malformed_error(self._server, why, api_errors.Expired) from None
         except ValueError:
             event = {}
         if not isinstance(event.get("object"), dict):
             raise api_errors.make_malformed_error(
-                self._server, "Its watch sends something that is not an event.", api_errors.Expired
+                self._server, _("Its watch sends something that is not an event."), api_errors.Expired
             )
         return event
 
@@ -430,7 +431,7 @@ def _convert_errors(server: str) -> Iterator[None]:
     try:
         yield
     except LimitExceeded as error:
-        raise api_errors.make_malformed_error(server, f"Its answer has {error}.") from None
+        raise api_errors.make_malformed_error(server, _("Its answer has {error}.", error=error)) from None
     except urllib3.exceptions.HTTPError as error:
         raise api_errors.from_transport(error, server) from None
 

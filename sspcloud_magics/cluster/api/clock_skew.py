@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from sspcloud_magics.cluster.timefmt import human_duration
+from sspcloud_magics.i18n import _
 
 TOLERATED = timedelta(seconds=60)
 """Smaller differences come from the network, and do no harm."""
@@ -33,5 +34,9 @@ def describe_skew(difference: timedelta | None) -> str:
     """Return a sentence about a wrong clock; empty if the clock is right, or the difference unknown."""
     if difference is None or abs(difference) < TOLERATED:
         return ""
-    direction = "ahead of" if difference > timedelta() else "behind"
-    return f"This machine's clock is {human_duration(abs(difference))} {direction} the server's."
+    direction = _("ahead of") if difference > timedelta() else "behind"
+    return _(
+        "This machine's clock is {human_duration} {direction} the server's.",
+        human_duration=human_duration(abs(difference)),
+        direction=direction,
+    )

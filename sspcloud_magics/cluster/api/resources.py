@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from sspcloud_magics.i18n import _
 from sspcloud_magics.target import describe_request
 
 ALL_NAMESPACES = "*"
@@ -93,4 +94,4 @@ class Attempt:
             words = f"{words} ({self.resource.group})"
         if not self.resource.namespaced:
             return words
-        return f"{words} in {self.namespace or 'all namespaces'}"
+        return _("{words} in {namespace}", words=words, namespace=self.namespace or "all namespaces")

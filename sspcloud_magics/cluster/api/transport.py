@@ -18,6 +18,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from sspcloud_magics.bounded_json import LimitExceeded, parse
+from sspcloud_magics.i18n import _
 from sspcloud_magics.proxies import Proxy
 
 LONGEST_ANSWER = 128 << 20
@@ -161,7 +162,7 @@ class _Timed:
     def recv_into(self: Any, *arguments: Any) -> int:
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise TimeoutError("the answer takes too long")
+            raise TimeoutError(_("the answer takes too long"))
         timeout = self.gettimeout()
         if timeout is None or left < timeout:
             self.settimeout(left)

@@ -31,6 +31,7 @@ from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.cluster.auth.login_prompt import QUIET, LoginPrompt
 from sspcloud_magics.cluster.timefmt import timestamp
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn
+from sspcloud_magics.i18n import N_, _, format_number
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
@@ -39,7 +40,7 @@ _NAMED = (*VERSIONS, "client.authentication.k8s.io/v1alpha1")
 """Versions that an error may quote; nothing else of the command's output is shown."""
 
 _T = TypeVar("_T")
-_KINDS: Mapping[type, str] = {str: "text", list: "a list", bool: "true or false"}
+_KINDS: Mapping[type, str] = {str: "text", list: "a list", bool: N_("true or false")}
 
 TIMEOUT = 900.0
 """The seconds that a command may take: the code that a login page asks for is usually valid for a quarter of an hour."""
@@ -93,21 +94,28 @@ class ExecPlugin:
         self._command = _field(spec, "command", str, "")
         self._version = _field(spec, "apiVersion", str, "")
         if not self._command:
-            raise KubeconfigInvalid("An exec entry of the kubeconfig has no command.")
+            raise KubeconfigInvalid(_("An exec entry of the kubeconfig has no command."))
         if self._version not in VERSIONS:
             raise KubeconfigInvalid(
-                f"The login command {self._command} has the API version {self._version or 'none'}.",
-                why=f"The supported versions are {' and '.join(VERSIONS)}.",
-                hint=f"update {self._command}, then create the kubeconfig again",
+                _(
+                    "The login command {command} has the API version {version}.",
+                    command=self._command,
+                    version=self._version or "none",
+                ),
+                why=_("The supported versions are {versions}.", versions=" and ".join(VERSIONS)),
+                hint=_("update {command}, then create the kubeconfig again", command=self._command),
             )
         mode = _field(spec, "interactiveMode", str, "")
         if mode == "Always":
             raise KubeconfigInvalid(
-                f"The login command {self._command} needs a terminal, which a notebook does not have.",
-                hint="run kubectl once in a terminal, or use a configuration with a token",
+                _(
+                    "The login command {command} needs a terminal, which a notebook does not have.",
+                    command=self._command,
+                ),
+                hint=_("run kubectl once in a terminal, or use a configuration with a token"),
             )
         if mode not in ("", "Never", "IfAvailable"):
-            raise _make_malformed_error("interactiveMode", "Never, IfAvailable or Always")
+            raise _make_malformed_error("interactiveMode", _("Never, IfAvailable or Always"))
         self._folder = folder
         self._arguments = [_text_of(each, "args") for each in _field(spec, "args", list, [])]
         self._environment = _variables(_field(spec, "env", list, []))
@@ -160,13 +168,14 @@ class ExecPlugin:
             closed = next((file for folder in folders if (file := folder / self._command).is_file()), None)
             if closed is not None:
                 raise NotLoggedIn(
-                    f"The login command {self._command} cannot be run.",
-                    why=f"{closed} is not executable.",
-                    hint=f"!chmod u+x {shlex.quote(str(closed))}",
+                    _("The login command {command} cannot be run.", command=self._command),
+                    why=_("{closed} is not executable.", closed=closed),
+                    hint=_("!chmod u+x {closed}", closed=shlex.quote(str(closed))),
                 )
             raise NotLoggedIn(
-                f"The login command {self._command} of the kubeconfig is not installed.",
-                hint=self._hint or f"install {self._command}, or use a configuration with a token",
+                _("The login command {command} of the kubeconfig is not installed.", command=self._command),
+                hint=self._hint
+                or _("install {command}, or use a configuration with a token", command=self._command),
             )
         return found
 
@@ -190,7 +199,8 @@ class ExecPlugin:
             )
         except OSError as error:
             raise NotLoggedIn(
-                f"The login command {self._command} cannot be run.", why=f"{error.strerror or error}."
+                _("The login command {command} cannot be run.", command=self._command),
+                why=f"{error.strerror or error}.",
             ) from None
         # At exit Python does not wait for daemon threads, and signals to the kernel's group do not reach the command.
         end = partial(_end, process)
@@ -207,9 +217,15 @@ class ExecPlugin:
             atexit.unregister(end)
         if process.returncode != 0:
             raise NotLoggedIn(
-                f"The login command {self._command} failed (exit code {process.returncode}).",
-                why="Its output is not shown here: it may hold credentials.",
-                hint=f"run {self._command} in a terminal to see the output, or log in again",
+                _(
+                    "The login command {command} failed (exit code {returncode}).",
+                    command=self._command,
+                    returncode=process.returncode,
+                ),
+                why=_("Its output is not shown here: it may hold credentials."),
+                hint=_(
+                    "run {command} in a terminal to see the output, or log in again", command=self._command
+                ),
             )
         return output
 
@@ -224,13 +240,23 @@ class ExecPlugin:
         reader.join(self._timeout)
         if printed and len(printed[0]) > LONGEST_OUTPUT:
             raise NotLoggedIn(
-                f"The login command {self._command} prints more than {LONGEST_OUTPUT >> 20} MiB.",
-                hint=f"run {self._command} in a terminal to see what it prints",
+                _(
+                    "The login command {command} prints more than {longest_output} MiB.",
+                    command=self._command,
+                    longest_output=LONGEST_OUTPUT >> 20,
+                ),
+                hint=_("run {command} in a terminal to see what it prints", command=self._command),
             )
         with suppress(subprocess.TimeoutExpired):
             process.wait(until - time.monotonic())
         if process.returncode is None or not printed:
-            raise NotLoggedIn(f"The login command {self._command} took longer than {self._timeout:.0f} s.")
+            raise NotLoggedIn(
+                _(
+                    "The login command {command} took longer than {timeout} s.",
+                    command=self._command,
+                    timeout=format_number(self._timeout, 0),
+                )
+            )
         return printed[0]
 
     def _parse(self, output: bytes) -> ExecCredential:
@@ -254,28 +280,46 @@ class ExecPlugin:
             and kind[1] != self._version
         ):
             raise NotLoggedIn(
-                f"The login command {self._command} answers in another API version than requested.",
-                why=f"It prints {kind[1]}; the kubeconfig says {self._version}.",
-                hint=f"write apiVersion: {kind[1]} in the exec entry of the kubeconfig, or update {self._command}"
+                _(
+                    "The login command {command} answers in another API version than requested.",
+                    command=self._command,
+                ),
+                why=_(
+                    "It prints {kind}; the kubeconfig says {version}.", kind=kind[1], version=self._version
+                ),
+                hint=_(
+                    "write apiVersion: {kind} in the exec entry of the kubeconfig, or update {command}",
+                    kind=kind[1],
+                    command=self._command,
+                )
                 if kind[1] in VERSIONS
-                else f"update {self._command}, then create the kubeconfig again",
+                else _("update {command}, then create the kubeconfig again", command=self._command),
             )
         if kind != ("ExecCredential", self._version):
             raise NotLoggedIn(
-                f"The login command {self._command} did not print an ExecCredential ({self._version}).",
-                hint=f"run {self._command} in a terminal to see what it prints",
+                _(
+                    "The login command {command} did not print an ExecCredential ({version}).",
+                    command=self._command,
+                    version=self._version,
+                ),
+                hint=_("run {command} in a terminal to see what it prints", command=self._command),
             )
         if credential.token is None and (
             credential.client_certificate is None or credential.client_key is None
         ):
             raise NotLoggedIn(
-                f"The login command {self._command} printed no token and no client certificate."
+                _(
+                    "The login command {command} printed no token and no client certificate.",
+                    command=self._command,
+                )
             )
         return credential
 
     def _secret(self, value: object, form: Form) -> Secret | None:
         def refusal(why: str) -> NotLoggedIn:
-            return NotLoggedIn(f"The login command {self._command} printed unusable credentials.", why=why)
+            return NotLoggedIn(
+                _("The login command {command} printed unusable credentials.", command=self._command), why=why
+            )
 
         return check_secret(value, form, refusal) if value else None
 
@@ -316,7 +360,7 @@ def _field(spec: Mapping[str, Any], key: str, kind: type[_T], default: _T) -> _T
 def _text_of(value: object, key: str) -> str:
     """Return a string of a list. As in Go, null is the empty string; NUL is refused, since it ends an argument."""
     if value is not None and (not isinstance(value, str) or "\0" in value):
-        raise _make_malformed_error(key, "a list of texts")
+        raise _make_malformed_error(key, _("a list of texts"))
     return value or ""
 
 
@@ -325,7 +369,7 @@ def _variables(listed: list[Any]) -> dict[str, str]:
     for each in listed:
         name = each.get("name") if isinstance(each, dict) else None
         if not isinstance(name, str) or not name or "=" in name or "\0" in name:
-            raise _make_malformed_error("env", "a list of variables, each with a name and a value")
+            raise _make_malformed_error("env", _("a list of variables, each with a name and a value"))
         found[name] = _text_of(each.get("value"), "env")
     return found
 
@@ -333,6 +377,6 @@ def _variables(listed: list[Any]) -> dict[str, str]:
 def _make_malformed_error(key: str, expected: str) -> KubeconfigInvalid:
     # The value is not quoted: it may be a password.
     return KubeconfigInvalid(
-        f"{key} of an exec entry of the kubeconfig is not {expected}.",
-        hint="correct the file: put numbers, dates and words such as yes in quotes to make them text",
+        _("{key} of an exec entry of the kubeconfig is not {expected}.", key=key, expected=expected),
+        hint=_("correct the file: put numbers, dates and words such as yes in quotes to make them text"),
     )

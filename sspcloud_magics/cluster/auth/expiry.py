@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sspcloud_magics.cluster.timefmt import human_duration
+from sspcloud_magics.i18n import _
 
 SOON = timedelta(hours=1)
 """How long before the end of a login the user is warned."""
@@ -37,13 +38,21 @@ class Expiry:
     def describe(self, now: datetime | None = None) -> str:
         """Return one line, such as ``until 2026-06-01 12:00 UTC (6d); the token renews itself``."""
         now = now or datetime.now(UTC)
-        renewal = "the token renews itself" if self.renews else ""
+        renewal = _("the token renews itself") if self.renews else ""
         if self.ends is None:
             return renewal
         written = f"{self.ends:%Y-%m-%d %H:%M} UTC"
         if self.ends <= now:
-            return f"ended {human_duration(now - self.ends)} ago ({written})"
-        until = f"until {written} ({human_duration(self.ends - now)} more)"
+            return _(
+                "ended {human_duration} ago ({written})",
+                human_duration=human_duration(now - self.ends),
+                written=written,
+            )
+        until = _(
+            "until {written} ({human_duration} more)",
+            written=written,
+            human_duration=human_duration(self.ends - now),
+        )
         return f"{until}; {renewal}" if renewal else until
 
     def warning(self, now: datetime | None = None) -> str:
@@ -53,5 +62,13 @@ class Expiry:
             return ""
         written = f"{self.ends:%Y-%m-%d %H:%M} UTC"
         if self.ends <= now:
-            return f"Your login ended {human_duration(now - self.ends)} ago ({written})."
-        return f"Your login ends in {human_duration(self.ends - now)} ({written})."
+            return _(
+                "Your login ended {human_duration} ago ({written}).",
+                human_duration=human_duration(now - self.ends),
+                written=written,
+            )
+        return _(
+            "Your login ends in {human_duration} ({written}).",
+            human_duration=human_duration(self.ends - now),
+            written=written,
+        )

@@ -15,6 +15,7 @@ from typing import Any
 
 from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.cluster.timefmt import human_duration
+from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import Secret
 
 
@@ -57,9 +58,17 @@ def expiry_in_words(token: Secret | None, now: datetime | None = None) -> str:
     now = now or datetime.now(UTC)
     written = f"{moment:%Y-%m-%d %H:%M} UTC"
     if moment <= now:
-        return f"The token expired {human_duration(now - moment)} ago ({written})."
+        return _(
+            "The token expired {human_duration} ago ({written}).",
+            human_duration=human_duration(now - moment),
+            written=written,
+        )
     left = human_duration(moment - now)
-    return f"The token itself says that it is valid for {left} more ({written}): it was revoked, or a clock is wrong."
+    return _(
+        "The token itself says that it is valid for {left} more ({written}): it was revoked, or a clock is wrong.",
+        left=left,
+        written=written,
+    )
 
 
 def _moment(seconds: object) -> datetime | None:

@@ -21,25 +21,26 @@ from sspcloud_magics.cluster.auth.oidc_credential import OidcCredential
 from sspcloud_magics.cluster.auth.token_file import TokenFile
 from sspcloud_magics.cluster.config.kubeconfig import Entry, Kubeconfig, usable
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
-LOG_IN_AGAIN = (
+LOG_IN_AGAIN = N_(
     "copy the login script of your account page (Connection to Kubernetes) into a file, then: %k8s_login FILE"
 )
 
-NOT_SENT = "Its address begins with http://, so anyone on the network could read them."
-WITHOUT_TLS = (
+NOT_SENT = N_("Its address begins with http://, so anyone on the network could read them.")
+WITHOUT_TLS = N_(
     "write https:// if the server supports TLS\n"
     "if you trust the whole network: %config SSPCloud.credentials_without_tls = True (credentials_without_tls=True in Python)"
 )
 
 _UNSUPPORTED = {
-    "username": "a user name and password, which Kubernetes no longer accepts since 1.19",
-    "password": "a user name and password, which Kubernetes no longer accepts since 1.19",
-    "as": "impersonation (as), which is not supported here",
-    "as-uid": "impersonation (as-uid), which is not supported here",
-    "as-groups": "impersonation (as-groups), which is not supported here",
-    "as-user-extra": "impersonation (as-user-extra), which is not supported here",
+    "username": N_("a user name and password, which Kubernetes no longer accepts since 1.19"),
+    "password": N_("a user name and password, which Kubernetes no longer accepts since 1.19"),
+    "as": N_("impersonation (as), which is not supported here"),
+    "as-uid": N_("impersonation (as-uid), which is not supported here"),
+    "as-groups": N_("impersonation (as-groups), which is not supported here"),
+    "as-user-extra": N_("impersonation (as-user-extra), which is not supported here"),
 }
 
 
@@ -74,7 +75,7 @@ class ContextAccess:
         # The token of the OIDC auth provider, if the user has one; kept while the user entry stays the same.
         self._oidc: OidcCredential | None = None
         self._load(kubeconfig)
-        self.description = f"context {context.name} of {context.file}"
+        self.description = _("context {name} of {file}", name=context.name, file=context.file)
         self.namespace = context.text("namespace") or "default"
 
     def _load(self, kubeconfig: Kubeconfig) -> None:
@@ -128,17 +129,27 @@ class ContextAccess:
             fresh = self._access(again=False)
         if fresh == refused and not self._has_credentials:
             raise NotLoggedIn(
-                f"{fresh.server} asks for credentials, and none were sent.",
-                why=f"{self.description[:1].upper()}{self.description[1:]} names no user."
+                _("{server} asks for credentials, and none were sent.", server=fresh.server),
+                why=_(
+                    "{description}{description_2} names no user.",
+                    description=self.description[:1].upper(),
+                    description_2=self.description[1:],
+                )
                 if self._is_anonymous
                 else NOT_SENT,
                 hint=WITHOUT_TLS if not self._is_anonymous else LOG_IN_AGAIN,
             )
         if fresh == refused:
             raise TokenExpired(
-                f"The cluster no longer accepts the credentials of {self.description}.",
+                _(
+                    "The cluster no longer accepts the credentials of {description}.",
+                    description=self.description,
+                ),
                 why=jwt.expiry_in_words(refused.token),
-                hint=f"{LOG_IN_AGAIN}\nthen run the cell again: open forwards and connections stay open",
+                hint=_(
+                    "{log_in_again}\nthen run the cell again: open forwards and connections stay open",
+                    log_in_again=LOG_IN_AGAIN,
+                ),
             )
         return fresh
 
@@ -159,8 +170,8 @@ class ContextAccess:
         program = self._plugin.program if self._plugin is not None and self._has_credentials else None
         return [
             *(("kubeconfig", file) for file in self._sources),
-            *([("login command", program)] if program is not None else []),
-            *([("token file", self._token_file.path)] if self._token_file is not None else []),
+            *([(_("login command"), program)] if program is not None else []),
+            *([(_("token file"), self._token_file.path)] if self._token_file is not None else []),
         ]
 
     def close(self) -> None:
@@ -187,7 +198,14 @@ class ContextAccess:
         key = _pem(user, "client-key", pem.PRIVATE_KEY)
         if (certificate is None) != (key is None):
             missing = "client-key" if key is None else "client-certificate"
-            raise KubeconfigInvalid(f"The user {user.name} in {user.file} lacks {missing}.")
+            raise KubeconfigInvalid(
+                _(
+                    "The user {name} in {file} lacks {missing}.",
+                    name=user.name,
+                    file=user.file,
+                    missing=missing,
+                )
+            )
         token = self._token()
         hidden_key = _secret(key, "client-key", Form.PEM, user) if key else None
         if token is None and self._plugin is not None:
@@ -197,8 +215,8 @@ class ContextAccess:
                 certificate, hidden_key = given.client_certificate, given.client_key
         if token is None and certificate is None:
             raise NotLoggedIn(
-                f"The user {user.name} in {user.file} has no credentials.",
-                why="It holds no token, no client certificate and no login command.",
+                _("The user {name} in {file} has no credentials.", name=user.name, file=user.file),
+                why=_("It holds no token, no client certificate and no login command."),
                 hint=LOG_IN_AGAIN,
             )
         return Access(
@@ -224,7 +242,9 @@ class ContextAccess:
 
 def _secret(value: str, key: str, form: Form, user: Entry) -> Secret:
     def refusal(why: str) -> KubeconfigInvalid:
-        what = f"The {key} of the user {user.name} in {user.file} cannot be used."
+        what = _(
+            "The {key} of the user {name} in {file} cannot be used.", key=key, name=user.name, file=user.file
+        )
         return KubeconfigInvalid(what, why=why, hint=LOG_IN_AGAIN)
 
     return check_secret(value, form, refusal)
@@ -233,11 +253,24 @@ def _secret(value: str, key: str, form: Form, user: Entry) -> Secret:
 def _get_entry(kubeconfig: Kubeconfig, context: Entry, kind: str) -> Entry:
     name = context.text(kind)
     if name is None:
-        raise KubeconfigInvalid(f"The context {context.name} in {context.file} names no {kind}.")
+        raise KubeconfigInvalid(
+            _(
+                "The context {name} in {file} names no {kind}.",
+                name=context.name,
+                file=context.file,
+                kind=kind,
+            )
+        )
     entries = kubeconfig.clusters if kind == "cluster" else kubeconfig.users
     if name not in entries:
         raise KubeconfigInvalid(
-            f"The context {context.name} in {context.file} names the {kind} {name!r}, which does not exist.",
+            _(
+                "The context {name} in {file} names the {kind} {name_2!r}, which does not exist.",
+                name=context.name,
+                file=context.file,
+                kind=kind,
+                name_2=name,
+            ),
             why=kubeconfig.describe_known(f"{kind}s"),
             hint=LOG_IN_AGAIN,
         )
@@ -252,8 +285,13 @@ def _user(kubeconfig: Kubeconfig, context: Entry) -> Entry:
     for refused, words in _UNSUPPORTED.items():
         if entry.values.get(refused):
             raise KubeconfigInvalid(
-                f"The user {entry.name} in {entry.file} asks for {words}.",
-                hint="use a user with a token, a client certificate or an exec plugin",
+                _(
+                    "The user {name} in {file} asks for {words}.",
+                    name=entry.name,
+                    file=entry.file,
+                    words=words,
+                ),
+                hint=_("use a user with a token, a client certificate or an exec plugin"),
             )
     return entry
 
@@ -261,14 +299,16 @@ def _user(kubeconfig: Kubeconfig, context: Entry) -> Entry:
 def _trust(cluster: Entry) -> dict[str, Any]:
     server = cluster.text("server")
     if server is None:
-        raise KubeconfigInvalid(f"The cluster {cluster.name} in {cluster.file} has no server.")
+        raise KubeconfigInvalid(
+            _("The cluster {name} in {file} has no server.", name=cluster.name, file=cluster.file)
+        )
     insecure = cluster.flag("insecure-skip-tls-verify")
     ca = _pem(cluster, "certificate-authority", pem.CERTIFICATE)
     if insecure and ca is not None:
         raise KubeconfigInvalid(
-            f"The cluster {cluster.name} in {cluster.file} contradicts itself.",
-            why="It names a certificate authority, and turns verification off.",
-            hint="remove insecure-skip-tls-verify: with the authority it is not needed",
+            _("The cluster {name} in {file} contradicts itself.", name=cluster.name, file=cluster.file),
+            why=_("It names a certificate authority, and turns verification off."),
+            hint=_("remove insecure-skip-tls-verify: with the authority it is not needed"),
         )
     proxy = cluster.text("proxy-url")
     return {
@@ -292,15 +332,15 @@ def server_url(text: str) -> str:
     url = url if "://" in url else f"https://{url}"
     address = addresses.parse(url)
     # A text with an @ may hold a password: do not quote it.
-    shown = "The server's address" if "@" in text else repr(text)
-    hint = "write it like https://apiserver.example:6443"
+    shown = _("The server's address") if "@" in text else repr(text)
+    hint = _("write it like https://apiserver.example:6443")
     if address is None or address.scheme not in ("https", "http"):
-        raise KubeconfigInvalid(f"{shown} is not the address of a server.", hint=hint)
+        raise KubeconfigInvalid(_("{shown} is not the address of a server.", shown=shown), hint=hint)
     if address.user_info is not None:
         raise KubeconfigInvalid(
-            f"{shown} holds a user, and perhaps a password, before its @.",
-            why="Credentials belong in the kubeconfig's users; an address is displayed.",
-            hint=f"{hint}\nif a real password stands before the @, change it",
+            _("{shown} holds a user, and perhaps a password, before its @.", shown=shown),
+            why=_("Credentials belong in the kubeconfig's users; an address is displayed."),
+            hint=_("{hint}\nif a real password stands before the @, change it", hint=hint),
         )
     return url.rstrip("/")
 
@@ -310,7 +350,7 @@ def _plugin(user: Entry, trust: dict[str, Any], cluster: Entry) -> ExecPlugin | 
     if spec is None:
         return None
     if not isinstance(spec, dict):
-        raise KubeconfigInvalid(f"exec of {user.name} in {user.file} is malformed.")
+        raise KubeconfigInvalid(_("exec of {name} in {file} is malformed.", name=user.name, file=user.file))
     info: dict[str, Any] = {"server": trust["server"]}
     if trust["ca"]:
         info["certificate-authority-data"] = base64.b64encode(trust["ca"].encode()).decode()
@@ -327,7 +367,9 @@ def _plugin(user: Entry, trust: dict[str, Any], cluster: Entry) -> ExecPlugin | 
     try:
         return ExecPlugin(spec, user.file.parent, info)
     except KubeconfigInvalid as error:
-        why = f"{error.why} It belongs to the user {user.name} in {user.file}.".strip()
+        why = _(
+            "{why} It belongs to the user {name} in {file}.", why=error.why, name=user.name, file=user.file
+        ).strip()
         raise KubeconfigInvalid(error.what, why=why, hint=error.hint) from None
 
 
@@ -338,7 +380,13 @@ def _pem(entry: Entry, key: str, kind: str) -> str | None:
         content = pem.decode(data)
         if content is None:
             raise KubeconfigInvalid(
-                f"{key}-data of {entry.name} in {entry.file} is not base64 of a PEM text.", hint=LOG_IN_AGAIN
+                _(
+                    "{key}-data of {name} in {file} is not base64 of a PEM text.",
+                    key=key,
+                    name=entry.name,
+                    file=entry.file,
+                ),
+                hint=LOG_IN_AGAIN,
             )
         return pem.extract(content, kind)
     path = entry.path(key)
@@ -347,5 +395,11 @@ def _pem(entry: Entry, key: str, kind: str) -> str | None:
     try:
         return pem.extract(path.read_bytes(), kind)
     except OSError as error:
-        what = f"{path} ({key} of {entry.name} in {entry.file}) cannot be read."
+        what = _(
+            "{path} ({key} of {name} in {file}) cannot be read.",
+            path=path,
+            key=key,
+            name=entry.name,
+            file=entry.file,
+        )
         raise KubeconfigInvalid(what, why=f"{error.strerror or error}.") from None

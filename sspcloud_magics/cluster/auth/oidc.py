@@ -36,6 +36,7 @@ from sspcloud_magics.errors import (
     ServerUnreachable,
     TokenExpired,
 )
+from sspcloud_magics.i18n import _
 from sspcloud_magics.proxies import proxy_for
 from sspcloud_magics.secret import HIDDEN, Form, Secret, check_secret, without_frames
 from sspcloud_magics.tls import tls_context
@@ -98,7 +99,8 @@ def refresh(settings: Mapping[str, str | Secret], folder: Path | None = None) ->
     for key in ("idp-issuer-url", "client-id", "refresh-token"):
         if not given.get(key):
             raise KubeconfigInvalid(
-                f"The login cannot be renewed: the kubeconfig has no {key} for it.", hint=COPY_AGAIN
+                _("The login cannot be renewed: the kubeconfig has no {key} for it.", key=key),
+                hint=COPY_AGAIN,
             )
     for key in ("refresh-token", "client-secret"):
         if given.get(key):
@@ -118,8 +120,8 @@ def refresh(settings: Mapping[str, str | Secret], folder: Path | None = None) ->
     id_token = answer.get("id_token")
     if not isinstance(id_token, str) or not jwt.claims(Secret(id_token)):
         raise ServerError(
-            f"The identity provider {issuer} returned no ID token.",
-            why="The login lacks the scope openid, or this is not an OpenID provider.",
+            _("The identity provider {issuer} returned no ID token.", issuer=issuer),
+            why=_("The login lacks the scope openid, or this is not an OpenID provider."),
             hint=COPY_AGAIN,
         )
     fresh = check_secret(id_token, Form.TOKEN, partial(_unusable, f"The ID token from {issuer}"))
@@ -131,7 +133,7 @@ def refresh(settings: Mapping[str, str | Secret], folder: Path | None = None) ->
 
 
 def _unusable(what: str, why: str) -> KubeconfigInvalid:
-    return KubeconfigInvalid(f"{what} cannot be used.", why=why, hint=COPY_AGAIN)
+    return KubeconfigInvalid(_("{what} cannot be used.", what=what), why=why, hint=COPY_AGAIN)
 
 
 def check_token(token: Secret, issuer: str, client: str, former: Secret | None = None) -> None:
@@ -147,21 +149,29 @@ def check_token(token: Secret, issuer: str, client: str, former: Secret | None =
     token_issuer = str(claims.get("iss", "")).rstrip("/")
     if token_issuer != issuer.rstrip("/"):
         raise ServerError(
-            "The ID token is from another identity provider than the configured one.",
-            why=f"It is from {_describe_issuer(token_issuer)}; {_describe_issuer(issuer)} is configured.",
+            _("The ID token is from another identity provider than the configured one."),
+            why=_(
+                "It is from {describe_issuer}; {describe_issuer_2} is configured.",
+                describe_issuer=_describe_issuer(token_issuer),
+                describe_issuer_2=_describe_issuer(issuer),
+            ),
             hint=COPY_AGAIN,
         )
     if client not in audience:
         raise ServerError(
-            "The ID token is for another program than this login (its audience is wrong).",
-            why=f"Its audience is {', '.join(audience) or 'empty'}; the login is for {client}.",
+            _("The ID token is for another program than this login (its audience is wrong)."),
+            why=_(
+                "Its audience is {audience}; the login is for {client}.",
+                audience=", ".join(audience) or "empty",
+                client=client,
+            ),
             hint=COPY_AGAIN,
         )
     subject = jwt.claims(former).get("sub")
     if subject and claims.get("sub") != subject:
         raise ServerError(
-            "The identity provider returned the ID token of another user.",
-            why="It was not used.",
+            _("The identity provider returned the ID token of another user."),
+            why=_("It was not used."),
             hint=COPY_AGAIN,
         )
 
@@ -173,22 +183,24 @@ class _Provider:
         address = addresses.parse(issuer)
         if address is None or address.scheme != "https" or address.user_info is not None:
             raise KubeconfigInvalid(
-                "The identity provider's address (idp-issuer-url) is not a plain https:// address.",
-                why="A refresh token is like a password: it is sent only over verified TLS.",
+                _("The identity provider's address (idp-issuer-url) is not a plain https:// address."),
+                why=_("A refresh token is like a password: it is sent only over verified TLS."),
                 hint=COPY_AGAIN,
             )
         self._issuer = issuer
         self._access = Access(server=issuer, ca=ca)
 
     def token_endpoint(self) -> str:
-        status, document, _ = self.ask("GET", f"{self._issuer}/.well-known/openid-configuration")
+        status, document, _unused = self.ask("GET", f"{self._issuer}/.well-known/openid-configuration")
         endpoint = document.get("token_endpoint")
         address = addresses.parse(endpoint) if isinstance(endpoint, str) else None
         if status != 200 or address is None or address.scheme != "https":
-            raise self._no_provider(f"it answered {status}")
+            raise self._no_provider(_("it answered {status}", status=status))
         issuer = str(document.get("issuer", "")).rstrip("/")
         if issuer != self._issuer:
-            raise self._no_provider(f"it names another issuer, {_describe_issuer(issuer)}")
+            raise self._no_provider(
+                _("it names another issuer, {describe_issuer}", describe_issuer=_describe_issuer(issuer))
+            )
         return str(endpoint)
 
     def ask(
@@ -210,36 +222,48 @@ class _Provider:
                 )  # fmt: skip
                 content = transport.read(answer, _LONGEST).data
         except LimitExceeded as error:
-            raise self._no_provider(f"it answered with {error}") from None
+            raise self._no_provider(_("it answered with {error}", error=error)) from None
         except urllib3.exceptions.HTTPError as error:
             raise self._unreachable(error) from None
         if 300 <= answer.status < 400:
             address = addresses.parse(answer.headers.get("Location", ""))
-            where = address.host if address is not None else "another page"
-            raise self._no_provider(f"it redirects to {where}, and a refresh token is not sent there")
+            where = address.host if address is not None else _("another page")
+            raise self._no_provider(
+                _("it redirects to {where}, and a refresh token is not sent there", where=where)
+            )
         try:
             document = transport.json_object(content)
         except LimitExceeded as error:
-            raise self._no_provider(f"it answered with {error}") from None
+            raise self._no_provider(_("it answered with {error}", error=error)) from None
         except ValueError:
             kind = answer.headers.get("Content-Type", "nothing").partition(";")[0]
-            raise self._no_provider(f"it answered {answer.status} with {kind}, not JSON") from None
+            raise self._no_provider(
+                _("it answered {status} with {kind}, not JSON", status=answer.status, kind=kind)
+            ) from None
         return answer.status, document, describe_skew(measure_skew(answer.headers.get("Date")))
 
     def _no_provider(self, why: str) -> ServerError:
         return ServerError(
-            f"{self._issuer} does not answer as an identity provider does.",
-            why=f"Asked for a new token, {why}.",
-            hint=f"try again later: open forwards and connections stay open\nif the error returns, {COPY_AGAIN}",
+            _("{issuer} does not answer as an identity provider does.", issuer=self._issuer),
+            why=_("Asked for a new token, {why}.", why=why),
+            hint=_(
+                "try again later: open forwards and connections stay open\nif the error returns, {copy_again}",
+                copy_again=COPY_AGAIN,
+            ),
         )
 
     def _unreachable(self, error: Exception) -> ClusterError:
         failure = from_transport(error, self._issuer)
         kind = CertificateNotTrusted if isinstance(failure, CertificateNotTrusted) else ServerUnreachable
         return kind(
-            f"The token has expired, and the identity provider {self._issuer} cannot renew it.",
+            _(
+                "The token has expired, and the identity provider {issuer} cannot renew it.",
+                issuer=self._issuer,
+            ),
             why=f"{failure.what} {failure.why}".strip(),
-            hint="check the network (VPN, proxy), then run the cell again: open forwards and connections stay open",
+            hint=_(
+                "check the network (VPN, proxy), then run the cell again: open forwards and connections stay open"
+            ),
         )
 
 
@@ -251,16 +275,20 @@ def _refusal(
         if secret:
             code, description = code.replace(secret, HIDDEN), description.replace(secret, HIDDEN)
     code, description = code[:80], description[:200]
-    quoted = f"The identity provider says: {description or code}." if description or code else ""
+    quoted = (
+        _("The identity provider says: {description}.", description=description or code)
+        if description or code
+        else ""
+    )
     if code in _BOUND or "dpop" in description.lower():
         return TokenExpired(
-            "Your login is bound to the program that created it (DPoP), and cannot be renewed here.",
+            _("Your login is bound to the program that created it (DPoP), and cannot be renewed here."),
             why=quoted,
             hint=COPY_AGAIN,
         )
     if code == "invalid_grant":
         return TokenExpired(
-            "Your login has ended.",
+            _("Your login has ended."),
             why=" ".join(
                 part for part in (quoted, _explain_end(Secret(form["refresh_token"])), clock) if part
             ),
@@ -268,18 +296,20 @@ def _refusal(
         )
     if 400 <= status < 500:
         return TokenExpired(
-            "The identity provider does not renew your login.",
-            why=quoted or f"It answered {status}.",
+            _("The identity provider does not renew your login."),
+            why=quoted or _("It answered {status}.", status=status),
             hint=COPY_AGAIN,
         )
     return ServerError(
-        f"The identity provider {issuer} failed ({status}).", why=quoted, hint="try again later"
+        _("The identity provider {issuer} failed ({status}).", issuer=issuer, status=status),
+        why=quoted,
+        hint=_("try again later"),
     )
 
 
 def _explain_end(token: Secret) -> str:
     words = jwt.expiry_in_words(token)
-    return words if "expired" in words else "It was revoked, used by another program, or has ended."
+    return words if "expired" in words else _("It was revoked, used by another program, or has ended.")
 
 
 def _authority(given: Mapping[str, str], folder: Path | None) -> str | None:
@@ -290,7 +320,9 @@ def _authority(given: Mapping[str, str], folder: Path | None) -> str | None:
         return pem.extract(((folder or Path()) / path).read_bytes(), pem.CERTIFICATE) if path else None
     except (OSError, ValueError):
         raise KubeconfigInvalid(
-            "The certificate authority of the identity provider (idp-certificate-authority) cannot be read.",
+            _(
+                "The certificate authority of the identity provider (idp-certificate-authority) cannot be read."
+            ),
             hint=COPY_AGAIN,
         ) from None
 
@@ -303,5 +335,5 @@ def _describe_issuer(url: str) -> str:
     """Return an issuer for a message, with its path: two issuers may be realms of the same host."""
     address = addresses.parse(url)
     if address is None:
-        return "an invalid address"
+        return _("an invalid address")
     return f"{address.host}{f':{address.port}' if address.port else ''}{address.path[:80]}"

@@ -27,6 +27,7 @@ from sspcloud_magics.cluster.config.kubeconfig import Entry, load, read
 from sspcloud_magics.cluster.config.kubeconfig_edit import KubeconfigEdit, assign
 from sspcloud_magics.cluster.platform import COPY_AGAIN
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, SspcloudError, TokenExpired
+from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
 if TYPE_CHECKING:
@@ -135,11 +136,12 @@ class OidcCredential:
                 return self._renew_alone(stale)
         except Timeout:
             raise TokenExpired(
-                "Another notebook has been renewing the token for a minute.", hint="run the cell again"
+                _("Another notebook has been renewing the token for a minute."), hint=_("run the cell again")
             ) from None
         except OSError as error:
             raise KubeconfigInvalid(
-                f"The renewed token could not be saved in {file}.", why=f"{error.strerror or error}."
+                _("The renewed token could not be saved in {file}.", file=file),
+                why=f"{error.strerror or error}.",
             ) from None
 
     def _renew_alone(self, stale: Secret) -> Secret:
@@ -151,7 +153,7 @@ class OidcCredential:
         spent = _secret(self.user, self._settings, "refresh-token")
         if spent is None:
             raise TokenExpired(
-                "The token has expired, and the kubeconfig holds no refresh token.",
+                _("The token has expired, and the kubeconfig holds no refresh token."),
                 why=jwt.expiry_in_words(stale),
                 hint=COPY_AGAIN,
             )
@@ -256,9 +258,14 @@ def settings_of(user: Entry) -> Mapping[str, Any]:
     name = provider.get("name") if isinstance(provider, dict) else None
     if not isinstance(provider, dict) or name != "oidc":
         raise KubeconfigInvalid(
-            f"The user {user.name} in {user.file} logs in through auth-provider {name!r}.",
-            why="Only oidc is supported; kubectl itself has dropped the others.",
-            hint="create the kubeconfig again with a current version of the cloud's command",
+            _(
+                "The user {name} in {file} logs in through auth-provider {name_2!r}.",
+                name=user.name,
+                file=user.file,
+                name_2=name,
+            ),
+            why=_("Only oidc is supported; kubectl itself has dropped the others."),
+            hint=_("create the kubeconfig again with a current version of the cloud's command"),
         )
     settings = provider.get("config") or {}
     return settings if isinstance(settings, dict) else {}
@@ -267,13 +274,18 @@ def settings_of(user: Entry) -> Mapping[str, Any]:
 def _id_token(user: Entry, settings: Mapping[str, Any]) -> Secret:
     token = _secret(user, settings, "id-token")
     if token is None:
-        raise NotLoggedIn(f"The user {user.name} in {user.file} has no id-token yet.", hint=COPY_AGAIN)
+        raise NotLoggedIn(
+            _("The user {name} in {file} has no id-token yet.", name=user.name, file=user.file),
+            hint=COPY_AGAIN,
+        )
     return token
 
 
 def _secret(user: Entry, settings: Mapping[str, Any], key: str) -> Secret | None:
     def refusal(why: str) -> KubeconfigInvalid:
-        what = f"The {key} of the user {user.name} in {user.file} cannot be used."
+        what = _(
+            "The {key} of the user {name} in {file} cannot be used.", key=key, name=user.name, file=user.file
+        )
         return KubeconfigInvalid(what, why=why, hint=COPY_AGAIN)
 
     value = settings.get(key)

@@ -14,6 +14,7 @@ from sspcloud_magics import pem
 from sspcloud_magics.access import Access
 from sspcloud_magics.cluster.auth.token_file import TokenFile
 from sspcloud_magics.errors import NotLoggedIn, TokenExpired
+from sspcloud_magics.i18n import N_, _
 
 MOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """The directory where Kubernetes mounts the service account."""
@@ -30,7 +31,7 @@ class MountedToken:
         The environment with ``KUBERNETES_SERVICE_HOST`` and ``KUBERNETES_SERVICE_PORT``.
     """
 
-    description = "the mounted service-account token"
+    description = N_("the mounted service-account token")
 
     def __init__(self, mount: Path, environ: Mapping[str, str]) -> None:
         self._token = TokenFile(mount / "token")
@@ -46,7 +47,7 @@ class MountedToken:
             # As in client-go: without the file, the system's authorities are trusted.
             ca = pem.extract(self._ca.read_bytes(), pem.CERTIFICATE) if self._ca.exists() else None
         except OSError as error:
-            raise NotLoggedIn(f"{self._ca} cannot be read.", why=str(error)) from None
+            raise NotLoggedIn(_("{ca} cannot be read.", ca=self._ca), why=str(error)) from None
         return Access(server=self._server, ca=ca, token=self._token.read())
 
     def renew(self, refused: Access) -> Access:
@@ -60,10 +61,12 @@ class MountedToken:
         fresh = self.current()
         if fresh.token == refused.token:
             raise TokenExpired(
-                "The cluster no longer accepts the mounted service-account token.",
-                why=f"{self._token.path} still holds the same token.",
-                hint="run the cell again in a minute: Kubernetes replaces the token\n"
-                "if the error returns, the service was uninstalled or its account deleted: start a new one",
+                _("The cluster no longer accepts the mounted service-account token."),
+                why=_("{path} still holds the same token.", path=self._token.path),
+                hint=_(
+                    "run the cell again in a minute: Kubernetes replaces the token\n"
+                    "if the error returns, the service was uninstalled or its account deleted: start a new one"
+                ),
             )
         return fresh
 
@@ -74,11 +77,13 @@ def why_not_mounted(mount: Path = MOUNT, environ: Mapping[str, str] | None = Non
     try:
         exists = (mount / "token").exists()
     except OSError as error:
-        return f"{mount / 'token'} cannot be read ({error.strerror or error})"
+        return _(
+            "{mount} cannot be read ({strerror})", mount=mount / "token", strerror=error.strerror or error
+        )
     if not exists:
-        return f"there is no {mount / 'token'}: this is not inside a cluster"
+        return _("there is no {mount}: this is not inside a cluster", mount=mount / "token")
     if not environ.get("KUBERNETES_SERVICE_HOST"):
-        return "KUBERNETES_SERVICE_HOST is not set: the address of the API server is unknown"
+        return _("KUBERNETES_SERVICE_HOST is not set: the address of the API server is unknown")
     return ""
 
 

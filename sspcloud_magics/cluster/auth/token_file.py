@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sspcloud_magics.errors import NotLoggedIn
+from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 from sspcloud_magics.user_files import decode
 
@@ -45,22 +46,29 @@ class TokenFile:
             stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
             if self._token is None or stamp != self._stamp:
                 if found.st_size > LIMIT:
-                    raise NotLoggedIn(f"{self.path} is not a token.", why=f"It has {found.st_size} bytes.")
+                    raise NotLoggedIn(
+                        _("{path} is not a token.", path=self.path),
+                        why=_("It has {st_size} bytes.", st_size=found.st_size),
+                    )
                 self._token = _token(decode(self.path.read_bytes()), self.path)
                 self._stamp = stamp
         except OSError as error:
             raise NotLoggedIn(
-                f"The token file {self.path} cannot be read.",
+                _("The token file {path} cannot be read.", path=self.path),
                 why=f"{error.strerror or error}.",
-                hint="check the path and the permissions of the file",
+                hint=_("check the path and the permissions of the file"),
             ) from None
         except UnicodeDecodeError:
-            raise NotLoggedIn(f"{self.path} is not a token.", why="It is not text.") from None
+            raise NotLoggedIn(_("{path} is not a token.", path=self.path), why=_("It is not text.")) from None
         return self._token
 
 
 def _token(text: str, path: Path) -> Secret:
     token = text.strip()
     if not token:
-        raise NotLoggedIn(f"The token file {path} is empty.", hint="write a token into it, or log in again")
-    return check_secret(token, Form.TOKEN, lambda why: NotLoggedIn(f"{path} is not a token.", why=why))
+        raise NotLoggedIn(
+            _("The token file {path} is empty.", path=path), hint=_("write a token into it, or log in again")
+        )
+    return check_secret(
+        token, Form.TOKEN, lambda why: NotLoggedIn(_("{path} is not a token.", path=path), why=why)
+    )

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sspcloud_magics.i18n import _
+
 
 @dataclass(frozen=True, slots=True)
 class FileWarning:
@@ -30,7 +32,7 @@ class FileWarning:
     hint: str
 
     def __str__(self) -> str:
-        return f"{self.what} (to correct it: {self.hint})"
+        return _("{what} (to correct it: {hint})", what=self.what, hint=self.hint)
 
 
 def find_warnings(files: Iterable[tuple[str, Path]]) -> tuple[FileWarning, ...]:
@@ -55,16 +57,24 @@ def _check(kind: str, file: Path) -> FileWarning | None:
     if os.name != "posix":
         return None  # on Windows the mode bits have no meaning
     if status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and not _is_private(status)):
-        return FileWarning(f"Other users can write the {kind} {file}, and so act as you.", _chmod(file))
+        return FileWarning(
+            _("Other users can write the {kind} {file}, and so act as you.", kind=kind, file=file),
+            _chmod(file),
+        )
     if folder_mode & stat.S_IWOTH and not folder_mode & stat.S_ISVTX:
         return FileWarning(
-            f"Other users can replace the {kind} {file}: they can write its directory.", _chmod(folder)
+            _(
+                "Other users can replace the {kind} {file}: they can write its directory.",
+                kind=kind,
+                file=file,
+            ),
+            _chmod(folder),
         )
     return None
 
 
 def _chmod(path: Path) -> str:
-    return f"chmod go-w {shlex.quote(str(path))}"
+    return _("chmod go-w {path}", path=shlex.quote(str(path)))
 
 
 def _is_private(status: os.stat_result) -> bool:

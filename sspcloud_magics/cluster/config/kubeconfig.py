@@ -30,6 +30,7 @@ from sspcloud_magics.cluster.config.kubeconfig_yaml import (
     is_text,
 )
 from sspcloud_magics.errors import KubeconfigInvalid
+from sspcloud_magics.i18n import N_, _, format_number
 from sspcloud_magics.secret import without_frames
 from sspcloud_magics.user_files import decode, user_path
 
@@ -40,7 +41,7 @@ OMITTED = ("REDACTED", "DATA+OMITTED")
 """The placeholders of ``kubectl config view`` for secrets and certificates."""
 
 _ENTRIES = {"clusters": "cluster", "users": "user", "contexts": "context"}
-_CORRECT = "correct the file, or name another: --kubeconfig FILE"
+_CORRECT = N_("correct the file, or name another: --kubeconfig FILE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,14 @@ class Entry:
             return None
         if not isinstance(value, str):
             raise KubeconfigInvalid(
-                f"{key} of {self.name} in {self.file} is not text.",
-                why="In YAML it is something else, such as a number or a list.",
-                hint=f'write it in quotes: {key}: "…"',
+                _("{key} of {name} in {file} is not text.", key=key, name=self.name, file=self.file),
+                why=_("In YAML it is something else, such as a number or a list."),
+                hint=_('write it in quotes: {key}: "…"', key=key),
             )
         if value in OMITTED:
-            raise make_omitted_error(f"{key} of {self.name} in {self.file}", value)
+            raise make_omitted_error(
+                _("{key} of {name} in {file}", key=key, name=self.name, file=self.file), value
+            )
         return value
 
     def flag(self, key: str) -> bool:
@@ -84,8 +87,13 @@ class Entry:
         value = self.values.get(key)
         if value is not None and not isinstance(value, bool):
             raise KubeconfigInvalid(
-                f"{key} of {self.name} in {self.file} is neither true nor false.",
-                hint=f"write it without quotes: {key}: true",
+                _(
+                    "{key} of {name} in {file} is neither true nor false.",
+                    key=key,
+                    name=self.name,
+                    file=self.file,
+                ),
+                hint=_("write it without quotes: {key}: true", key=key),
             )
         return bool(value)
 
@@ -133,39 +141,39 @@ class Kubeconfig:
         """
         if name is None and self.current_context is None:
             raise KubeconfigInvalid(
-                f"{self.where} has no current context.",
+                _("{where} has no current context.", where=self.where),
                 why=self.describe_known("contexts"),
-                hint="%k8s_login --context NAME chooses one by name (context=NAME in Python)"
+                hint=_("%k8s_login --context NAME chooses one by name (context=NAME in Python)")
                 if self.contexts
-                else "copy the configuration again from its source",
+                else _("copy the configuration again from its source"),
             )
         name = name or self.current_context or ""
         if name not in self.contexts:
             close = get_close_matches(name, self.contexts, n=1)
             raise KubeconfigInvalid(
-                f"{self.where} has no context {name!r}.",
+                _("{where} has no context {name!r}.", where=self.where, name=name),
                 why=self.describe_known("contexts"),
-                hint=f"did you mean {close[0]!r}?"
+                hint=_("did you mean {close!r}?", close=close[0])
                 if close
-                else "%k8s_login --context NAME chooses one by name (context=NAME in Python)",
+                else _("%k8s_login --context NAME chooses one by name (context=NAME in Python)"),
             )
         return usable(self.contexts[name], "context")
 
     def describe_known(self, plural: str) -> str:
         """Return sentences that list the entries of a kind, and the malformed parts."""
         names = ", ".join(sorted(filter(None, getattr(self, plural)))) or "none"
-        return " ".join((f"The {plural} there: {names}.", *self.faults))
+        return " ".join((_("The {plural} there: {names}.", plural=plural, names=names), *self.faults))
 
     def list_malformed(self) -> list[tuple[str, str]]:
         """Return the entries that cannot be used, each with its fault."""
         kinds = {"cluster": self.clusters, "user": self.users, "context": self.contexts}
         named = [
-            (f"the {kind} {entry.name!r} in {entry.file}", entry.fault)
+            (_("the {kind} {name!r} in {file}", kind=kind, name=entry.name, file=entry.file), entry.fault)
             for kind, entries in kinds.items()
             for entry in entries.values()
             if entry.fault
         ]
-        return named + [("an entry", fault) for fault in self.faults]
+        return named + [(_("an entry"), fault) for fault in self.faults]
 
     @property
     def where(self) -> str:
@@ -225,13 +233,13 @@ def load(files: Iterable[Path], pending: Mapping[Path, str] | None = None) -> Ku
             if is_text(named):
                 current = named.value or None
             else:
-                faults.append(f"current-context of {file} is not text: write it in quotes.")
+                faults.append(_("current-context of {file} is not text: write it in quotes.", file=file))
     if not existing:
         return None
     if not any(merged.values()) and current is None and not faults:
         raise KubeconfigInvalid(
-            f"{', '.join(map(str, existing))} is empty.",
-            hint="copy the configuration again from its source, or name another: --kubeconfig FILE",
+            _("{map} is empty.", map=", ".join(map(str, existing))),
+            hint=_("copy the configuration again from its source, or name another: --kubeconfig FILE"),
         )
     return Kubeconfig(
         merged["clusters"], merged["users"], merged["contexts"], current, tuple(existing), tuple(faults)
@@ -250,21 +258,23 @@ def read(file: Path) -> str | None:
         if not file.exists():
             return None
         if file.is_dir():
-            raise KubeconfigInvalid(f"{file} is a directory, not a kubeconfig.", hint="name the file in it")
+            raise KubeconfigInvalid(
+                _("{file} is a directory, not a kubeconfig.", file=file), hint=_("name the file in it")
+            )
         size = file.stat().st_size
         if size > LIMIT:
-            why = f"It has {size / 1e6:.1f} MB; kubeconfigs are far smaller."
-            raise KubeconfigInvalid(f"{file} is not a kubeconfig.", why=why, hint=_CORRECT)
+            why = _("It has {size} MB; kubeconfigs are far smaller.", size=format_number(size / 1000000.0, 1))
+            raise KubeconfigInvalid(_("{file} is not a kubeconfig.", file=file), why=why, hint=_CORRECT)
         return decode(file.read_bytes())
     except OSError as error:
         raise KubeconfigInvalid(
-            f"The kubeconfig {file} cannot be read.",
+            _("The kubeconfig {file} cannot be read.", file=file),
             why=f"{error.strerror or error}.",
-            hint="check the permissions of the file",
+            hint=_("check the permissions of the file"),
         ) from None
     except UnicodeDecodeError:
         raise KubeconfigInvalid(
-            f"{file} is not a kubeconfig.", why="It is not text.", hint=_CORRECT
+            _("{file} is not a kubeconfig.", file=file), why=_("It is not text."), hint=_CORRECT
         ) from None
 
 
@@ -291,21 +301,29 @@ def parse(text: str, name: str, outcome: str = "") -> MappingNode:
     except yaml.YAMLError as error:
         # PyYAML's message quotes the line, which may hold a token: report only the line number.
         mark = getattr(error, "problem_mark", None)
-        why = f"It is not YAML (line {mark.line + 1})." if mark else "It is not YAML."
-        raise KubeconfigInvalid(f"{name} is malformed{outcome}.", why=why, hint=_CORRECT) from None
+        why = _("It is not YAML (line {line}).", line=mark.line + 1) if mark else _("It is not YAML.")
+        raise KubeconfigInvalid(
+            _("{name} is malformed{outcome}.", name=name, outcome=outcome), why=why, hint=_CORRECT
+        ) from None
     except LimitExceeded as error:
-        why = f"It has {error}."
-        raise KubeconfigInvalid(f"{name} is malformed{outcome}.", why=why, hint=_CORRECT) from None
+        why = _("It has {error}.", error=error)
+        raise KubeconfigInvalid(
+            _("{name} is malformed{outcome}.", name=name, outcome=outcome), why=why, hint=_CORRECT
+        ) from None
     if root is None:
         return MappingNode(MAP, [], flow_style=False)
-    other = "kind than Config" if not isinstance(root, MappingNode) else ""
+    other = _("kind than Config") if not isinstance(root, MappingNode) else ""
     for key, expected in (("kind", "Config"), ("apiVersion", "v1")):
         found = get(root, key) if isinstance(root, MappingNode) else None
         if found and not is_null(found) and not (is_text(found) and found.value in ("", expected)):
-            other = other or f"{'kind' if key == 'kind' else 'version'} than {expected}"
+            other = other or _(
+                "{choice} than {expected}", choice="kind" if key == "kind" else "version", expected=expected
+            )
     if other or not isinstance(root, MappingNode):
-        why = f"It is YAML, of another {other}."
-        raise KubeconfigInvalid(f"{name} is not a kubeconfig{outcome}.", why=why, hint=_CORRECT)
+        why = _("It is YAML, of another {other}.", other=other)
+        raise KubeconfigInvalid(
+            _("{name} is not a kubeconfig{outcome}.", name=name, outcome=outcome), why=why, hint=_CORRECT
+        )
     return root
 
 
@@ -318,7 +336,7 @@ def usable(entry: Entry, kind: str) -> Entry:
         If it has a fault.
     """
     if entry.fault:
-        what = f"The {kind} {entry.name} in {entry.file} cannot be used."
+        what = _("The {kind} {name} in {file} cannot be used.", kind=kind, name=entry.name, file=entry.file)
         raise KubeconfigInvalid(what, why=entry.fault, hint=_CORRECT)
     return entry
 
@@ -326,9 +344,12 @@ def usable(entry: Entry, kind: str) -> Entry:
 def make_omitted_error(what: str, value: str) -> KubeconfigInvalid:
     """Return the error for a value that ``kubectl config view`` has replaced by a placeholder."""
     return KubeconfigInvalid(
-        f"{what} is missing.",
-        why=f"Its value is {value}: the file is the output of kubectl config view, which omits secrets.",
-        hint="on the machine with the whole configuration: kubectl config view --raw > FILE",
+        _("{what} is missing.", what=what),
+        why=_(
+            "Its value is {value}: the file is the output of kubectl config view, which omits secrets.",
+            value=value,
+        ),
+        hint=_("on the machine with the whole configuration: kubectl config view --raw > FILE"),
     )
 
 
@@ -340,25 +361,29 @@ def _entries(
     if listed is None or is_null(listed):
         return {}
     if not isinstance(listed, SequenceNode):
-        why = f"{plural} is not a list of entries with a name and a {singular}."
-        raise KubeconfigInvalid(f"{file} is malformed.", why=why, hint=_CORRECT)
+        why = _(
+            "{plural} is not a list of entries with a name and a {singular}.",
+            plural=plural,
+            singular=singular,
+        )
+        raise KubeconfigInvalid(_("{file} is malformed.", file=file), why=why, hint=_CORRECT)
     found: dict[str, Entry] = {}
     for at, each in enumerate(listed.value, 1):
         item = MappingNode(MAP, []) if is_null(each) else each
-        where = f"Entry {at} of the {plural} in {file}"
+        where = _("Entry {at} of the {plural} in {file}", at=at, plural=plural, file=file)
         if not isinstance(item, MappingNode):
-            faults.append(f"{where} is not a {singular} with a name.")
+            faults.append(_("{where} is not a {singular} with a name.", where=where, singular=singular))
             continue
         named = get(item, "name")
         if named is not None and not isinstance(named, ScalarNode):
-            faults.append(f"{where} has a name that is not text.")
+            faults.append(_("{where} has a name that is not text.", where=where))
             continue
         name = "" if named is None or is_null(named) else named.value
         values, fault = _values(item, singular)
         if named is not None and not is_null(named) and not is_text(named):
-            fault = f"In YAML its name is not text: write it in quotes (name: {name!r})."
+            fault = _("In YAML its name is not text: write it in quotes (name: {name!r}).", name=name)
         if name in found:
-            fault = f"There are two {plural} with that name: remove one of them."
+            fault = _("There are two {plural} with that name: remove one of them.", plural=plural)
         found[name] = Entry(name, values, file, fault)
     return found
 
@@ -371,9 +396,9 @@ def _values(item: MappingNode, singular: str) -> tuple[dict[str, Any], str]:
         values = {} if node is None else construct(node)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        return {}, f"A value in it is not YAML{f' (line {mark.line + 1})' if mark else ''}."
+        return {}, _("A value in it is not YAML{choice}.", choice=f" (line {mark.line + 1})" if mark else "")
     except LimitExceeded as error:
-        return {}, f"It has {error}."
+        return {}, _("It has {error}.", error=error)
     if values is not None and not isinstance(values, dict):
-        return {}, f"The value of {singular} is not a mapping."
+        return {}, _("The value of {singular} is not a mapping.", singular=singular)
     return values or {}, ""

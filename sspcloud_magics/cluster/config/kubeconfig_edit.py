@@ -27,6 +27,7 @@ from sspcloud_magics.cluster.config.kubeconfig_yaml import (
     serialize,
 )
 from sspcloud_magics.errors import KubeconfigInvalid
+from sspcloud_magics.i18n import _
 
 _SINGULAR = {"clusters": "cluster", "users": "user", "contexts": "context"}
 _TEXTS = (
@@ -54,7 +55,7 @@ class KubeconfigEdit:
 
     def __init__(self, text: str, name: str) -> None:
         self._name = name
-        self._root = kubeconfig.parse(text, name, ", and was not changed")
+        self._root = kubeconfig.parse(text, name, _(", and was not changed"))
         if not self._root.value:
             assign(self._root, {"apiVersion": "v1", "kind": "Config"})
 
@@ -110,9 +111,9 @@ class KubeconfigEdit:
         listed = get(self._root, plural)
         if listed is not None and not is_null(listed) and not isinstance(listed, SequenceNode):
             raise KubeconfigInvalid(
-                f"{self._name} is malformed, and was not changed.",
-                why=f"{plural} is not a list.",
-                hint="correct the file, or name another: --kubeconfig FILE",
+                _("{name} is malformed, and was not changed.", name=self._name),
+                why=_("{plural} is not a list.", plural=plural),
+                hint=_("correct the file, or name another: --kubeconfig FILE"),
             )
         own = SequenceNode(SEQ, [], flow_style=False)
         if isinstance(listed, SequenceNode) and listed.value:
@@ -162,7 +163,9 @@ def _is_named(node: Node, name: str) -> bool:
 
 def _put(node: MappingNode, key: str, value: Node) -> None:
     places = [
-        at for at, (name, _) in enumerate(node.value) if isinstance(name, ScalarNode) and name.value == key
+        at
+        for at, (name, _unused) in enumerate(node.value)
+        if isinstance(name, ScalarNode) and name.value == key
     ]
     if not places:
         node.flow_style = False if not node.value else node.flow_style

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sspcloud_magics.errors import KubeconfigInvalid
+from sspcloud_magics.i18n import _
 from sspcloud_magics.private_file import replace_file
 
 PATIENCE = 5.0
@@ -58,9 +59,12 @@ def _lock_file(file: Path, patience: float) -> Iterator[None]:
         except FileExistsError:
             if time.monotonic() >= until:
                 raise KubeconfigInvalid(
-                    f"{file} is locked, and was not changed.",
-                    why=f"kubectl or another notebook is changing it, or was stopped while it did: {lock} exists.",
-                    hint=f"if no kubectl is running, remove {lock}, then try again",
+                    _("{file} is locked, and was not changed.", file=file),
+                    why=_(
+                        "kubectl or another notebook is changing it, or was stopped while it did: {lock} exists.",
+                        lock=lock,
+                    ),
+                    hint=_("if no kubectl is running, remove {lock}, then try again", lock=lock),
                 ) from None
             time.sleep(0.02)
         except OSError as error:
@@ -104,15 +108,15 @@ def check_writable(file: Path) -> None:
         raise _make_write_error(file, error) from None
     if is_read_only:
         raise KubeconfigInvalid(
-            f"{file} is read-only, and was not changed.",
-            why="A login and its renewed tokens are saved in it.",
-            hint="make it writable, or name another: --kubeconfig FILE",
+            _("{file} is read-only, and was not changed.", file=file),
+            why=_("A login and its renewed tokens are saved in it."),
+            hint=_("make it writable, or name another: --kubeconfig FILE"),
         )
 
 
 def _make_write_error(file: Path, error: OSError) -> KubeconfigInvalid:
     return KubeconfigInvalid(
-        f"The kubeconfig {file} cannot be changed.",
+        _("The kubeconfig {file} cannot be changed.", file=file),
         why=f"{error.strerror or error}.",
-        hint="check that the file and its directory are yours, or name another: --kubeconfig FILE",
+        hint=_("check that the file and its directory are yours, or name another: --kubeconfig FILE"),
     )

@@ -10,6 +10,7 @@ from typing import Any
 from sspcloud_magics.cluster.api.api_errors import Expired, NotFound, make_malformed_error, report_malformed
 from sspcloud_magics.cluster.api.resources import ALL_NAMESPACES, SECRETS, Attempt, Resource
 from sspcloud_magics.cluster.cluster import Cluster
+from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
 PAGE = 500
@@ -98,7 +99,7 @@ def list_with_version(
             continue
         items = answer.get("items")
         if not isinstance(items, list):
-            raise make_malformed_error(cluster.server, "It answered a list request with something else.")
+            raise make_malformed_error(cluster.server, _("It answered a list request with something else."))
         found += [_check_shape(item, cluster) for item in items]
         metadata = answer.get("metadata")
         metadata = metadata if isinstance(metadata, dict) else {}
@@ -106,7 +107,7 @@ def list_with_version(
         if not more:
             return found, str(metadata.get("resourceVersion") or "")
         if more == query.get("continue"):
-            raise make_malformed_error(cluster.server, "A page of its list refers to itself.")
+            raise make_malformed_error(cluster.server, _("A page of its list refers to itself."))
         query["continue"] = str(more)
 
 
@@ -114,11 +115,11 @@ def _check_shape(item: Any, cluster: Cluster) -> dict[str, Any]:
     """Return an object unchanged after checking the fields that all objects have."""
     metadata = item.get("metadata") if isinstance(item, dict) else None
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
-        raise make_malformed_error(cluster.server, "It returned an object without a name.")
+        raise make_malformed_error(cluster.server, _("It returned an object without a name."))
     parts = (item.get("spec"), item.get("status"), metadata.get("labels"), metadata.get("annotations"))
     if not all(part is None or isinstance(part, dict) for part in parts):
         raise make_malformed_error(
-            cluster.server, f"Its object {metadata['name']} is not a valid Kubernetes object."
+            cluster.server, _("Its object {name} is not a valid Kubernetes object.", name=metadata["name"])
         )
     shaped: dict[str, Any] = item
     return shaped

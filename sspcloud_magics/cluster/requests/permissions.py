@@ -18,13 +18,14 @@ from sspcloud_magics.cluster.api.resources import (
 )
 from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.errors import Forbidden
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.printable import printable
 
-UNVERIFIED = (
+UNVERIFIED = N_(
     "the server's certificate is not verified (insecure-skip-tls-verify): "
     "an attacker on the network could read your token. %k8s_login FILE --ca CA.pem verifies it"
 )
-IN_CLEAR = (
+IN_CLEAR = N_(
     "the server's address begins with http://: an attacker on the network could read and change everything; "
     "credentials are sent only if SSPCloud.credentials_without_tls is set"
 )
@@ -63,7 +64,7 @@ class Identity:
 
     def _rows(self) -> list[tuple[str, str]]:
         return [
-            ("User", self.user or "not reported by the server"),
+            ("User", self.user or _("not reported by the server")),
             ("Groups", ", ".join(self.groups)),
             ("Namespace", self.namespace),
             ("Server", self.server),

@@ -24,6 +24,7 @@ from sspcloud_magics.cluster.api.resources import Attempt, Resource
 from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.cluster.requests.object_reads import list_with_version
 from sspcloud_magics.errors import Forbidden
+from sspcloud_magics.i18n import _
 
 POLL = 5.0
 SHORT = 1.0
@@ -121,5 +122,5 @@ def _read(event: dict[str, Any]) -> tuple[str, str, str, dict[str, Any]]:
     found = metadata if isinstance(metadata, dict) else {}
     name, version = found.get("name", ""), found.get("resourceVersion")
     if not (isinstance(name, str) and isinstance(version, str) and (name or kind == "BOOKMARK")):
-        raise Expired("The server sent a malformed event.")
+        raise Expired(_("The server sent a malformed event."))
     return kind, name, version, item

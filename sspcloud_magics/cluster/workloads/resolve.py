@@ -34,6 +34,7 @@ from sspcloud_magics.cluster.requests.permissions import may
 from sspcloud_magics.cluster.workloads.inventory import TargetPort, container_ports, service_ports
 from sspcloud_magics.cluster.workloads.pod_status import pod_status
 from sspcloud_magics.errors import AmbiguousTarget, Forbidden, PodNotReady, PortNotFound, TargetNotFound
+from sspcloud_magics.i18n import _
 from sspcloud_magics.target import (
     SHORT_KIND,
     PortText,
@@ -151,9 +152,9 @@ def _describe_object(target: Target, item: Mapping[str, Any]) -> ResolvedTarget:
     if target.kind == "pod":
         if _is_over(item):
             raise PodNotReady(
-                f"The pod {target.name} has ended ({pod_status(item).status}).",
-                why="Its containers have ended, and will not be started again.",
-                hint=f"%k8s_pods -n {target.namespace} shows what runs",
+                _("The pod {name} has ended ({status}).", name=target.name, status=pod_status(item).status),
+                why=_("Its containers have ended, and will not be started again."),
+                hint=_("%k8s_pods -n {namespace} shows what runs", namespace=target.namespace),
             )
         return ResolvedTarget(target, container_ports(spec), status=pod_status(item).status)
     template = (spec.get("template") or {}).get("spec") or {}
@@ -195,7 +196,11 @@ def _accept_unseen_target(
     ):
         return ResolvedTarget(Target(namespace, kind, typed.name), ports_known=False)
     refusal = next(iter(refusals.values()))
-    what = f"You may neither see {typed.name} in the namespace {namespace} nor forward to it."
+    what = _(
+        "You may neither see {name} in the namespace {namespace} nor forward to it.",
+        name=typed.name,
+        namespace=namespace,
+    )
     raise Forbidden(what, why=refusal.why, hint=refusal.hint)
 
 
@@ -214,9 +219,15 @@ def _by_prefix(cluster: Cluster, typed: TargetText, namespace: str, kinds: Seque
         if begin:
             candidates = [Target(namespace, kind, name) for name in sorted(begin)]
             raise AmbiguousTarget(
-                f"{len(begin)} {kind}s in {namespace} begin with {typed.name!r}.",
+                _(
+                    "{count} {kind}s in {namespace} begin with {name!r}.",
+                    count=len(begin),
+                    kind=kind,
+                    namespace=namespace,
+                    name=typed.name,
+                ),
                 why=_describe_candidates(candidates, cluster),
-                hint="write more of the name",
+                hint=_("write more of the name"),
             )
         known += [Target(namespace, kind, name) for name in sorted(items)]
     raise _not_found(cluster, typed, namespace, known)
@@ -234,20 +245,20 @@ def _not_found(
 ) -> TargetNotFound:
     if not known and not _namespace_exists(cluster, namespace):
         return TargetNotFound(
-            f"There is no namespace {namespace}.",
-            hint=f"check the spelling, or leave it out: {cluster.namespace} is yours",
+            _("There is no namespace {namespace}.", namespace=namespace),
+            hint=_("check the spelling, or leave it out: {namespace} is yours", namespace=cluster.namespace),
         )
-    kind = typed.kind or "pod, service, deployment or statefulset"
+    kind = typed.kind or _("pod, service, deployment or statefulset")
     names = sorted({target.name for target in known})
     close = get_close_matches(typed.name, names, n=5, cutoff=0.5)
     near = [short(target, cluster) for name in close for target in known if target.name == name]
     if near:
-        hint = f"did you mean {' or '.join(near)}?"
+        hint = _("did you mean {near}?", near=" or ".join(near))
     else:
-        hint = (
-            " and ".join(f"%k8s_{what} -n {namespace}" for what in ("pods", "services")) + " show what runs"
+        hint = " and ".join(f"%k8s_{what} -n {namespace}" for what in ("pods", "services")) + _(
+            " show what runs"
         )
-    what = f"There is no {kind} {typed.name!r} in {namespace}."
+    what = _("There is no {kind} {name!r} in {namespace}.", kind=kind, name=typed.name, namespace=namespace)
     return TargetNotFound(what, why=_describe_candidates(known, cluster), hint=hint)
 
 
@@ -264,8 +275,12 @@ def _namespace_exists(cluster: Cluster, namespace: str) -> bool:
 def _describe_candidates(targets: Sequence[Target], cluster: Cluster) -> str:
     if not targets:
         return ""
-    more = f", and {len(targets) - MOST_NAMED} more" if len(targets) > MOST_NAMED else ""
-    return f"There are: {', '.join(short(target, cluster) for target in targets[:MOST_NAMED])}{more}."
+    more = _(", and {count} more", count=len(targets) - MOST_NAMED) if len(targets) > MOST_NAMED else ""
+    return _(
+        "There are: {short}{more}.",
+        short=", ".join(short(target, cluster) for target in targets[:MOST_NAMED]),
+        more=more,
+    )
 
 
 def check_ports(resolved: ResolvedTarget, ports: Sequence[PortText]) -> tuple[PortText, ...]:
@@ -286,9 +301,15 @@ def check_ports(resolved: ResolvedTarget, ports: Sequence[PortText]) -> tuple[Po
         if len(tcp) == 1:
             return (PortText(tcp[0].number),)
         raise PortNotFound(
-            f"{resolved.target} has {f'{len(tcp)} ports' if tcp else 'no known port'}: name one.",
+            _(
+                "{target} has {choice}: name one.",
+                target=resolved.target,
+                choice=f"{len(tcp)} ports" if tcp else "no known port",
+            ),
             why=_ports_in_words(resolved),
-            hint=f"%forward {resolved.target} {tcp[0].number if tcp else 8000}",
+            hint=_(
+                "%forward {target} {choice}", target=resolved.target, choice=tcp[0].number if tcp else 8000
+            ),
         )
     for port in ports:
         _check(resolved, port)
@@ -301,8 +322,13 @@ def _check(resolved: ResolvedTarget, port: PortText) -> None:
         return
     if found:
         raise PortNotFound(
-            f"Port {port.remote} of {resolved.target} is {found[0].protocol}.",
-            why="Kubernetes forwards only TCP.",
+            _(
+                "Port {remote} of {target} is {protocol}.",
+                remote=port.remote,
+                target=resolved.target,
+                protocol=found[0].protocol,
+            ),
+            why=_("Kubernetes forwards only TCP."),
             hint=_ports_in_words(resolved),
         )
     declared_only = resolved.target.kind == "service" and resolved.ports_known
@@ -310,7 +336,7 @@ def _check(resolved: ResolvedTarget, port: PortText) -> None:
         declared_only = True
     if declared_only:
         raise PortNotFound(
-            f"{resolved.target} has no port {port.remote}.",
+            _("{target} has no port {remote}.", target=resolved.target, remote=port.remote),
             why=_ports_in_words(resolved),
             hint=_nearest_port(resolved, port),
         )
@@ -319,20 +345,24 @@ def _check(resolved: ResolvedTarget, port: PortText) -> None:
 def _nearest_port(resolved: ResolvedTarget, port: PortText) -> str:
     behind = [known for known in resolved.ports if known.target == port.remote]
     if behind:
-        return f"use {behind[0].number}, the port of the service: {port.remote} is the port of its pods"
+        return _(
+            "use {number}, the port of the service: {remote} is the port of its pods",
+            number=behind[0].number,
+            remote=port.remote,
+        )
     names = [known.name for known in resolved.ports if known.name]
     near = get_close_matches(str(port.remote), names, n=1)
     if near:
-        return f"did you mean {near[0]}?"
+        return _("did you mean {near}?", near=near[0])
     if len(resolved.ports) == 1:
-        return f"use {resolved.ports[0].number}"
-    return "use one of these" if resolved.ports else ""
+        return _("use {number}", number=resolved.ports[0].number)
+    return _("use one of these") if resolved.ports else ""
 
 
 def _ports_in_words(resolved: ResolvedTarget) -> str:
     if not resolved.ports:
-        return "It declares no ports."
-    return f"Its ports: {', '.join(map(str, resolved.ports))}."
+        return _("It declares no ports.")
+    return _("Its ports: {map}.", map=", ".join(map(str, resolved.ports)))
 
 
 def short(target: Target, cluster: Cluster) -> str:

@@ -22,6 +22,7 @@ import pandas as pd
 
 from sspcloud_magics.cluster.timefmt import human_duration
 from sspcloud_magics.cluster.workloads.inventory import Pod, Service
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.printable import printable
 
 MOST_ROWS = 500
@@ -83,7 +84,7 @@ class TableView:
 
     columns: tuple[TableColumn, ...] = ()
     noun: str = "row"
-    nothing: str = "No resources found."
+    nothing: str = N_("No resources found.")
     apart: frozenset[str] = frozenset()
     paths: bool = False
 
@@ -134,7 +135,7 @@ class ResourceTable(pd.DataFrame):
         if self.empty:
             return printable(self._view.nothing)
         lines = [[column.heading for column in shown]]
-        lines += [[words for words, _ in row] for row in self._cells(shown)]
+        lines += [[words for words, _unused in row] for row in self._cells(shown)]
         widths = [max(len(line[place]) for line in lines) for place in range(len(shown))]
         written = [
             "   ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
@@ -159,7 +160,7 @@ class ResourceTable(pd.DataFrame):
             if name not in {column.name for column in shown}
         ]
         foot = f"{len(self)} {self._view.noun}{'' if len(self) == 1 else 's'}"
-        foot += f" · further columns: {', '.join(hidden)}" if hidden else ""
+        foot += _(" · further columns: {hidden}", hidden=", ".join(hidden)) if hidden else ""
         notes = "".join(f"<div style='{_FAINT}'>{escape(line)}</div>" for line in [*self._rest(), foot])
         return (
             f'<div style="overflow-x:auto"><table style="{_TABLE}"><thead style="{_HEAD}"><tr>{head}</tr></thead>'
@@ -168,14 +169,14 @@ class ResourceTable(pd.DataFrame):
 
     def _rest(self) -> list[str]:
         more = len(self) - MOST_ROWS
-        return [f"… and {more} more"] if more > 0 else []
+        return [_("… and {more} more", more=more)] if more > 0 else []
 
 
 _TABLE = (
     "border-collapse:collapse;margin:0;color:var(--jp-content-font-color1, inherit);"
     "font-variant-numeric:tabular-nums"
 )
-_HEAD = "border-bottom:1px solid var(--jp-border-color1, #808080)"
+_HEAD = N_("border-bottom:1px solid var(--jp-border-color1, #808080)")
 _CELL = "text-align:left;padding:.25em 1.2em .25em 0"
 _WHOLE = f"{_CELL};white-space:nowrap"
 _LONG = 32
@@ -243,7 +244,7 @@ def pod_tone(row: Row) -> Tone:
     if status in {"Completed", "Succeeded"}:
         return Tone.OVER
     if status == "Running":
-        ready, _, containers = str(row.get("ready", "")).partition("/")
+        ready, _unused, containers = str(row.get("ready", "")).partition("/")
         return Tone.GOOD if ready == containers else Tone.WAITING
     counting = status.startswith("Init:") and status[5:6].isdigit()
     return Tone.WAITING if status in _WAITING or counting else Tone.BAD
@@ -389,8 +390,8 @@ def _ports(thing: Pod | Service) -> str:
 
 def _nothing(namespace: str, pattern: str, near: str) -> str:
     """Return kubectl's text for an empty list, with a hint for a namespace that was typed like a pod's name."""
-    what = f"No resources like '{pattern}' found" if pattern else "No resources found"
-    where = f" in {namespace} namespace" if namespace else ""
+    what = _("No resources like '{pattern}' found", pattern=pattern) if pattern else _("No resources found")
+    where = _(" in {namespace} namespace", namespace=namespace) if namespace else ""
     if near:
-        return f"{what}{where}. Did you mean {near}?"
-    return f"{what}{where}." + (" For another namespace, add -n NAMESPACE." if where and pattern else "")
+        return _("{what}{where}. Did you mean {near}?", what=what, where=where, near=near)
+    return f"{what}{where}." + (_(" For another namespace, add -n NAMESPACE.") if where and pattern else "")

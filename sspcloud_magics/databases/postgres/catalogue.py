@@ -16,6 +16,7 @@ from sspcloud_magics.databases.postgres.session.search_path import pin_search_pa
 from sspcloud_magics.databases.postgres.sql import name_cache, name_hints
 from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.errors import QueryFailed
+from sspcloud_magics.i18n import _, format_number
 from sspcloud_magics.printable import printable
 
 _PARTS = """CROSS JOIN LATERAL (
@@ -146,8 +147,14 @@ class TableDescription:
 
     @property
     def _facts(self) -> str:
-        rows = "" if self.rows_about is None else f"about {self.rows_about:,} rows, "
-        return f"{self.name}: {rows}{self.size}, owner {self.owner}"
+        rows = (
+            ""
+            if self.rows_about is None
+            else _("about {rows_about} rows, ", rows_about=format_number(self.rows_about))
+        )
+        return _(
+            "{name}: {rows}{size}, owner {owner}", name=self.name, rows=rows, size=self.size, owner=self.owner
+        )
 
     def __repr__(self) -> str:
         parts = [
@@ -184,12 +191,12 @@ def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.Dat
     """
     like = (pattern or "*").replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
     like = like.replace("*", "%").replace("?", "_")
-    nothing = "No table or view that you may read" + (f" matches '{pattern}'." if pattern else ".")
+    nothing = _("No table or view that you may read") + (f" matches '{pattern}'." if pattern else ".")
     with _explain_locks(connection):
         found = _frame(connection, _TABLES, pattern=like)
     if found.empty and pattern and (known := name_cache.get_names_for_hint(connection)):
         near = name_hints.find_near_relation(pattern, known)
-        nothing += f" Did you mean {near}?" if near else ""
+        nothing += _(" Did you mean {near}?", near=near) if near else ""
     return make_table(found, replace(_VIEW, nothing=nothing))
 
 
@@ -225,7 +232,7 @@ _COLUMNS_VIEW = TableView(
     columns=(
         TableColumn("name", "COLUMN"),
         TableColumn("type", "TYPE"),
-        TableColumn("nullable", "NULL", lambda row: "nullable" if row["nullable"] else "not null"),
+        TableColumn("nullable", "NULL", lambda row: "nullable" if row["nullable"] else _("not null")),
         TableColumn("default", "DEFAULT"),
         TableColumn("comment", "COMMENT"),
     ),
@@ -255,7 +262,7 @@ def describe_table(connection: DatabaseConnection, name: str, *, seconds: float 
     except QueryFailed as error:
         is_near = error.hint.startswith("did you mean")
         raise QueryFailed(
-            error.what, hint=error.hint if is_near else "list the tables with %tables"
+            error.what, hint=error.hint if is_near else _("list the tables with %tables")
         ) from None
     with _explain_locks(connection):
         facts = _frame(connection, _FACTS, oid=oid).iloc[0]
@@ -286,12 +293,12 @@ def _head(
             # Even planning may run code: it evaluates constants in the expressions of indexes and partitions.
             return (
                 pd.DataFrame(),
-                f"Rows not shown: reading them may run code of {owner} with your privileges.",
+                _("Rows not shown: reading them may run code of {owner} with your privileges.", owner=owner),
             )
         try:
             return _frame(connection, f"SELECT * FROM {path} LIMIT 5", seconds), ""  # noqa: S608 - quoted by the server
         except QueryFailed as error:
-            return pd.DataFrame(), f"Rows not shown: {error.what}"
+            return pd.DataFrame(), _("Rows not shown: {what}", what=error.what)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -322,7 +329,8 @@ def columns(connection: DatabaseConnection, schema: str, name: str) -> Columns:
         found = _frame(connection, _SELECT, schema=schema, name=name)
         if found.empty:
             raise QueryFailed(
-                f"The table {schema}.{name} does not exist.", hint="list the tables with %tables"
+                _("The table {schema}.{name} does not exist.", schema=schema, name=name),
+                hint=_("list the tables with %tables"),
             )
         return Columns(
             frame=_frame(connection, _COLUMNS, oid=int(found["oid"].iloc[0])),
@@ -349,11 +357,19 @@ def _explain_locks(connection: DatabaseConnection) -> Iterator[None]:
         return
     with pin_search_path(connection.psycopg):
         holders = _frame(connection, _HOLDERS)
-    held = [f"{row.role} (process {row.process}) holds {row.relation}" for row in holders.itertuples()]
+    held = [
+        _(
+            "{role} (process {process}) holds {relation}",
+            role=row.role,
+            process=row.process,
+            relation=row.relation,
+        )
+        for row in holders.itertuples()
+    ]
     raise QueryFailed(
-        "Another session has locked a table, so the catalogue cannot be read.",
-        why="; ".join(held) or "The session has just released the lock.",
-        hint="wait for that session's transaction to end, then run the line again",
+        _("Another session has locked a table, so the catalogue cannot be read."),
+        why="; ".join(held) or _("The session has just released the lock."),
+        hint=_("wait for that session's transaction to end, then run the line again"),
     )
 
 

@@ -19,6 +19,7 @@ import psycopg
 
 from sspcloud_magics import fork_hooks
 from sspcloud_magics.databases.postgres import libpq
+from sspcloud_magics.i18n import _
 
 # Keeps the inherited objects alive, since their destructors would use the parent's sessions.
 _parents: list[object] = []
@@ -32,7 +33,10 @@ class _ParentsTurn:
 
     def __enter__(self) -> NoReturn:
         raise psycopg.OperationalError(
-            f"this session with {self._place} belongs to the parent process: call ssp.connection() for a new one"
+            _(
+                "this session with {place} belongs to the parent process: call ssp.connection() for a new one",
+                place=self._place,
+            )
         )
 
     def __exit__(

@@ -39,6 +39,7 @@ from sspcloud_magics.databases.postgres.sql_hints import find_slip_hint
 from sspcloud_magics.databases.postgres.sql_lexer import Statement, statements
 from sspcloud_magics.databases.query_options import DEFAULTS, QueryOptions
 from sspcloud_magics.errors import QueryFailed, UsageProblem
+from sspcloud_magics.i18n import N_, _, format_number
 from sspcloud_magics.printable import printable, shorten
 
 
@@ -84,7 +85,7 @@ class QueryResult:
 
     def __repr__(self) -> str:
         lines = [f"{done.tag} ({_rows(done.rows)})" if done.rows else done.tag for done in self.statements]
-        lines[-1] += f" in {self.seconds:.2f} s"
+        lines[-1] += _(" in {seconds} s", seconds=format_number(self.seconds, 2))
         return printable("\n".join([*lines, *self.notes]))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - IPython's signature
@@ -174,14 +175,14 @@ def run(
                     types = tuple(column.oid for column in fetched.columns)
                     notes += _notes_on(fetched)
                     if not fetched.rows and (meant := find_slip_hint(statement.text, variables=params or ())):
-                        notes.append(f"No row was found: {meant}.")
+                        notes.append(_("No row was found: {meant}.", meant=meant))
         if connection.in_transaction:
             heard.append(TRANSACTION_OPEN)
         return QueryResult(frame, tuple(done), (*notes, *heard), time.perf_counter() - began, types)
 
 
-_FAILED_IN_TRANSACTION = "the transaction has failed too: end it with ROLLBACK (%query_db --rollback)"
-TRANSACTION_OPEN = "A transaction is open: commit it with %query_db --commit, or undo it with --rollback."
+_FAILED_IN_TRANSACTION = N_("the transaction has failed too: end it with ROLLBACK (%query_db --rollback)")
+TRANSACTION_OPEN = N_("A transaction is open: commit it with %query_db --commit, or undo it with --rollback.")
 
 _SHAPING = frozenset(
     {"create", "alter", "drop", "comment", "import", "grant", "revoke", "set", "reset", "discard"}
@@ -246,14 +247,16 @@ def parts(
     """
     parsed, bound = _prepare(sql, params)
     if len(parsed) != 1:
-        raise UsageProblem("Only a single query can be exported or chunked.", hint="run the others before it")
-    session, _ = connection.ready()
+        raise UsageProblem(
+            _("Only a single query can be exported or chunked."), hint=_("run the others before it")
+        )
+    session, _unused = connection.ready()
     connection.refuse(parsed)
     began = time.perf_counter()
     given, given_size = 0, 0
     fetched = Fetched()
     if options.on_columns is None:  # rows are used before the last one arrives, so describe the query first
-        options = replace(options, on_columns=lambda _: None)
+        options = replace(options, on_columns=lambda _unused: None)
     running = result_reader.read_batches(session, parsed[0], bound[0], options)
     with (
         _word_errors(connection, session, parsed[0], 0, 1),
@@ -270,7 +273,7 @@ def parts(
                 yield _part(fetched.columns, fetched.rows - given, heard)
                 given, given_size = fetched.rows, fetched.size
     if fetched.columns is None:
-        raise UsageProblem("The statement returns no rows.", hint="write a query, such as SELECT …")
+        raise UsageProblem(_("The statement returns no rows."), hint=_("write a query, such as SELECT …"))
     if fetched.rows > given or given == 0:
         yield _part(fetched.columns, fetched.rows - given, heard)
 
@@ -283,7 +286,7 @@ def _part(columns: Sequence[ResultColumn], rows: int, heard: Sequence[str]) -> P
 def _prepare(sql: str, params: Mapping[str, object] | None) -> tuple[tuple[Statement, ...], list[list[Any]]]:
     parsed = statements(sql)
     if not parsed:
-        raise UsageProblem("There is no statement to run.", hint="write SQL, such as SELECT 1")
+        raise UsageProblem(_("There is no statement to run."), hint=_("write SQL, such as SELECT 1"))
     for statement in parsed:
         _refuse_copy(statement)
     return parsed, [
@@ -341,8 +344,8 @@ def _limit_time(session: psycopg.Connection[Any], timeout: float | None) -> Iter
         if not over.is_set():
             raise
         raise QueryFailed(
-            f"The statement was cancelled after its timeout of {timeout:g} s.",
-            hint="raise the timeout, fetch fewer rows, or check the plan: %%query_db --explain",
+            _("The statement was cancelled after its timeout of {timeout:g} s.", timeout=timeout),
+            hint=_("raise the timeout, fetch fewer rows, or check the plan: %%query_db --explain"),
         ) from None
     finally:
         with cancelling:
@@ -363,8 +366,13 @@ def _warn_of_size(warn: Callable[[str], None], share: float, described: Descript
     free = psutil.virtual_memory().available
     if expected > free * share:
         warn(
-            f"About {described.rows:,} rows expected: {expected / 2**30:,.1f} GiB, with {free / 2**30:,.1f} GiB of memory free. "
-            "Interrupt the cell, then use %%query_db --limit ROWS, --to FILE.parquet or --chunks ROWS."
+            _(
+                "About {rows} rows expected: {expected} GiB, with {free} GiB of memory free. "
+                "Interrupt the cell, then use %%query_db --limit ROWS, --to FILE.parquet or --chunks ROWS.",
+                rows=format_number(described.rows),
+                expected=format_number(expected / 2**30, 1),
+                free=format_number(free / 2**30, 1),
+            )
         )
 
 
@@ -375,8 +383,10 @@ def _refuse_copy(statement: Statement) -> None:
     if statement.words[:1] == ("copy",) and {"stdin", "stdout"} & set(statement.words):
         raise UsageProblem(
             "COPY from or to the client needs a local file.",
-            hint="save the output of one COPY … TO STDOUT: %%query_db --to FILE\n"
-            "load a file with one COPY … FROM STDIN: %%query_db --from FILE",
+            hint=_(
+                "save the output of one COPY … TO STDOUT: %%query_db --to FILE\n"
+                "load a file with one COPY … FROM STDIN: %%query_db --from FILE"
+            ),
         )
 
 
@@ -401,7 +411,9 @@ def _notices(session: psycopg.Connection[Any]) -> Iterator[list[str]]:
     finally:
         session.remove_notice_handler(hear)
         if left_out:
-            heard.append(f"{left_out:,} more notices of the server are not shown.")
+            heard.append(
+                _("{left_out} more notices of the server are not shown.", left_out=format_number(left_out))
+            )
 
 
 def _make_failure(
@@ -410,12 +422,17 @@ def _make_failure(
     failed = statement_errors.make_statement_error(error, statement, connection)
     if total > 1:
         done = (
-            f"the {before} before it {'has' if before == 1 else 'have'} run"
+            _("the {before} before it {choice} run", before=before, choice="has" if before == 1 else "have")
             if before
-            else "none before it has run"
+            else _("none before it has run")
         )
         failed.why = "\n".join(
-            part for part in (failed.why, f"It is statement {before + 1} of {total}: {done}.") if part
+            part
+            for part in (
+                failed.why,
+                _("It is statement {before} of {total}: {done}.", before=before + 1, total=total, done=done),
+            )
+            if part
         )
     return failed
 
@@ -425,12 +442,18 @@ def _notes_on(fetched: Fetched) -> list[str]:
     names = [column.name for column in fetched.columns or ()]
     twice = list_duplicates(names) if len({*names}) < len(names) else []
     if twice:
-        notes.append(f"Several columns are named {', '.join(map(repr, twice))}: rename them with AS.")
+        notes.append(
+            _("Several columns are named {map}: rename them with AS.", map=", ".join(map(repr, twice)))
+        )
     notes += _notes_on_values(fetched.columns or ())
     if fetched.cut:
-        of = "; there are more" if fetched.cut_by_server else f" of {fetched.rows + fetched.cut:,}"
-        kept = f"The first {_rows(fetched.rows)}{of}"
-        notes.append(f"{kept}." if fetched.cut_by_server else f"{kept} are kept.")
+        of = (
+            _("; there are more")
+            if fetched.cut_by_server
+            else _(" of {rows}", rows=format_number(fetched.rows + fetched.cut))
+        )
+        kept = _("The first {rows}{of}", rows=_rows(fetched.rows), of=of)
+        notes.append(f"{kept}." if fetched.cut_by_server else _("{kept} are kept.", kept=kept))
     return notes
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from sspcloud_magics.databases.postgres.sql_lexer import Kind, tokens
+from sspcloud_magics.i18n import _
 
 SYNTAX, UNDEFINED_COLUMN, UNDEFINED_FUNCTION = "42601", "42703", "42883"
 NO_TYPE = ("42P18", "42P08")  # a parameter of indeterminate or ambiguous type
@@ -80,13 +81,13 @@ def _hint_psql_command(slip: Slip) -> str:
     if slip.sqlstate != SYNTAX or found is None:
         return ""
     if found[1].startswith("d") and found[2]:
-        return f"commands of psql are not SQL: use %describe_table {found[2].rstrip(';')}"
-    return "commands of psql are not SQL: use %tables, %describe_table NAME or %databases"
+        return _("commands of psql are not SQL: use %describe_table {rstrip}", rstrip=found[2].rstrip(";"))
+    return _("commands of psql are not SQL: use %tables, %describe_table NAME or %databases")
 
 
 def _hint_python_string(slip: Slip) -> str:
     if slip.sqlstate == SYNTAX and _PYTHON_STRING.match(slip.text):
-        return "write the SQL itself, without f and quotes; :name is the value of a variable"
+        return _("write the SQL itself, without f and quotes; :name is the value of a variable")
     return ""
 
 
@@ -96,34 +97,37 @@ def _hint_odd_space(slip: Slip) -> str:
     if found is None:
         return ""
     line = slip.text[: slip.text.index(found)].count("\n") + 1
-    return f"line {line} has a no-break space, which PostgreSQL treats as a letter: type the space again"
+    return _(
+        "line {line} has a no-break space, which PostgreSQL treats as a letter: type the space again",
+        line=line,
+    )
 
 
 def _hint_python_parameter(slip: Slip) -> str:
     found = _PYTHON_PARAMETER.search(slip.text)
     if found and slip.sqlstate == SYNTAX and f'"{found[0][0]}"' in slip.message:
-        return f"write :{found[1] or found[2] or 'name'} for the value of a variable"
+        return _("write :{found} for the value of a variable", found=found[1] or found[2] or "name")
     return ""
 
 
 def _hint_numbered_parameter(slip: Slip) -> str:
     numbered = any(each.kind == Kind.POSITIONAL for each in tokens(slip.text))
     if numbered or (slip.sqlstate == SYNTAX and "?" in slip.words):
-        return "write :name for the value of a variable"
+        return _("write :name for the value of a variable")
     return ""
 
 
 def _hint_list_after_in(slip: Slip) -> str:
     for before, word in pairwise(slip.words):
         if before.lower() == "in" and word.startswith(":") and slip.sqlstate == SYNTAX:
-            return f"write = ANY({word}), which accepts a list"
+            return _("write = ANY({word}), which accepts a list", word=word)
     return ""
 
 
 def _hint_name_as_parameter(slip: Slip) -> str:
     for before, word in pairwise(slip.words):
         if before.lower() in _TABLES_FOLLOW and word.startswith(":") and slip.sqlstate == SYNTAX:
-            return "a parameter is a value and cannot be a table name: write the name into the statement"
+            return _("a parameter is a value and cannot be a table name: write the name into the statement")
     return ""
 
 
@@ -136,7 +140,11 @@ def _hint_apostrophe(slip: Slip) -> str:
         if before is not None and each.kind == Kind.WORD:
             text = slip.text[before.start : before.end]
             if text.startswith("'") and len(text) > 2 and slip.text.count("'") % 2:
-                return f"double an apostrophe in a string: {text}'{slip.text[each.start : each.end]}…"
+                return _(
+                    "double an apostrophe in a string: {text}'{text_2}…",
+                    text=text,
+                    text_2=slip.text[each.start : each.end],
+                )
         before = each if each.kind == Kind.QUOTED else None
     return ""
 
@@ -146,15 +154,20 @@ def _hint_double_quotes(slip: Slip) -> str:
     if slip.sqlstate != UNDEFINED_COLUMN or not found or found[0] not in slip.text:
         return ""
     if parameter := _PARAMETER_IN_NAME.fullmatch(found[1]):
-        return f"in quotes it is a name: write :{parameter[1] or parameter[2]} without them"
+        return _(
+            "in quotes it is a name: write :{parameter} without them", parameter=parameter[1] or parameter[2]
+        )
     text = found[1].replace("'", "''")
-    return f"double quotes enclose a column name: write a string in single quotes: '{text}'"
+    return _("double quotes enclose a column name: write a string in single quotes: '{text}'", text=text)
 
 
 def _hint_text_with_number(slip: Slip) -> str:
     found = _TEXT_WITH_NUMBER.search(slip.message)
     if slip.sqlstate == UNDEFINED_FUNCTION and found and any(word[0].isdigit() for word in slip.words):
-        return f"one side is of type text: write the number in single quotes, such as {found[1] or found[2]} '35'"
+        return _(
+            "one side is of type text: write the number in single quotes, such as {found} '35'",
+            found=found[1] or found[2],
+        )
     return ""
 
 
@@ -163,7 +176,9 @@ def _hint_untyped_parameter(slip: Slip) -> str:
     found = re.search(r"\$(\d+)", slip.message)
     # The number may refer to a parameter of a function.
     if slip.sqlstate in NO_TYPE and found and 0 < int(found[1]) <= len(names):
-        return f"cast the parameter to a type, such as CAST({names[int(found[1]) - 1]} AS text)"
+        return _(
+            "cast the parameter to a type, such as CAST({names} AS text)", names=names[int(found[1]) - 1]
+        )
     return ""
 
 
@@ -174,7 +189,7 @@ def _hint_quoted_parameter(slip: Slip) -> str:
             continue
         is_named = f'"{found[0][1:-1]}"' in slip.message or found[0] in slip.message
         if is_named or _is_compared(slip.text[: each.start].rstrip(), slip.text[each.end :].lstrip()):
-            return f"in quotes it is a string: write :{found[1] or found[2]} without them"
+            return _("in quotes it is a string: write :{found} without them", found=found[1] or found[2])
     return ""
 
 

@@ -27,6 +27,7 @@ from psycopg.pq import Format
 from sspcloud_magics.databases.postgres.results import column_types
 from sspcloud_magics.databases.postgres.results.column_types import Array, ResultColumn
 from sspcloud_magics.databases.query_options import Numeric
+from sspcloud_magics.i18n import N_, _
 
 Gather: TypeAlias = Callable[[Sequence[Any], ResultColumn], Any]
 Decode: TypeAlias = Callable[[list[Any], ResultColumn], Any]
@@ -177,9 +178,12 @@ def _gather(values: Sequence[bytes | None], column: ResultColumn) -> Fixed:  # n
 
 def _decode_fixed(gathered: Sequence[Fixed], wire: Any, column: ResultColumn) -> tuple[Array, Mask]:
     """Return values of a fixed size in their wire format, with zeros for NULL, and the NULL mask."""
-    data = b"".join([values for values, _ in gathered])
+    data = b"".join([values for values, _unused in gathered])
     wire = np.dtype(wire)
-    wrong = f"the server sent a value of another length than the {wire.itemsize} bytes of its type"
+    wrong = _(
+        "the server sent a value of another length than the {itemsize} bytes of its type",
+        itemsize=wire.itemsize,
+    )
     try:
         marked = np.frombuffer(data, [("value", wire), ("mark", "u8")])
     except ValueError:
@@ -188,7 +192,7 @@ def _decode_fixed(gathered: Sequence[Fixed], wire: Any, column: ResultColumn) ->
         raise ValueError(wrong)
     present = marked["value"]
     column.size += present.nbytes
-    if all(nulls is None for _, nulls in gathered):
+    if all(nulls is None for _unused, nulls in gathered):
         return present, np.zeros(len(present), dtype=bool)
     size = marked.itemsize
     missing = np.frombuffer(
@@ -261,7 +265,7 @@ def _intervals(gathered: list[Fixed], column: ResultColumn) -> Array:
     days += np.sign(months) * (years * 365 + left * 30)
     whole_days = days + read["microseconds"] // _DAY
     if (np.abs(whole_days[~infinite]) > _INTERVAL_DAYS).any():
-        raise OverflowError("an interval is longer than 292,000 years")
+        raise OverflowError(_("an interval is longer than 292,000 years"))
     durations: Array = (read["microseconds"] + days * _DAY).astype("m8[us]")
     durations[missing | infinite] = np.timedelta64("NaT", "us")
     return durations
@@ -284,7 +288,7 @@ def _gather_numerics(
     return data, _lengths(values)
 
 
-_NO_NUMERIC = "the server sent a numeric whose length contradicts its header"
+_NO_NUMERIC = N_("the server sent a numeric whose length contradicts its header")
 _NUMERIC_ZERO = bytes(8)
 _PADDING = 2 * _NUMERIC_ZERO  # the second one allows an index after the header of the first
 
@@ -296,10 +300,10 @@ def _numerics(gathered: list[tuple[bytes, npt.NDArray[np.int64]]], column: Resul
     10**22, both are exact floats, so that their product or quotient is rounded correctly. Others go through `float`.
     """
     # Two bytes each: the number of digits, the weight of the first, the sign, the display scale, the digits.
-    data = b"".join([values for values, _ in gathered] + [_PADDING])
+    data = b"".join([values for values, _unused in gathered] + [_PADDING])
     column.size += len(data) - len(_PADDING)
     wire = np.frombuffer(data, ">i2").astype(np.int64)
-    lengths = np.concatenate([each for _, each in gathered])
+    lengths = np.concatenate([each for _unused, each in gathered])
     words = lengths >> 1
     missing = words == 0
     begins, digits = np.cumsum(words) - words, words - 4
@@ -313,7 +317,7 @@ def _numerics(gathered: list[tuple[bytes, npt.NDArray[np.int64]]], column: Resul
     for index in range(int(min(digits.max(initial=0), _DIGITS))):
         with_digit = digits > index
         whole = np.where(with_digit, whole * 10**_DIGITS + wire[begins + 4 + index * with_digit], whole)
-    for _ in range(_DIGITS - 1):  # trailing zeros of the last base-10000 digit
+    for _unused in range(_DIGITS - 1):  # trailing zeros of the last base-10000 digit
         spare = (whole >= _FLOAT_EXACT) & (whole % 10 == 0)
         if not spare.any():
             break

@@ -43,6 +43,7 @@ import psycopg
 
 from sspcloud_magics.databases.growable_array import GrowingArray
 from sspcloud_magics.databases.query_options import Numeric
+from sspcloud_magics.i18n import N_, _
 
 Array: TypeAlias = npt.NDArray[Any]
 Values: TypeAlias = Sequence[Any] | Array
@@ -50,9 +51,9 @@ Values: TypeAlias = Sequence[Any] | Array
 _FLOAT_EXACT = 2**53
 
 
-INFINITE = "infinite and became NaT"
-_TOO_FAR = "later than pandas can hold and became NaT"
-_BEYOND = "beyond the years 1 to 9999, which pandas has in UTC only, and became NaT: SET time zone 'UTC'"
+INFINITE = N_("infinite and became NaT")
+_TOO_FAR = N_("later than pandas can hold and became NaT")
+_BEYOND = N_("beyond the years 1 to 9999, which pandas has in UTC only, and became NaT: SET time zone 'UTC'")
 LAST_YEAR = 294_246
 """The last full year that 64-bit microseconds since 1970 can represent; PostgreSQL's range ends 30 years later."""
 
@@ -301,10 +302,12 @@ def note_large_numerics(numbers: Array, finite: Array, column: ResultColumn) -> 
     infinite = np.isinf(numbers) & finite
     large = (size >= _FLOAT_EXACT) & np.isfinite(numbers)
     if large.any():
-        column.note("of 2**53 or more may be rounded: numeric='decimal' keeps them exact", int(large.sum()))
+        column.note(
+            _("of 2**53 or more may be rounded: numeric='decimal' keeps them exact"), int(large.sum())
+        )
     if infinite.any():
         column.note(
-            "too large for a float became infinite: numeric='decimal' keeps them", int(infinite.sum())
+            _("too large for a float became infinite: numeric='decimal' keeps them"), int(infinite.sum())
         )
     return numbers
 

@@ -29,6 +29,7 @@ from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Int4, Int8, IntNumeric
 
 from sspcloud_magics.errors import ParameterError
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.spelling import nearest
 
 
@@ -61,11 +62,13 @@ def values_of(names: Sequence[str], variables: Mapping[str, object]) -> list[Any
         try:
             found.append(to_bindable(value))
         except (TypeError, ValueError) as error:
-            raise ParameterError(f":{name} cannot be bound.", why=str(error), hint=_TAKEN) from None
+            raise ParameterError(
+                _(":{name} cannot be bound.", name=name), why=str(error), hint=_TAKEN
+            ) from None
     return found
 
 
-_TAKEN = (
+_TAKEN = N_(
     "bind a number, a string, a date, a list of these, a dict, or a column of a DataFrame: ids = df['id']"
 )
 
@@ -74,10 +77,13 @@ def _make_unknown_error(name: str, variables: Mapping[str, object]) -> Parameter
     candidates = [other for other in variables if not other.startswith("_")]
     near = nearest(name, candidates)
     return ParameterError(
-        f"The statement has the parameter :{name}, but there is no variable of that name.",
-        hint=f"did you mean :{near}?"
+        _("The statement has the parameter :{name}, but there is no variable of that name.", name=name),
+        hint=_("did you mean :{near}?", near=near)
         if near
-        else f"assign it first: {name} = …\nif you meant no parameter, put a space after the colon, as in a[1 : n], or use quotes",
+        else _(
+            "assign it first: {name} = …\nif you meant no parameter, put a space after the colon, as in a[1 : n], or use quotes",
+            name=name,
+        ),
     )
 
 
@@ -189,7 +195,7 @@ def dump_values(transformer: Transformer, names: Sequence[str], values: Iterable
             transformer.dump_sequence([value], [_AUTO])
         except _CANNOT_BE_WRITTEN as error:
             which, why = f":{name}", str(error)
-    raise ParameterError(f"{which} cannot be bound.", why=why, hint=_TAKEN)
+    raise ParameterError(_("{which} cannot be bound.", which=which), why=why, hint=_TAKEN)
 
 
 _AUTO = psycopg.adapt.PyFormat.AUTO

@@ -37,6 +37,7 @@ from sspcloud_magics.databases.postgres.results.statement_description import Des
 from sspcloud_magics.databases.postgres.server_wait import wait_for
 from sspcloud_magics.databases.postgres.sql_lexer import Statement
 from sspcloud_magics.databases.query_options import DEFAULTS, QueryOptions
+from sspcloud_magics.i18n import _
 
 CHUNK = 500
 """The rows per chunk: few enough to keep their values in the CPU cache until they are gathered.
@@ -333,9 +334,9 @@ class _Reading:
         else:
             self._column_decoders = [each for each in found if each is not None]
             if len(self._column_decoders) < len(found):
-                raise _ColumnsChanged("The query's column types changed while it ran. Run it again.")
+                raise _ColumnsChanged(_("The query's column types changed while it ran. Run it again."))
         self._loaded_as = [decoder.loaded_as for decoder in self._column_decoders]
-        self._gathered = [[] for _ in self._column_decoders]
+        self._gathered = [[] for _unused in self._column_decoders]
         return made
 
     def _remember(self, statement: Statement, described: Description | None, *, known: bool) -> None:
@@ -350,7 +351,12 @@ class _Reading:
             style = self._connection.info.parameter_status(setting) or readable
             if not style.startswith(readable) and not STYLED.isdisjoint(types):
                 raise psycopg.NotSupportedError(
-                    f"Dates and intervals in {setting} {style!r} cannot be read: SET {wanted}"
+                    _(
+                        "Dates and intervals in {setting} {style!r} cannot be read: SET {wanted}",
+                        setting=setting,
+                        style=style,
+                        wanted=wanted,
+                    )
                 )
 
     def _take(self, result: pq.abc.PGresult, made: Sequence[ResultColumn]) -> None:

@@ -49,6 +49,7 @@ from sspcloud_magics.errors import (
     NotConnected,
     QueryFailed,
 )
+from sspcloud_magics.i18n import N_, _, format_number
 from sspcloud_magics.printable import printable
 from sspcloud_magics.target import PortText, Target
 
@@ -65,16 +66,16 @@ SessionError: TypeAlias = psycopg.Error
 Diagnosis: TypeAlias = psycopg.errors.Diagnostic
 
 _PROTECTION = {
-    Tls.VERIFIED: "TLS, the server's certificate verified",
-    Tls.UNVERIFIED: "TLS, the server's certificate not verified: its authority could not be read",
-    Tls.ABSENT: "no TLS to the server, which offers none; the tunnel itself is encrypted",
+    Tls.VERIFIED: N_("TLS, the server's certificate verified"),
+    Tls.UNVERIFIED: N_("TLS, the server's certificate not verified: its authority could not be read"),
+    Tls.ABSENT: N_("no TLS to the server, which offers none; the tunnel itself is encrypted"),
 }
 
 
-_OWN_SESSION = (
+_OWN_SESSION = N_(
     "This process has its own session, which does not see its parent's transaction and temporary tables."
 )
-_POOLED = "keeps no session: settings travel with each query, and SET or temporary tables are refused"
+_POOLED = N_("keeps no session: settings travel with each query, and SET or temporary tables are refused")
 _TRANSACTION = (b"BEGIN", b"COMMIT", b"ROLLBACK")
 # Statements that begin or end a transaction, or have no effect outside one.
 _CONTROL = frozenset(
@@ -253,7 +254,9 @@ class DatabaseConnection:
             lost = session_contents.describe_lost(
                 self._held, unseen=self._is_shared, was_reported=was_reported
             )
-            return self._log_in_again(f"The session ended{reason}, and a new one replaces it: {lost}.")
+            return self._log_in_again(
+                _("The session ended{reason}, and a new one replaces it: {lost}.", reason=reason, lost=lost)
+            )
 
     def _explain_end(self) -> SessionError | None:
         """Return the reason for the end of the session; None while it is alive."""
@@ -286,8 +289,8 @@ class DatabaseConnection:
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise NotConnected(
-                f"The connection to {self.database.path} is closed.",
-                hint=f"connect again: %connect_db {self.database.path}",
+                _("The connection to {path} is closed.", path=self.database.path),
+                hint=_("connect again: %connect_db {path}", path=self.database.path),
             )
 
     def _free(self) -> None:
@@ -305,14 +308,14 @@ class DatabaseConnection:
             if self._session.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
                 return
             raise ConnectionBusy(
-                f"A query on {self.database.path} is still running in this thread.",
-                hint="run the next query after its end, not in a callback such as progress",
+                _("A query on {path} is still running in this thread.", path=self.database.path),
+                hint=_("run the next query after its end, not in a callback such as progress"),
             )
         # Even if all rows have arrived: the reader would take the result of another query for its own.
         if self._reader is not None and self._reader() is not None:
             raise ConnectionBusy(
-                f"Another query on {self.database.path} is still being read in chunks.",
-                hint="read its chunks to the end, or discard the rest: chunks.close()",
+                _("Another query on {path} is still being read in chunks.", path=self.database.path),
+                hint=_("read its chunks to the end, or discard the rest: chunks.close()"),
             )
         self.stop_reading()
 
@@ -321,9 +324,12 @@ class DatabaseConnection:
         blocks = self._blocks[:1]
         if blocks and min(seconds, time.monotonic() - blocks[0].began) > self.patience:
             raise ConnectionBusy(
-                f"Another thread has a transaction open on {self.database.path}.",
-                why=f"It did not end within {self.patience:.0f} s, and only the thread that began it can use the session.",
-                hint="end the transaction, or do all of its work in the thread that began it",
+                _("Another thread has a transaction open on {path}.", path=self.database.path),
+                why=_(
+                    "It did not end within {patience} s, and only the thread that began it can use the session.",
+                    patience=format_number(self.patience, 0),
+                ),
+                hint=_("end the transaction, or do all of its work in the thread that began it"),
             )
 
     def lend(self, rows: Generator[Any, None, None], reader: object) -> None:
@@ -396,12 +402,12 @@ class DatabaseConnection:
         lent
             Whether a library begins it. A savepoint inside it is refused, since the library may roll it back.
         """
-        session, _ = self.ready()
+        session, _unused = self.ready()
         if self.is_lent:
             raise ConnectionBusy(
-                f"A SQLAlchemy connection has a transaction open on {self.database.path}.",
-                why="A transaction inside it could not be committed independently.",
-                hint="call commit() or close() on that connection first",
+                _("A SQLAlchemy connection has a transaction open on {path}.", path=self.database.path),
+                why=_("A transaction inside it could not be committed independently."),
+                hint=_("call commit() or close() on that connection first"),
             )
         is_savepoint = self.in_transaction
         begin, keep, drop = _SAVEPOINT if is_savepoint else (how + self.settings.local, *_TRANSACTION[1:])
@@ -445,8 +451,8 @@ class DatabaseConnection:
             raise pg_errors.make_connection_error(ended, place=self.database.path, in_transaction=True)
         if not (is_there and self.in_transaction):
             raise QueryFailed(
-                "A COMMIT or ROLLBACK inside the block ended its transaction.",
-                hint="remove it: the block commits at its end, and rolls back after an error",
+                _("A COMMIT or ROLLBACK inside the block ended its transaction."),
+                hint=_("remove it: the block commits at its end, and rolls back after an error"),
             )
         try:
             done = session.execute(block.keep)
@@ -459,8 +465,8 @@ class DatabaseConnection:
         self.changes += 1
         if done.statusmessage == "ROLLBACK":
             raise QueryFailed(
-                "Nothing was committed: a statement had failed, so the transaction was rolled back.",
-                hint="let the error end the block, or run the statement that may fail in its own block",
+                _("Nothing was committed: a statement had failed, so the transaction was rolled back."),
+                hint=_("let the error end the block, or run the statement that may fail in its own block"),
             )
 
     def _commit(self, block: Block) -> None:
@@ -544,16 +550,21 @@ class DatabaseConnection:
             if isinstance(error, _NOT_IN_A_TRANSACTION):
                 raise QueryFailed(
                     f"{error.diag.message_primary}.",
-                    why=f"The pooler of {self.database.path} keeps no session, so your settings travel in a transaction with each query.",
-                    hint="clear them, and qualify names with their schema: "
-                    "%config SSPCloud.search_path = '' and %config SSPCloud.time_zone = ''",
+                    why=_(
+                        "The pooler of {path} keeps no session, so your settings travel in a transaction with each query.",
+                        path=self.database.path,
+                    ),
+                    hint=_(
+                        "clear them, and qualify names with their schema: "
+                        "%config SSPCloud.search_path = '' and %config SSPCloud.time_zone = ''"
+                    ),
                 ) from None
             raise
 
     @contextmanager
     def protect_transaction(self) -> Iterator[None]:
         """Protect an open transaction by a savepoint, so that cancelling a query in the block does not fail it."""
-        session, _ = self.ready()
+        session, _unused = self.ready()
         if not self.in_transaction:
             yield
             return
@@ -616,7 +627,7 @@ class DatabaseConnection:
         if self.is_pooled:
             # If the pooler has no room for a second session, settings travel: this is correct in every mode.
             with suppress(psycopg.Error):
-                other, _ = libpq.log_in(self._login)
+                other, _unused = libpq.log_in(self._login)
                 with closing(other):
                     self.is_pooled = not pooler.keeps_sessions(session, other, timeout)
         if self.is_pooled:
@@ -661,7 +672,7 @@ class DatabaseConnection:
             self._give_up()
             raise
         else:
-            route = "through a forward" if self._reach is not None else "directly"
+            route = _("through a forward") if self._reach is not None else "directly"
             _log.info("%s: logged in as %s %s (%s)", self.database.path, self.user, route, tls.name)
             return session, tls
         self._give_up()
@@ -695,14 +706,14 @@ class DatabaseConnection:
         return facts
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"connected as {self.user}"
+        state = "closed" if self._closed else _("connected as {user}", user=self.user)
         lines = [f"{self.database.path} ({self.database.kind}): {state}"]
         if not self._closed:
             lines += [f"  {name:<10}  {value}" for name, value in self._facts()[1:]]
         return printable("\n".join(lines))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - IPython's signature
-        head, *_ = repr(self).split("\n")
+        head, *_unused = repr(self).split("\n")
         rows = "" if self._closed else "".join(_row(name, value) for name, value in self._facts())
         return {
             "text/plain": repr(self),
@@ -711,7 +722,11 @@ class DatabaseConnection:
 
 
 def _describe_refused_settings(names: list[str]) -> tuple[str, ...]:
-    return (f"The server refuses the value that was set for {', '.join(names)}.",) if names else ()
+    return (
+        (_("The server refuses the value that was set for {names}.", names=", ".join(names)),)
+        if names
+        else ()
+    )
 
 
 def _row(name: str, value: str) -> str:
@@ -722,7 +737,7 @@ def _row(name: str, value: str) -> str:
 def _explain_hangup(session: Session) -> psycopg.Error | None:
     """Return the error of a connection that the server has closed, without a round trip; None if it is open."""
     try:
-        for _ in range(3):  # the server's last message may precede the end of the stream
+        for _unused in range(3):  # the server's last message may precede the end of the stream
             session.pgconn.consume_input()
             session.pgconn.is_busy()
     except psycopg.OperationalError as error:

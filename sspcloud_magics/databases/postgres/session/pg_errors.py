@@ -19,6 +19,7 @@ from sspcloud_magics.errors import (
     LoginRefused,
     QueryFailed,
 )
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.secret import Secret
 
@@ -32,68 +33,70 @@ _LOGINS: tuple[tuple[str, type[DatabaseError], str, str], ...] = (
     (
         r"(?:password|SASL) authentication failed|role \".*\" does not exist|is not permitted to log in",
         LoginRefused,
-        "{place} refuses the user {user}.",
-        "check the user and the password; if a share has expired, ask the owner to share it again",
+        N_("{place} refuses the user {user}."),
+        N_("check the user and the password; if a share has expired, ask the owner to share it again"),
     ),
     (
         r"no pg_hba.conf entry|pg_hba.conf rejects|permission denied for database",
         LoginRefused,
-        "{place} does not allow the user {user} to connect.",
-        "ask the owner which database the user may connect to",
+        N_("{place} does not allow the user {user} to connect."),
+        N_("ask the owner which database the user may connect to"),
     ),
     (
         r"database \".*\" does not exist",
         LoginRefused,
-        "{place} has no database {dbname}.",
+        N_("{place} has no database {dbname}."),
         "name {known} with --database",
     ),
     (
         r"too many (?:clients|connections)|remaining connection slots",
         DatabaseUnavailable,
-        "{place} has no connection left: its limit is reached.",
-        "close unused connections, such as those of other notebooks, then try again",
+        N_("{place} has no connection left: its limit is reached."),
+        N_("close unused connections, such as those of other notebooks, then try again"),
     ),
     (
         r"unsupported startup parameter",
         DatabaseUnavailable,
-        "{place} is behind a pooler that refuses settings at login.",
-        "connect to the server's own service, not to the pooler",
+        N_("{place} is behind a pooler that refuses settings at login."),
+        N_("connect to the server's own service, not to the pooler"),
     ),
     (
         r"is (?:starting up|shutting down|in recovery)|not (?:yet )?accepting connections",
         DatabaseUnavailable,
-        "{place} accepts no connections at the moment.",
-        "try again in a few seconds",
+        N_("{place} accepts no connections at the moment."),
+        N_("try again in a few seconds"),
     ),
     (
         r"server does not support SSL",
         DatabaseNotTrusted,
-        "{place} offers no TLS: it cannot prove its identity, so nothing was sent to it.",
-        "ask the owner whether TLS was switched off",
+        N_("{place} offers no TLS: it cannot prove its identity, so nothing was sent to it."),
+        N_("ask the owner whether TLS was switched off"),
     ),
     (
         r"SSL error: unexpected eof|SSL SYSCALL error",
         DatabaseUnavailable,
-        "The connection to {place} was closed before the login.",
-        "check the tunnel with %forwards; for a colleague's database, ask whether it is still shared with you",
+        N_("The connection to {place} was closed before the login."),
+        N_(
+            "check the tunnel with %forwards; for a colleague's database, ask whether it is still shared with you"
+        ),
     ),
     (
         r"certificate|SSL error|does not match host name",
         DatabaseNotTrusted,
-        "The certificate of {place} cannot be trusted, so nothing was sent to it.",
-        "if the database was reinstalled, connect again to read its new certificate authority",
+        N_("The certificate of {place} cannot be trusted, so nothing was sent to it."),
+        N_("if the database was reinstalled, connect again to read its new certificate authority"),
     ),
     (
         r"authentication method requirement|auth method .* requirement failed",
         DatabaseNotTrusted,
-        "{place} proves its identity neither by a certificate nor by SCRAM.",
-        "ask the owner for a share, which contains the certificate authority to verify it with",
+        N_("{place} proves its identity neither by a certificate nor by SCRAM."),
+        N_("ask the owner for a share, which contains the certificate authority to verify it with"),
     ),
     (
         r"timeout expired|connection timeout",
         DatabaseUnavailable,
-        "{place} did not answer in time.",
-        "try again; check the tunnel with %forwards",
+        N_("{place} did not answer in time."),
+        N_("try again; check the tunnel with %forwards"),
     ),
 )
 
@@ -124,18 +127,18 @@ def make_login_error(
     why = message = shorten(full)
     if password and password.reveal() in full:
         # Hiding only the password would reveal it, since the rest of the message is known.
-        why = "The server's message contains the password, so it is not shown."
+        why = _("The server's message contains the password, so it is not shown.")
     for pattern, kind, what, hint in _LOGINS:
         if re.search(pattern, message):
             return kind(
                 what.format(place=place, user=user, dbname=dbname),
                 why=why,
-                hint=hint.format(known=known or "another one"),
+                hint=hint.format(known=known or _("another one")),
             )
     return DatabaseUnavailable(
-        f"The connection to {place} failed.",
+        _("The connection to {place} failed.", place=place),
         why=why,
-        hint="check the tunnel with %forwards, and the pod with %k8s_pods",
+        hint=_("check the tunnel with %forwards, and the pod with %k8s_pods"),
     )
 
 
@@ -151,18 +154,18 @@ def make_connection_error(
     why = get_reason(error)
     if in_transaction:
         return ConnectionLost(
-            f"The connection to {place} was lost; its transaction is rolled back.",
+            _("The connection to {place} was lost; its transaction is rolled back.", place=place),
             why=why,
-            hint="run the transaction again from its BEGIN: the connection is restored",
+            hint=_("run the transaction again from its BEGIN: the connection is restored"),
         )
     return ConnectionLost(
-        f"The connection to {place} ended.",
+        _("The connection to {place} ended.", place=place),
         why=why,
-        hint="run the cell again: the connection is restored, without its temporary tables",
+        hint=_("run the cell again: the connection is restored, without its temporary tables"),
     )
 
 
-ONLY_READS = "this login is read-only: ask the owner to share the database with --read-write"
+ONLY_READS = N_("this login is read-only: ask the owner to share the database with --read-write")
 QUOTED_NAME = re.compile(r"[\"«»„“]\s?([^\"«»„“”]+?)\s?[\"«»“”]")
 """A quoted name in a message of PostgreSQL, which uses the quotation marks of its language."""
 
@@ -201,9 +204,9 @@ def make_statement_error(
     if meant := _find_hint(error, statement, near, is_ours=is_ours):
         steps = [meant]
     if diagnosis.sqlstate is None:  # raised by psycopg, for a value such as the time 24:00
-        steps.append("cast the column to text, which can represent every value: column::text")
+        steps.append(_("cast the column to text, which can represent every value: column::text"))
     if isinstance(error, psycopg.errors.InFailedSqlTransaction):
-        steps.append("an earlier statement of this transaction failed: ROLLBACK, then start again")
+        steps.append(_("an earlier statement of this transaction failed: ROLLBACK, then start again"))
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
         steps = [to_write]
     failed = QueryFailed(f"{what} (SQLSTATE {diagnosis.sqlstate})" if diagnosis.sqlstate else what)
@@ -216,11 +219,11 @@ def _find_hint(error: psycopg.Error, statement: Statement, near: str, *, is_ours
     """Return one hint: a name that differs only in case, else a common mistake, else a similar name."""
     what = error.diag.message_primary or ""
     if near and near.strip('"').casefold() in map(str.casefold, QUOTED_NAME.findall(what)):
-        return f"did you mean {near}?"
+        return _("did you mean {near}?", near=near)
     slip = "" if is_ours else find_slip_hint(statement.text, error.diag.sqlstate or "", what)
     # The server's own hint knows everything that is in scope.
     knows_better = isinstance(error, psycopg.errors.UndefinedColumn) and error.diag.message_hint
-    return slip or (f"did you mean {near}?" if near and not knows_better else "")
+    return slip or (_("did you mean {near}?", near=near) if near and not knows_better else "")
 
 
 def mark_line(text: str, offset: int, *, first_line: int = 1) -> str:

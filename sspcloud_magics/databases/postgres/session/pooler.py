@@ -23,6 +23,7 @@ from psycopg import generators, pq, sql
 from sspcloud_magics.databases.postgres.server_wait import wait_for
 from sspcloud_magics.databases.postgres.sql_lexer import Statement, statements
 from sspcloud_magics.errors import QueryFailed
+from sspcloud_magics.i18n import N_, _
 
 _PROCESS = b"SELECT pg_catalog.pg_backend_pid()"
 _WAIT_SECONDS = 2.0
@@ -107,51 +108,51 @@ _NEEDS = (
     _Need(
         re.compile(r"(?:set (?!local\b|transaction\b|constraints\b)|reset\b|discard\b)"),
         "What SET, RESET or DISCARD changes",
-        "for one transaction, run inside it: SET LOCAL name = value\n"
-        "for each query: %config SSPCloud.search_path, %config SSPCloud.time_zone, %%query_db --timeout 30s",
+        N_("for one transaction, run inside it: SET LOCAL name = value\n"
+        "for each query: %config SSPCloud.search_path, %config SSPCloud.time_zone, %%query_db --timeout 30s"),
     ),
     _Need(
         re.compile(r".*\bset_config\b"),
         "set_config(name, value, false)",
-        "for one transaction, run inside it: set_config(name, value, true)",
+        N_("for one transaction, run inside it: set_config(name, value, true)"),
         unless=re.compile(r"(?!.*\b(?:false|not)\b).*\btrue\b"),
     ),
     _Need(
         re.compile(
             rf"create (?:or replace )?(?:{_TEMPORARY})|(?:select|with)\b.*(?<!insert )(?<!merge )\binto (?:(?:local |global )?temp(?:orary)? |(?:table )?pg_temp\b)"
         ),
-        "A temporary table that outlasts its transaction",
-        "run inside a transaction: CREATE TEMP TABLE name (…) ON COMMIT DROP",
+        N_("A temporary table that outlasts its transaction"),
+        N_("run inside a transaction: CREATE TEMP TABLE name (…) ON COMMIT DROP"),
         unless=re.compile(r".*\bon commit drop\b"),
     ),
     _Need(
         re.compile(r".*\bpg_(?:try_)?advisory_(?:un)?lock"),
-        "An advisory lock that outlasts its transaction",
-        "run inside a transaction: SELECT pg_advisory_xact_lock(key)",
+        N_("An advisory lock that outlasts its transaction"),
+        N_("run inside a transaction: SELECT pg_advisory_xact_lock(key)"),
     ),
     _Need(
         re.compile(r"(?:un)?listen\b"),
         "LISTEN",
-        "connect to the server's own service, not to the pooler: %databases lists them",
+        N_("connect to the server's own service, not to the pooler: %databases lists them"),
     ),
     _Need(
         re.compile(r"declare (?:(?!for\b)\w+ )*with hold\b"),
         "A cursor WITH HOLD",
-        "read the rows in chunks: %%query_db --chunks ROWS --into chunks",
+        N_("read the rows in chunks: %%query_db --chunks ROWS --into chunks"),
     ),
     _Need(
         re.compile(r"(?:prepare (?!transaction\b)|execute\b|deallocate\b)"),
-        "A prepared statement",
-        "send the statement itself, with its values as :name",
+        N_("A prepared statement"),
+        N_("send the statement itself, with its values as :name"),
     ),
     _Need(
-        re.compile(r".*\bdblink_connect"), "A named connection of dblink", "name the connection in each dblink(…)"
+        re.compile(r".*\bdblink_connect"), N_("A named connection of dblink"), N_("name the connection in each dblink(…)")
     ),
 )  # fmt: skip
 _KEPT_IN_BLOCKS = _Need(
     re.compile(r".*\b(?:currval|lastval|setseed)\b"),
-    "currval, lastval or setseed outside a transaction",
-    "run it in one transaction with the previous statement, or use INSERT … RETURNING",
+    N_("currval, lastval or setseed outside a transaction"),
+    N_("run it in one transaction with the previous statement, or use INSERT … RETURNING"),
 )
 _EXPLAINED = re.compile(
     r"explain (?:(?:analyze|verbose|costs|settings|generic_plan|buffers|serialize|wal|timing|summary|memory"
@@ -179,9 +180,12 @@ def refuse(parsed: Sequence[Statement], place: str, *, in_transaction: bool) -> 
 
 def _refuse(need: _Need, place: str) -> NoReturn:
     raise QueryFailed(
-        f"{need.what} needs a session, and the pooler keeps none.",
-        why=f"The pooler of {place} gives each transaction another session: "
-        "session state would be lost to you, and leak to other clients.",
+        _("{what} needs a session, and the pooler keeps none.", what=need.what),
+        why=_(
+            "The pooler of {place} gives each transaction another session: "
+            "session state would be lost to you, and leak to other clients.",
+            place=place,
+        ),
         hint=need.hint,
     )
 

@@ -19,6 +19,7 @@ from psycopg import pq
 
 from sspcloud_magics.databases.postgres.results import result_reader
 from sspcloud_magics.errors import QueryFailed
+from sspcloud_magics.i18n import _
 
 PATH = "pg_catalog, pg_temp"
 """The pinned path. Temporary objects come last, and only the session itself can create them."""
@@ -43,8 +44,8 @@ def pin_search_path(session: psycopg.Connection[Any]) -> Iterator[None]:
     status = session.pgconn.transaction_status
     if status == pq.TransactionStatus.INERROR:
         raise QueryFailed(
-            "The open transaction has failed, so nothing can be read in it.",
-            hint="end it with %query_db --rollback",
+            _("The open transaction has failed, so nothing can be read in it."),
+            hint=_("end it with %query_db --rollback"),
         )
     begin, end = _TRANSACTION if status == pq.TransactionStatus.IDLE else _SAVEPOINT
     try:

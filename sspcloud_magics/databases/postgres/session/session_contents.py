@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sspcloud_magics.databases.postgres.sql_lexer import Statement
+from sspcloud_magics.i18n import _
 
 _TEMPORARY = frozenset({"temp", "temporary"})
 _LOCKS = ("pg_advisory_lock", "pg_try_advisory_lock")
@@ -25,15 +26,15 @@ def describe_held_after(statement: Statement) -> str | None:
     made = words[1:5] if first == "create" else words[into : into + 3]
     found = None
     if not _TEMPORARY.isdisjoint(made):
-        found = "temporary tables"
+        found = _("temporary tables")
     elif first == "prepare" and words[1:2] != ("transaction",):
-        found = "prepared statements"
+        found = _("prepared statements")
     elif first == "declare" and "hold" in words:
         found = "cursors"
     elif first == "listen":
         found = "LISTEN registrations"
     elif any(word.startswith(_LOCKS) for word in words):
-        found = "advisory locks"
+        found = _("advisory locks")
     return found
 
 
@@ -57,7 +58,7 @@ def describe_lost(held: Iterable[str], *, unseen: bool, was_reported: bool) -> s
     'temporary tables and cursors are gone'
     """
     if listed := " and ".join(held):
-        return f"{listed} are gone"
+        return _("{listed} are gone", listed=listed)
     if unseen:
-        return "temporary tables and locks, if it had any, are gone"
-    return "nothing else was lost" if was_reported else "nothing was lost"
+        return _("temporary tables and locks, if it had any, are gone")
+    return _("nothing else was lost") if was_reported else _("nothing was lost")

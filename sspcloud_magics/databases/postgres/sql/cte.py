@@ -22,6 +22,7 @@ from sspcloud_magics.databases.postgres.sql.sql_scope import (
 )
 from sspcloud_magics.databases.postgres.sql_lexer import Kind, Statement, statements, tokens
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import _
 from sspcloud_magics.spelling import nearest
 
 _NAME = re.compile(r"[^\W\d]\w*")
@@ -68,8 +69,8 @@ def check_name(name: str, reserved: Container[str] = ()) -> str:
     if _NAME.fullmatch(folded) and folded not in reserved and len(folded.encode()) <= MOST_BYTES:
         return folded
     raise UsageProblem(
-        "--save needs a name that SQL accepts without quotes: letters, digits and _, no reserved word.",
-        hint="choose another name, such as %%query_db --save salaries",
+        _("--save needs a name that SQL accepts without quotes: letters, digits and _, no reserved word."),
+        hint=_("choose another name, such as %%query_db --save salaries"),
     )
 
 
@@ -92,18 +93,21 @@ def check_query(sql: str, name: str, uses: Iterable[str], saved: Mapping[str, Sa
     changes = _CHANGES & {parts.verb, *(word(body.items[0]) for body in parts.bodies if body.items)}
     if changes:
         raise UsageProblem(
-            f"--save takes a query: every statement that uses it would run the {min(changes).upper()} again.",
-            hint="run it without --save, and save a SELECT of its result",
+            _(
+                "--save takes a query: every statement that uses it would run the {min} again.",
+                min=min(changes).upper(),
+            ),
+            hint=_("run it without --save, and save a SELECT of its result"),
         )
     if parts.verb not in _QUERIES or "into" in map(word, parts.main):
         raise UsageProblem(
-            "--save takes a query: SELECT, VALUES or TABLE, with or without WITH, but not SELECT INTO.",
-            hint="run the statement without --save",
+            _("--save takes a query: SELECT, VALUES or TABLE, with or without WITH, but not SELECT INTO."),
+            hint=_("run the statement without --save"),
         )
     if name in _require(uses, saved):
         raise UsageProblem(
-            f"{name} would use itself: it is in --with, or a statement in --with uses it.",
-            hint=f"save it under another name: --save {name}_2",
+            _("{name} would use itself: it is in --with, or a statement in --with uses it.", name=name),
+            hint=_("save it under another name: --save {name}_2", name=name),
         )
 
 
@@ -133,14 +137,17 @@ def compose(sql: str, uses: Iterable[str], saved: Mapping[str, SavedStatement]) 
     parts = _parts(statement)
     if parts.verb not in _QUERIES | _CHANGES:
         raise UsageProblem(
-            f"--with does not work with {parts.verb.upper()}: only SELECT, INSERT, UPDATE, DELETE and MERGE can have WITH.",
-            hint="show the plan with %%query_db --explain" if parts.verb == "explain" else "",
+            _(
+                "--with does not work with {verb}: only SELECT, INSERT, UPDATE, DELETE and MERGE can have WITH.",
+                verb=parts.verb.upper(),
+            ),
+            hint=_("show the plan with %%query_db --explain") if parts.verb == "explain" else "",
         )
     needed = _require(uses, saved)
     if clash := [name for name in parts.names if name in needed]:
         raise UsageProblem(
-            f"{clash[0]} is both a saved statement and a name in the statement's own WITH.",
-            hint="rename the one in the statement",
+            _("{clash} is both a saved statement and a name in the statement's own WITH.", clash=clash[0]),
+            hint=_("rename the one in the statement"),
         )
     names = _in_order(needed)
     if parts.is_recursive:
@@ -154,7 +161,9 @@ def compose(sql: str, uses: Iterable[str], saved: Mapping[str, SavedStatement]) 
 def _only(sql: str, option: str) -> Statement:
     found = statements(sql)
     if len(found) != 1:
-        raise UsageProblem(f"--{option} takes one statement.", hint="move the others to another cell")
+        raise UsageProblem(
+            _("--{option} takes one statement.", option=option), hint=_("move the others to another cell")
+        )
     return found[0]
 
 
@@ -179,7 +188,7 @@ class _Parts:
 def _parts(statement: Statement) -> _Parts:
     items = group_parentheses(list(lexemes(statement.text)), len(statement.text))
     if not items:
-        raise UsageProblem("The parentheses of the statement do not match.")
+        raise UsageProblem(_("The parentheses of the statement do not match."))
     if word(items[0]) != "with":
         return _Parts((), (), items)
     is_recursive = word(items[1] if len(items) > 1 else None) == "recursive"
@@ -211,9 +220,11 @@ def _require(uses: Iterable[str], saved: Mapping[str, SavedStatement]) -> dict[s
         if name not in saved:
             near = nearest(name, saved)
             raise UsageProblem(
-                f"No statement is saved as {name}.",
-                why=f"{by} uses it." if by else "",
-                hint=f"did you mean {near}?" if near else "list the statements and their names with %queries",
+                _("No statement is saved as {name}.", name=name),
+                why=_("{by} uses it.", by=by) if by else "",
+                hint=_("did you mean {near}?", near=near)
+                if near
+                else _("list the statements and their names with %queries"),
             )
         found[name] = saved[name]
         waiting += [(used, name) for used in saved[name].uses]
@@ -235,8 +246,12 @@ def _in_order(needed: Mapping[str, SavedStatement]) -> list[str]:
     except CycleError as error:
         one, other = error.args[1][:2]
         raise UsageProblem(
-            f"{one} and {other} cannot be used in one statement: each of them would have to come first.",
-            hint=f"save {one} again under another name",
+            _(
+                "{one} and {other} cannot be used in one statement: each of them would have to come first.",
+                one=one,
+                other=other,
+            ),
+            hint=_("save {one} again under another name", one=one),
         ) from None
 
 
@@ -247,7 +262,10 @@ def _refuse_recursion(listed: Sequence[SavedStatement], own: Sequence[str]) -> N
         if clash := taken & _find_names(each.sql):
             raise UsageProblem(
                 f"WITH RECURSIVE would change what {min(clash)} means in the saved statement {each.name}.",
-                hint=f"save {each.name} under a name that is not a table, or rename the query in WITH RECURSIVE",
+                hint=_(
+                    "save {name} under a name that is not a table, or rename the query in WITH RECURSIVE",
+                    name=each.name,
+                ),
             )
 
 

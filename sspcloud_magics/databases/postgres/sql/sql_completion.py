@@ -28,6 +28,7 @@ from sspcloud_magics.databases.postgres.sql.sql_scope import (
     word,
 )
 from sspcloud_magics.databases.postgres.sql_lexer import Kind, tokens
+from sspcloud_magics.i18n import N_, _
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +234,7 @@ def _expect_in_parentheses(
     if "into" in around and not {"values", "select"} & set(around) and sources:
         return "columns", sources[-1]
     if opens == "using" and "join" in around:
-        return "shared columns", None
+        return _("shared columns"), None
     if opens == "cast" and word(before[-1] if before else None) == "as":
         return "types", None
     if not before and opens in ("as", "materialized", "from", "join", "exists", ""):
@@ -270,13 +271,13 @@ def _column_offers(sources: Iterable[Source]) -> Iterator[Offer]:
 
 
 _SHORT = {
-    "character varying": "varchar",
+    N_("character varying"): "varchar",
     "character": "char",
-    "double precision": "float8",
-    "timestamp without time zone": "timestamp",
-    "timestamp with time zone": "timestamptz",
-    "time without time zone": "time",
-    "time with time zone": "timetz",
+    N_("double precision"): "float8",
+    N_("timestamp without time zone"): "timestamp",
+    N_("timestamp with time zone"): "timestamptz",
+    N_("time without time zone"): "time",
+    N_("time with time zone"): "timetz",
 }
 
 
@@ -295,7 +296,7 @@ def _columns_of_target(place: CursorContext, _names: SchemaNames, _begun: str) -
 
 
 def _list_shared_columns(place: CursorContext, _names: SchemaNames, _begun: str) -> Iterator[Offer]:
-    counted = [name for source in place.sources for name in {column for column, _ in source.columns}]
+    counted = [name for source in place.sources for name in {column for column, _unused in source.columns}]
     return (offer for offer in _column_offers(place.sources) if counted.count(offer.text) > 1)
 
 
@@ -308,7 +309,7 @@ def _types(_place: CursorContext, names: SchemaNames, _begun: str) -> Iterator[O
 
 
 def _relations(place: CursorContext, names: SchemaNames, begun: str) -> Iterator[Offer]:
-    yield from (Offer(name, "query") for name, _ in place.queries)
+    yield from (Offer(name, "query") for name, _unused in place.queries)
     elsewhere: list[Offer] = []
     for (schema, name), each in names.relations.items():
         if schema in _SYSTEM and not begun.lower().startswith("pg_"):
@@ -345,7 +346,7 @@ _Offering: TypeAlias = Callable[[CursorContext, SchemaNames, str], Iterator[Offe
 
 _EXPECTED: dict[str, tuple[_Offering, ...]] = {
     "columns": (_columns_of_target,),
-    "shared columns": (_list_shared_columns,),
+    N_("shared columns"): (_list_shared_columns,),
     "types": (_types,),
     "relations": (_relations, _keywords("ONLY LATERAL SELECT IF NOT EXISTS")),
     "source's end": (_keywords(_SOURCE_KEYWORDS),),

@@ -13,6 +13,7 @@ from sspcloud_magics.databases.postgres.session.search_path import pin_search_pa
 from sspcloud_magics.databases.postgres.sql import name_cache
 from sspcloud_magics.databases.postgres.sql_lexer import Statement
 from sspcloud_magics.errors import DatabaseError, QueryFailed
+from sspcloud_magics.i18n import _
 
 # Servers before version 14 report neither.
 _STANDBY, _READS_ONLY = "in_hot_standby", "default_transaction_read_only"
@@ -70,9 +71,15 @@ def _how_to_write(connection: DatabaseConnection) -> str:
             with pin_search_path(session):
                 is_set_here = session.execute(_SET_HERE).fetchone() is not None
     if report.get(_STANDBY) == "on":
-        return f"this server is a read-only standby: connect to the primary with %connect_db {connection.database.path}"
+        return _(
+            "this server is a read-only standby: connect to the primary with %connect_db {path}",
+            path=connection.database.path,
+        )
     if is_set_here:
-        return f"you have set this session to read-only: undo it with %query_db SET {_READS_ONLY} = off"
+        return _(
+            "you have set this session to read-only: undo it with %query_db SET {reads_only} = off",
+            reads_only=_READS_ONLY,
+        )
     if connection.in_transaction and report.get(_READS_ONLY) != "on":
-        return "this transaction is READ ONLY: begin one that writes with BEGIN alone"
+        return _("this transaction is READ ONLY: begin one that writes with BEGIN alone")
     return ONLY_READS

@@ -16,6 +16,7 @@ import psycopg
 from sspcloud_magics.databases.column_names import refuse_duplicates
 from sspcloud_magics.databases.postgres.results.column_types import JSON
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import _
 
 _BYTES = psycopg.adapters.types["bytea"].oid
 _TIME = psycopg.adapters.types["time"].oid
@@ -36,8 +37,8 @@ def import_optional(package: str, extra: str, what: str) -> Any:
         return import_module(package)
     except ImportError:
         raise UsageProblem(
-            f"{what} needs the package {package}, which is not installed.",
-            hint=f"install it: %pip install 'sspcloud-magics[{extra}]'",
+            _("{what} needs the package {package}, which is not installed.", what=what, package=package),
+            hint=_("install it: %pip install 'sspcloud-magics[{extra}]'", extra=extra),
         ) from None
 
 
@@ -76,7 +77,7 @@ def arrow_table(frame: pd.DataFrame, types: Sequence[int]) -> Any:
     UsageProblem
         If pyarrow is not installed.
     """
-    pa = import_optional("pyarrow", "arrow", "An Arrow table")
+    pa = import_optional("pyarrow", "arrow", _("An Arrow table"))
     arrays = []
     for column, oid in zip(to_plain_columns(frame, types), types, strict=True):
         if column.dtype == object:

@@ -23,6 +23,7 @@ from sspcloud_magics.databases.postgres.transfer.column_values import (
 )
 from sspcloud_magics.databases.query_options import Progress
 from sspcloud_magics.errors import QueryFailed, UsageProblem
+from sspcloud_magics.i18n import _
 from sspcloud_magics.printable import shorten
 
 Mode: TypeAlias = Literal["new", "append", "replace"]
@@ -52,7 +53,7 @@ def load_table(
     names = [str(column) for column in frame.columns]
     if len(set(names)) != len(names) or not names or "" in names:
         raise UsageProblem(
-            "The columns of a table need unique names.", hint="rename the columns: df.columns = [...]"
+            _("The columns of a table need unique names."), hint=_("rename the columns: df.columns = [...]")
         )
     path = _path(name)
     refuse_long(path, "table")
@@ -61,7 +62,7 @@ def load_table(
     listed = sql.SQL(", ").join(map(sql.Identifier, names))
     columns = sql.SQL("SELECT {} FROM {} LIMIT 0").format(listed, table)
     with connection.turn:
-        session, _ = connection.ready()
+        session, _unused = connection.ready()
         connection.refuse(statements(f"CREATE TABLE {name} ()"))
         try:
             with connection.transaction(), session.cursor() as cursor:
@@ -89,13 +90,16 @@ def load_table(
         except psycopg.errors.DuplicateTable as error:
             raise QueryFailed(
                 f"{error.diag.message_primary}.",
-                hint="add to it with %load_table … --append, or replace it with --replace",
+                hint=_("add to it with %load_table … --append, or replace it with --replace"),
             ) from None
         except psycopg.errors.DependentObjectsStillExist as error:
             raise QueryFailed(
                 f"{error.diag.message_primary}.",
                 why=shorten(error.diag.message_detail or ""),
-                hint=f"keep the table: %query_db DELETE FROM {name}, then %load_table … {name} --append",  # noqa: S608 - a hint
+                hint=_(
+                    "keep the table: %query_db DELETE FROM {name}, then %load_table … {name} --append",
+                    name=name,
+                ),
             ) from None
         except psycopg.Error as error:
             if session.closed:
@@ -120,8 +124,8 @@ def _path(name: str) -> list[str]:
     found = _NAME.fullmatch(name)
     if found is None:
         raise UsageProblem(
-            f"{name!r} is not a table name.",
-            hint="write table or schema.table, with double quotes around special names",
+            _("{name!r} is not a table name.", name=name),
+            hint=_("write table or schema.table, with double quotes around special names"),
         )
     return [
         part[1:-1].replace('""', '"') if part.startswith('"') else part.lower()
@@ -144,7 +148,8 @@ def _as_pandas(frame: Any) -> pd.DataFrame:
             made = frame.to_pandas(types_mapper=pd.ArrowDtype)
     if not isinstance(made, pd.DataFrame):
         raise UsageProblem(
-            f"A {type(frame).__name__} is not a DataFrame.", hint="convert it: df = pd.DataFrame(…)"
+            _("A {name} is not a DataFrame.", name=type(frame).__name__),
+            hint=_("convert it: df = pd.DataFrame(…)"),
         )
     return made
 

@@ -20,6 +20,7 @@ from sspcloud_magics.databases.postgres.query import Part
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.query_options import DEFAULTS, QueryOptions
 from sspcloud_magics.errors import ConnectionLost, QueryFailed
+from sspcloud_magics.i18n import _, format_number
 
 Convert = Callable[[pd.DataFrame, Sequence[int]], Any]
 
@@ -68,8 +69,8 @@ class Chunks:
         """Return the next chunk."""
         if os.getpid() != self._process:
             raise ConnectionLost(
-                "The parent process reads these rows.",
-                hint="run the query in the process that reads its rows",
+                _("The parent process reads these rows."),
+                hint=_("run the query in the process that reads its rows"),
             )
         with self._connection.turn:
             if self._first is not None:
@@ -87,9 +88,9 @@ class Chunks:
             if self._ended or self._closed:
                 raise
         raise QueryFailed(
-            f"The query ended after {self._rows:,} rows, before all were read.",
-            why="An interruption or an error ended the query, or its transaction has ended.",
-            hint="run the query again, and read its chunks to the end",
+            _("The query ended after {rows} rows, before all were read.", rows=format_number(self._rows)),
+            why=_("An interruption or an error ended the query, or its transaction has ended."),
+            hint=_("run the query again, and read its chunks to the end"),
         )
 
     def close(self) -> None:
@@ -112,9 +113,14 @@ class Chunks:
         self.close()
 
     def __repr__(self) -> str:
-        read = f"{self._rows:,} rows read" + (", closed" if self._closed else "")
+        read = _("{rows} rows read", rows=format_number(self._rows)) + (", closed" if self._closed else "")
         where = self._connection.database.path
-        return f"Rows of {where}, {self._size:,} at a time ({read}): for chunk in …"
+        return _(
+            "Rows of {where}, {size} at a time ({read}): for chunk in …",
+            where=where,
+            size=format_number(self._size),
+            read=read,
+        )
 
 
 def _cut(
@@ -148,7 +154,7 @@ def chunks(
     options: QueryOptions = DEFAULTS,
     *,
     size: int,
-    convert: Convert = lambda frame, _: frame,
+    convert: Convert = lambda frame, _unused: frame,
 ) -> Chunks:
     """Run one query, and return its rows in chunks of `size`; the last may have fewer.
 

@@ -23,6 +23,7 @@ import pandas as pd
 import psycopg
 
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import N_, _
 
 SHOWN = 80
 """The maximum number of characters of a refused value in its error."""
@@ -46,11 +47,11 @@ _TYPES: dict[frozenset[str], str] = {
     frozenset({"decimal", "integer", "float"}): "numeric",
     frozenset({"bytes"}): "bytea",
     frozenset({"instant"}): "timestamp",
-    frozenset({"instant with a zone"}): "timestamptz",
+    frozenset({N_("instant with a zone")}): "timestamptz",
     frozenset({"date"}): "date",
     frozenset({"date", "instant"}): "timestamp",
     frozenset({"time"}): "time",
-    frozenset({"time with a zone"}): "timetz",
+    frozenset({N_("time with a zone")}): "timetz",
     frozenset({"duration"}): "interval",
     frozenset({"uuid"}): "uuid",
     frozenset({"document"}): "jsonb",
@@ -202,14 +203,18 @@ def _type_by_values(column: pd.Series[Any], name: str) -> str:
             continue
         kind = _kind(value)
         if kind is None:
-            raise _make_refusal(name, row, value, "PostgreSQL has no type for it.")
+            raise _make_refusal(name, row, value, _("PostgreSQL has no type for it."))
         if kind == "integer":
             longest = max(longest, abs(int(value)))
         kinds.setdefault(kind, row)
     found = _TYPES.get(frozenset(kinds))
     if found is None:
-        first, other, *_ = kinds
-        why = f"It is {_with_article(other)}, but each value before it is {_with_article(first)}."
+        first, other, *_unused = kinds
+        why = _(
+            "It is {with_article}, but each value before it is {with_article_2}.",
+            with_article=_with_article(other),
+            with_article_2=_with_article(first),
+        )
         raise _make_refusal(name, kinds[other], column.iloc[kinds[other]], why)
     if (found == "int8" and longest >= 2**63) or (found == "float8" and longest > _EXACT_FLOAT):
         return "numeric"
@@ -232,9 +237,9 @@ def _kind(value: Any) -> str | None:  # noqa: PLR0911 - a table of types, the mo
     if isinstance(value, float | np.floating):
         return "float"
     if isinstance(value, dt.datetime | np.datetime64):
-        return "instant with a zone" if getattr(value, "tzinfo", None) else "instant"
+        return _("instant with a zone") if getattr(value, "tzinfo", None) else "instant"
     if isinstance(value, dt.time):
-        return "time with a zone" if value.tzinfo else "time"
+        return _("time with a zone") if value.tzinfo else "time"
     if isinstance(value, np.ndarray) and value.ndim == 0:
         return _kind(value.item())
     if isinstance(value, _DOCUMENTS):
@@ -267,12 +272,13 @@ def _values(column: pd.Series[Any], name: str) -> Iterator[Any]:
             yield None if is_missing else value
     except _NOT_IN_PYTHON as error:
         raise UsageProblem(
-            f"Column {name!r}, row {row + 1}: the value has no counterpart in Python.", why=str(error)
+            _("Column {name!r}, row {row}: the value has no counterpart in Python.", name=name, row=row + 1),
+            why=str(error),
         ) from None
 
 
 _NOT_IN_PYTHON = (ValueError, TypeError, ArithmeticError, RecursionError, NotImplementedError)
-_NANOSECONDS = "PostgreSQL has microseconds, and would round its nanoseconds."
+_NANOSECONDS = N_("PostgreSQL has microseconds, and would round its nanoseconds.")
 
 
 def _texts(column: pd.Series[Any], name: str, write: Callable[[Any], str]) -> Iterator[str | None]:
@@ -281,7 +287,7 @@ def _texts(column: pd.Series[Any], name: str, write: Callable[[Any], str]) -> It
             yield None if value is None else _check_text(write(value))
         except RecursionError:
             raise _make_refusal(
-                name, row, value, "Its lists and dicts are nested too deeply, or contain themselves."
+                name, row, value, _("Its lists and dicts are nested too deeply, or contain themselves.")
             ) from None
         except _NOT_IN_PYTHON as error:
             raise _make_refusal(name, row, value, str(error)) from None
@@ -291,20 +297,23 @@ def _make_refusal(name: str, row: int, value: Any, why: str) -> UsageProblem:
     try:
         shown = " ".join(repr(value).split())
     except Exception:  # noqa: BLE001 - any error of a user's class, or an integer of 4,300 digits
-        shown = f"a value of the type {type(value).__name__}"
+        shown = _("a value of the type {name}", name=type(value).__name__)
     if len(shown) > SHOWN:
         shown = f"{shown[: SHOWN - 1]}…"
     shown = shown.encode("utf-8", "backslashreplace").decode()
     return UsageProblem(
-        f"Column {name!r}, row {row}: {shown} cannot be loaded.",
+        _("Column {name!r}, row {row}: {shown} cannot be loaded.", name=name, row=row, shown=shown),
         why=why,
-        hint=f"round them: df[{name!r}] = df[{name!r}].dt.round('us')"
+        hint=_("round them: df[{name!r}] = df[{name!r}].dt.round('us')", name=name)
         if why == _NANOSECONDS
-        else f"change the value, or convert the column to strings: df[{name!r}] = df[{name!r}].astype(str)",
+        else _(
+            "change the value, or convert the column to strings: df[{name!r}] = df[{name!r}].astype(str)",
+            name=name,
+        ),
     )
 
 
-_NUL = "PostgreSQL cannot store a NUL character in text."
+_NUL = N_("PostgreSQL cannot store a NUL character in text.")
 
 
 def _check_text(text: str) -> str:
@@ -410,7 +419,13 @@ def _duration(value: dt.timedelta) -> str:
     microseconds = value // dt.timedelta(microseconds=1)
     days, rest = divmod(abs(microseconds), _DAY // dt.timedelta(microseconds=1))
     sign = "-" if microseconds < 0 else ""
-    return f"{sign}{days} days {sign}{rest // 10**6}.{rest % 10**6:06d} seconds"
+    return _(
+        "{sign}{days} days {sign}{rest}.{rest_2:06d} seconds",
+        sign=sign,
+        days=days,
+        rest=rest // 10**6,
+        rest_2=rest % 10**6,
+    )
 
 
 def _document(value: Any) -> str:

@@ -20,6 +20,7 @@ from sspcloud_magics.databases.postgres.sql_lexer import Statement, statements
 from sspcloud_magics.databases.postgres.transfer.export import Exported, replace_atomically
 from sspcloud_magics.databases.query_options import Progress
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import _
 from sspcloud_magics.user_files import user_path
 
 BLOCK = 256 << 10
@@ -71,7 +72,7 @@ def copy_from(
     try:
         opened = file.open("rb")
     except OSError as error:
-        raise UsageProblem(f"{file} cannot be read.", why=error.strerror or str(error)) from None
+        raise UsageProblem(_("{file} cannot be read.", file=file), why=error.strerror or str(error)) from None
 
     def send(copy: psycopg.Copy, report: Callable[[int], None]) -> None:
         while block := opened.read(BLOCK):
@@ -90,7 +91,7 @@ def _copy(
 ) -> QueryResult:
     statement: Statement = statements(sql)[0]
     if statement.names:
-        raise UsageProblem("COPY takes no parameters.", hint="write the values into the statement")
+        raise UsageProblem("COPY takes no parameters.", hint=_("write the values into the statement"))
     began = time.perf_counter()
     size = 0
 

@@ -24,6 +24,7 @@ from sspcloud_magics.databases.postgres.session.connection import DatabaseConnec
 from sspcloud_magics.databases.postgres.transfer import arrow
 from sspcloud_magics.databases.query_options import DEFAULTS, QueryOptions
 from sspcloud_magics.errors import FileNotWritten, UsageProblem
+from sspcloud_magics.i18n import N_, _, format_number
 from sspcloud_magics.user_files import user_path
 
 PART = 65_536
@@ -53,8 +54,12 @@ class Exported:
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return (
-            f"{self.rows:,} row{'' if self.rows == 1 else 's'} in {self.file} ({self.size / 2**20:,.1f} MiB)"
+        return _(
+            "{rows} row{choice} in {file} ({size} MiB)",
+            rows=format_number(self.rows),
+            choice="" if self.rows == 1 else "s",
+            file=self.file,
+            size=format_number(self.size / 2**20, 1),
         )
 
 
@@ -66,7 +71,7 @@ class _Writer(Protocol):
 
 class _Parquet:
     def __init__(self, file: Path) -> None:
-        self._parquet = arrow.import_optional("pyarrow.parquet", "arrow", "A Parquet file")
+        self._parquet = arrow.import_optional("pyarrow.parquet", "arrow", _("A Parquet file"))
         self._file = file
         self._open: Any = None
 
@@ -120,7 +125,9 @@ def export(
     file = user_path(file)
     make = _WRITERS.get(file.suffix.lower())
     if make is None:
-        raise UsageProblem(f"{file.name} ends neither in .parquet nor in .csv.", hint="use --to rows.parquet")
+        raise UsageProblem(
+            _("{name} ends neither in .parquet nor in .csv.", name=file.name), hint=_("use --to rows.parquet")
+        )
     options = replace(options, json_text=True, on_columns=partial(refuse_duplicates, holder="a file"))
     parts = query.parts(connection, sql, params, options, size=PART, most=PART_BYTES)
     rows = 0
@@ -152,7 +159,7 @@ def replace_atomically(file: Path, *, overwrite: bool) -> Iterator[Path]:
         If it cannot be written, such as on a full disk.
     """
     if file.exists() and not overwrite:
-        raise UsageProblem(f"{file} exists.", hint="choose another file, or replace it with --overwrite")
+        raise UsageProblem(f"{file} exists.", hint=_("choose another file, or replace it with --overwrite"))
     unfinished = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
     try:
         try:
@@ -163,14 +170,14 @@ def replace_atomically(file: Path, *, overwrite: bool) -> Iterator[Path]:
     except OSError as error:
         why = _REASONS.get(error.errno or 0, error.strerror or str(error))
         raise FileNotWritten(
-            f"{file} could not be written, and no partial file is left.",
+            _("{file} could not be written, and no partial file is left.", file=file),
             why=why,
-            hint="write to another place, or fetch fewer rows or columns",
+            hint=_("write to another place, or fetch fewer rows or columns"),
         ) from None
 
 
 _REASONS = {
-    errno.ENOSPC: "The disk is full.",
-    errno.EDQUOT: "Your disk quota is exceeded.",
-    errno.EFBIG: "The file would exceed the maximum file size.",
+    errno.ENOSPC: N_("The disk is full."),
+    errno.EDQUOT: N_("Your disk quota is exceeded."),
+    errno.EFBIG: N_("The file would exceed the maximum file size."),
 }
