@@ -58,10 +58,10 @@ def extract() -> Catalog:
         name = path.relative_to(ROOT).as_posix()
         source = path.read_bytes()
         for line, function, found, _comments in extract_python(io.BytesIO(source), KEYWORDS, (), {}):
-            message = found if isinstance(found, str) else tuple(text for text in found if text)[:2]
-            text = message if function == "_n" or isinstance(message, str) else message[0]
-            if text:
-                template.add(text, locations=[(name, line)])
+            texts = (found,) if isinstance(found, str) else tuple(text for text in found or () if text)
+            if texts:  # otherwise it translates a constant
+                message = texts[:2] if function == "_n" else texts[0]
+                template.add(message, locations=[(name, line)])
         if "magics/" in name:
             for doc, line in list_magic_docs(ast.parse(source)):
                 template.add(doc, locations=[(name, line)])
