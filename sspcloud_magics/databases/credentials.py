@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sspcloud_magics import share_keys
 from sspcloud_magics.cluster.requests import object_reads, permissions
 from sspcloud_magics.databases import discovery
+from sspcloud_magics.databases.charts import POSTGRES_PORT
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import ClusterError, CredentialsNotFound, Forbidden, ServerError, UsageProblem
 from sspcloud_magics.i18n import _
@@ -187,7 +188,7 @@ def _parse_share(secret: object_reads.SecretObject, name: str) -> tuple[Database
         namespace=secret.namespace,
         kind="postgres",
         service=host.split(".")[0],
-        port=int(port) if port and port.isdecimal() else discovery.POSTGRES_PORT,
+        port=int(port) if port and port.isdecimal() else POSTGRES_PORT,
         database=_text(secret, share_keys.DBNAME),
         source="shared with you",
         access=secret.annotations.get(share_keys.ACCESS, share_keys.READ_ONLY),

@@ -3,10 +3,11 @@
 There are three kinds of evidence for a database. RBAC may forbid any of them.
 
 - **Discovery secrets** of Onyxia (``discoverable-F``, annotation ``onyxia/discovery``) hold the kind, the service,
-  the port and the name of the database. The port may be raw digits instead of base64.
+  the port and the name of the database. The port may be raw digits instead of base64. Instead of the service, some
+  charts write the host of an ingress: the service is then that of the same release.
 - **Services** with the labels of CloudNativePG (``cnpg.io/cluster``) or of a well-known chart
   (``app.kubernetes.io/name``) are enough on their own, and the view role can read them.
-  A service on PostgreSQL's default port counts too.
+  A service on PostgreSQL's default port counts too. Of several services of a release, clients dial one.
 - **Cluster objects** of CloudNativePG say which databases hibernate.
 
 The pods show whether a database runs. A CloudNativePG release without a pod hibernates.
@@ -18,7 +19,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from sspcloud_magics.cluster.api.api_errors import NotFound, report_malformed
 from sspcloud_magics.cluster.api.resources import CNPG_CLUSTERS, ENDPOINTS
@@ -26,6 +27,13 @@ from sspcloud_magics.cluster.requests import object_reads
 from sspcloud_magics.cluster.requests.object_reads import SecretObject
 from sspcloud_magics.cluster.workloads import inventory
 from sspcloud_magics.cluster.workloads.inventory import Pod, Service
+from sspcloud_magics.databases.charts import (
+    CHARTS_BY_KIND,
+    CHARTS_BY_NAME,
+    POSTGRES_PORT,
+    SECONDARY_COMPONENTS,
+    Chart,
+)
 from sspcloud_magics.errors import DatabaseHibernated, DatabaseNotFound, Forbidden, UsageProblem
 from sspcloud_magics.i18n import _
 from sspcloud_magics.spelling import nearest
@@ -34,7 +42,6 @@ if TYPE_CHECKING:
     from sspcloud_magics.cluster.cluster import Cluster
     from sspcloud_magics.cluster.workloads.tables import ResourceTable
 
-POSTGRES_PORT = 5432
 SERVICES_PAGE = "https://datalab.sspcloud.fr/my-services"
 
 CNPG = "cnpg.io/cluster"
@@ -44,24 +51,21 @@ _DISCOVERY = "onyxia/discovery"
 _INSTANCE = "app.kubernetes.io/instance"
 _CHART = "app.kubernetes.io/name"
 
-# The charts of the catalogue: the kind of database, and the default port of its service.
-_CHARTS = {
-    "postgresql": ("postgres", POSTGRES_PORT),
-    "mariadb": ("mariadb", 3306),
-    "mysql": ("mysql", 3306),
-    "mongodb": ("mongodb", 27017),
-    "opensearch": ("opensearch", 9200),
-    "elasticsearch": ("elastic", 9200),
-    "neo4j": ("neo4j", 7687),
-    "milvus": ("milvus", 19530),
-    "qdrant": ("qdrant", 6333),
-    "chromadb": ("chromadb", 8000),
-}
-_PORTS = dict(_CHARTS.values())
+_COMPONENT = "app.kubernetes.io/component"
+# Helm writes this annotation on each object of a release.
+_RELEASE = "meta.helm.sh/release-name"
+
+# A host and a port, as in `mongodb-0.mongodb-headless:27017,mongodb-1.mongodb-headless:27017`.
+_ADDRESS = re.compile(r"(?:\w+://)?([-\w.]+)(?::(\d+))?", re.ASCII)
+_LAST_PORT = 65535
+_PORT = re.compile(r"[1-9]\d{0,4}", re.ASCII)
 
 _NAME = re.compile(r"[-\w.]+", re.ASCII)
 
 _Listed = TypeVar("_Listed")
+
+_Group: TypeAlias = tuple[str, str, str]
+"""Namespace, release and kind of database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ class Database:
         ``running``, ``starting``, ``hibernated``, ``suspended`` or ``unknown``.
     source
         The evidence for it, as text.
+    secret
+        The discovery Secret; empty if none was read.
     access, until
         For a database that is shared with you: ``read-only`` or ``read-write``, and the expiry of the share.
     """
@@ -96,6 +102,7 @@ class Database:
     database: str | None = None
     state: str = "unknown"
     source: str = ""
+    secret: str = ""
     access: str = ""
     until: datetime | None = None
 
@@ -163,47 +170,93 @@ def _list_if_allowed(
 
 
 def find_databases(evidence: Evidence) -> list[Database]:
-    """Return the databases for which there is evidence, each once."""
+    """Return the databases for which there is evidence, one for each release."""
     found: dict[tuple[str, str], Database] = {}
     for database in (*_find_in_secrets(evidence), *_find_in_clusters(evidence), *_find_in_services(evidence)):
         key = database.namespace, database.service
         known = found.get(key)
         if known is None:
             found[key] = database
-        else:
-            source = f"{known.source}, {database.source}"
-            found[key] = replace(known, database=known.database or database.database, source=source)
+            continue
+        if known.secret and database.secret:  # Trino has one Secret for each database inside
+            same = known.database == database.database
+            found[key] = replace(known, database=known.database if same else None)
+            continue
+        source = f"{known.source}, {database.source}"
+        found[key] = replace(known, database=known.database or database.database, source=source)
+    # The PostgreSQL server in a release of another kind is its storage: no client connects to it.
+    other_kinds = {(each.namespace, each.name) for each in found.values() if each.kind != "postgres"}
     states = _States(evidence)
-    complete = [replace(database, state=states.get_state(database)) for database in found.values()]
+    complete = [
+        replace(database, state=states.get_state(database))
+        for database in found.values()
+        if database.kind != "postgres" or (database.namespace, database.name) not in other_kinds
+    ]
     return sorted(complete, key=lambda database: (database.namespace, database.name))
 
 
 def _find_in_secrets(evidence: Evidence) -> Iterable[Database]:
+    groups = _group_services(evidence)
     for secret in evidence.secrets or ():
         kind = secret.annotations.get(_DISCOVERY)
         if not kind:
             continue
-        service = _value(secret, f"{kind}-service")
-        if not service:
-            continue
-        port = _value(secret, f"{kind}-port") or ""
-        yield Database(
-            name=secret.name.removeprefix("discoverable-"),
-            namespace=secret.namespace,
-            kind=kind,
-            service=_service_name(service, secret.namespace, evidence),
-            port=int(port) if port.isdecimal() else _PORTS.get(kind, 0),
-            database=_value(secret, f"{kind}-database"),
-            source="discovery secret",
+        chart = CHARTS_BY_KIND.get(kind, Chart(kind, kind, 0))
+        hosts, port = _parse_addresses(secret, chart)
+        title = secret.name.removeprefix("discoverable-")
+        release = secret.annotations.get(_RELEASE, "")
+        named = _find_named(evidence, secret.namespace, (*hosts, title))
+        own = (_release_of(named) if named else "", release)
+        service = next(
+            (groups[group] for each in own if (group := (secret.namespace, each, kind)) in groups), named
         )
+        if service is not None:
+            name, address = service.name, _choose_port(service, port, chart.port)
+            release = _release_of(service)
+        elif hosts:
+            name = chart.service or next(filter(None, hosts), "") or release or title
+            address = port or chart.port
+        else:
+            continue
+        if address:
+            yield Database(
+                name=release or title,
+                namespace=secret.namespace,
+                kind=kind,
+                service=name,
+                port=address,
+                database=_value(secret, f"{chart.prefix}-database"),
+                source="discovery secret",
+                secret=secret.name,
+            )
 
 
-def _service_name(host: str, namespace: str, evidence: Evidence) -> str:
-    """Return the service in a host name such as ``db``, ``db.user-alice.svc`` or ``mongodb-0.mongodb-headless``."""
-    first, _unused, rest = host.partition(".")
-    second = rest.partition(".")[0]
-    known = {service.name for service in evidence.services or () if service.namespace == namespace}
-    return second if second and first not in known and second in known else first
+def _parse_addresses(secret: SecretObject, chart: Chart) -> tuple[list[str], int]:
+    """Return the names that may be services in a Secret's addresses, and the port; an ingress gives an empty name."""
+    names: list[str] = []
+    port = 0
+    for host, number in _ADDRESS.findall(_value(secret, f"{chart.prefix}-service") or ""):
+        parts = host.split(".")
+        if len(parts) > 2 and "svc" not in parts:
+            return [""], 0
+        names += parts[:2]
+        port = port or _parse_port(number)
+    return names, _parse_port(_value(secret, f"{chart.prefix}-port") or "") or port
+
+
+def _parse_port(text: str) -> int:
+    number = int(text) if _PORT.fullmatch(text) else 0
+    return number if number <= _LAST_PORT else 0
+
+
+def _find_named(evidence: Evidence, namespace: str, names: Iterable[str]) -> Service | None:
+    services = {each.name: each for each in evidence.services or () if each.namespace == namespace}
+    return next((services[name] for name in names if name in services), None)
+
+
+def _choose_port(service: Service, *wanted: int) -> int:
+    numbers = [port.number for port in service.ports if port.protocol == "TCP"]
+    return next((port for port in wanted if port in numbers), numbers[0] if numbers else 0)
 
 
 def _value(secret: SecretObject, key: str) -> str | None:
@@ -232,47 +285,53 @@ def _find_in_clusters(evidence: Evidence) -> Iterable[Database]:
 
 
 def _find_in_services(evidence: Evidence) -> Iterable[Database]:
-    for service in sorted(evidence.services or (), key=_is_headless):
-        release = service.labels.get(CNPG)
-        if release is not None:
-            if service.name == f"{release}-rw":
-                yield Database(
-                    release,
-                    service.namespace,
-                    "postgres",
-                    service.name,
-                    POSTGRES_PORT,
-                    source="CloudNativePG",
-                )
-            continue
-        numbers = [port.number for port in service.ports if port.protocol == "TCP"]
-        chart = _CHARTS.get(service.labels.get(_CHART, ""))
-        kind, usual = chart or (("postgres", POSTGRES_PORT) if POSTGRES_PORT in numbers else ("", 0))
-        if not kind or not numbers or (_is_headless(service) and _has_address(service, evidence)):
-            continue
+    for (namespace, release, kind), service in _group_services(evidence).items():
+        chart = CHARTS_BY_NAME.get(service.labels.get(_CHART, ""))
+        source = "chart labels" if chart else "the port of PostgreSQL"
         yield Database(
-            name=service.labels.get(_INSTANCE, service.name),
-            namespace=service.namespace,
+            name=release,
+            namespace=namespace,
             kind=kind,
             service=service.name,
-            port=usual if usual in numbers else numbers[0],
-            source="chart labels" if chart else "the port of PostgreSQL",
+            port=_choose_port(service, chart.port if chart else POSTGRES_PORT),
+            source="CloudNativePG" if CNPG in service.labels else source,
         )
 
 
-def _is_headless(service: Service) -> bool:
-    return service.cluster_ip == "None"
+def _group_services(evidence: Evidence) -> dict[_Group, Service]:
+    """Return the service that a client dials, for each release and kind of database."""
+    groups: dict[_Group, list[Service]] = {}
+    for service in evidence.services or ():
+        numbers = [port.number for port in service.ports if port.protocol == "TCP"]
+        chart = CHARTS_BY_NAME.get(service.labels.get(_CHART, ""))
+        cnpg = service.labels.get(CNPG)
+        if cnpg is not None:
+            if service.name != f"{cnpg}-rw":
+                continue
+            kind = "postgres"
+        elif chart is not None and numbers:
+            kind = chart.kind
+        elif POSTGRES_PORT in numbers:
+            kind = "postgres"
+        else:
+            continue
+        groups.setdefault((service.namespace, _release_of(service), kind), []).append(service)
+    return {group: min(services, key=_rank_service) for group, services in groups.items()}
 
 
-def _has_address(headless: Service, evidence: Evidence) -> bool:
-    """Whether the release has another service with a cluster IP for the same database."""
-    return any(
-        not _is_headless(other)
-        and other.namespace == headless.namespace
-        and other.labels.get(_INSTANCE) == headless.labels.get(_INSTANCE)
-        and other.labels.get(_CHART) == headless.labels.get(_CHART)
-        for other in evidence.services or ()
+def _rank_service(service: Service) -> tuple[bool, bool, bool, int]:
+    """Order the services of a release: the one that a client dials is the first."""
+    chart = CHARTS_BY_NAME.get(service.labels.get(_CHART, ""))
+    return (
+        chart is not None and chart.port not in {port.number for port in service.ports},
+        service.labels.get(_COMPONENT, "") in SECONDARY_COMPONENTS,
+        service.cluster_ip == "None",
+        len(service.name),
     )
+
+
+def _release_of(service: Service) -> str:
+    return service.labels.get(CNPG) or service.labels.get(_INSTANCE) or service.name
 
 
 class _States:
@@ -284,6 +343,7 @@ class _States:
             (item["metadata"]["namespace"], item["metadata"]["name"]): item
             for item in evidence.clusters or ()
         }
+        self._lists_services = evidence.services is not None
         self._services = {(service.namespace, service.name): service for service in evidence.services or ()}
 
     def get_state(self, database: Database) -> str:
@@ -292,6 +352,8 @@ class _States:
         if annotations.get(_HIBERNATION) == "on":
             return "hibernated"
         service = self._services.get((database.namespace, database.service))
+        if service is None and item is None and self._lists_services:
+            return "suspended"  # the charts of Onyxia remove the service and leave the Secret
         cnpg = item is not None or (service is not None and CNPG in service.labels)
         selector = {CNPG: database.name} if cnpg else (service.selector if service else {})
         if self._pods is None or not selector:
