@@ -35,15 +35,22 @@ autodoc_member_order = "bysource"
 default_role = "code"
 nitpicky = False
 
+# The pages of `tools/docs_translation.py` are translated; `make docs` builds the site a second time for French.
+locale_dirs = ["locale"]
+gettext_compact = False
+gettext_location = False
+
 html_theme = "pydata_sphinx_theme"
 html_title = "sspcloud_magics"
 html_show_sourcelink = False
 html_static_path = ["_static"]
+templates_path = ["_templates"]
 html_css_files = ["site.css"]
 html_theme_options: dict[str, Any] = {
     "show_nav_level": 1,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
+    "navbar_end": ["language-switch", "theme-switcher", "navbar-icon-links"],
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
 }
