@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from typing import Literal
 
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.printable import shorten
 
 MOST_BYTES = 63
 """The length of an identifier in PostgreSQL, in bytes: NAMEDATALEN - 1 of a default build."""
+
+FOR_A_FILE = N_("Several columns are named {first!r}, and a file needs unique names.")
+"""The refusal of duplicate names in a file."""
+
+FOR_POLARS = N_("Several columns are named {first!r}, and a polars DataFrame needs unique names.")
+"""The refusal of duplicate names in a polars DataFrame."""
 
 _MOST_LISTED = 5
 _NO_CHARACTERS = re.compile("[\0\ud800-\udfff]")  # NUL and lone surrogates
@@ -22,15 +29,15 @@ def list_duplicates(names: Iterable[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-def refuse_duplicates(names: Iterable[str], holder: str) -> None:
+def refuse_duplicates(names: Iterable[str], refusal: str) -> None:
     """Refuse duplicate column names for a format that does not allow them.
 
     Parameters
     ----------
     names
         The names of the columns.
-    holder
-        The format, with its article, for the error: ``a file``.
+    refusal
+        The error's first sentence: `FOR_A_FILE` or `FOR_POLARS`.
 
     Raises
     ------
@@ -40,20 +47,16 @@ def refuse_duplicates(names: Iterable[str], holder: str) -> None:
     if found := list_duplicates(names):
         first = found[0]
         raise UsageProblem(
-            shorten(
-                _(
-                    "Several columns are named {first!r}, and {holder} needs unique names.",
-                    first=first,
-                    holder=holder,
-                )
-            ),
-            why=f"Duplicates: {', '.join(map(repr, found[:_MOST_LISTED]))}." if len(found) > 1 else "",
+            shorten(_(refusal, first=first)),
+            why=_("Duplicates: {names}.", names=", ".join(map(repr, found[:_MOST_LISTED])))
+            if len(found) > 1
+            else "",
             hint=_("rename one: SELECT a.{first}, b.{first} AS {first}_2 … instead of SELECT *", first=first),
         )
 
 
-def refuse_long(names: Iterable[str], what: str) -> None:
-    """Refuse names that PostgreSQL would truncate with a mere notice.
+def refuse_long(names: Iterable[str], what: Literal["column", "table"]) -> None:
+    """Refuse names of columns or of a table that PostgreSQL would truncate with a mere notice.
 
     Raises
     ------
@@ -63,30 +66,29 @@ def refuse_long(names: Iterable[str], what: str) -> None:
     for name in names:
         if _NO_CHARACTERS.search(name):
             raise UsageProblem(
-                _(
-                    "The {what} name {name!r} contains a character that PostgreSQL cannot store.",
-                    what=what,
-                    name=name,
+                _("The column name {name!r} contains a character that PostgreSQL cannot store.", name=name)
+                if what == "column"
+                else _(
+                    "The table name {name!r} contains a character that PostgreSQL cannot store.", name=name
                 ),
                 hint=_("rename the columns: df.columns = [...]")
                 if what == "column"
-                else _("rename the {what}", what=what),
+                else _("rename the table"),
             )
         size = len(name.encode(errors="replace"))
         if size > MOST_BYTES:
             raise UsageProblem(
-                _(
-                    "A {what} name has {size} bytes, and PostgreSQL allows {most_bytes}.",
-                    what=what,
-                    size=size,
-                    most_bytes=MOST_BYTES,
+                _("A column name has {size} bytes, and PostgreSQL allows {most}.", size=size, most=MOST_BYTES)
+                if what == "column"
+                else _(
+                    "A table name has {size} bytes, and PostgreSQL allows {most}.", size=size, most=MOST_BYTES
                 ),
                 why=_(
-                    "{name!r} would become {encode!r}.",
+                    "{name!r} would become {truncated!r}.",
                     name=name,
-                    encode=name.encode(errors="replace")[:MOST_BYTES].decode(errors="ignore"),
+                    truncated=name.encode(errors="replace")[:MOST_BYTES].decode(errors="ignore"),
                 ),
                 hint=_("rename it: df = df.rename(columns={{{name!r}: '…'}})", name=name)
                 if what == "column"
-                else _("use a shorter {what} name", what=what),
+                else _("use a shorter table name"),
             )

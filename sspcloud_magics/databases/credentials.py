@@ -8,7 +8,7 @@ If you can read no Secret, a user and a password, or a URL, are enough.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,7 +23,7 @@ from sspcloud_magics.databases import discovery
 from sspcloud_magics.databases.charts import POSTGRES_PORT
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import ClusterError, CredentialsNotFound, Forbidden, ServerError, UsageProblem
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import N_, _, format_datetime
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
 if TYPE_CHECKING:
@@ -162,18 +162,18 @@ def read_share(cluster: Cluster, database: Database) -> DatabaseCredentials:
     found = _find_share(cluster, database.namespace, database.name)
     if found is not None:
         return found[1]
-    expiry = (
-        _(" (expiry {astimezone:%Y-%m-%d %H:%M})", astimezone=database.until.astimezone())
-        if database.until
-        else ""
-    )
     raise CredentialsNotFound(
         _("{path} is not shared with you any more.", path=database.path),
-        why=_("The share{expiry} has expired, or its owner revoked it.", expiry=expiry),
+        why=_(
+            "The share has expired, or its owner revoked it; its expiry was {expiry}.",
+            expiry=format_datetime(database.until),
+        )
+        if database.until
+        else _("The share has expired, or its owner revoked it."),
         hint=_(
-            "ask its owner to run: %share_db {name} --with {next}",
+            "ask its owner to run: %share_db {name} --with {me}",
             name=database.name,
-            next=next(_list_my_names(cluster)),
+            me=next(_list_my_names(cluster)),
         ),
     )
 
@@ -190,7 +190,7 @@ def _parse_share(secret: object_reads.SecretObject, name: str) -> tuple[Database
         service=host.split(".")[0],
         port=int(port) if port and port.isdecimal() else POSTGRES_PORT,
         database=_text(secret, share_keys.DBNAME),
-        source="shared with you",
+        source=N_("shared with you"),
         access=secret.annotations.get(share_keys.ACCESS, share_keys.READ_ONLY),
         until=_parse_time(secret.annotations.get(share_keys.UNTIL, "")),
     )
@@ -199,7 +199,7 @@ def _parse_share(secret: object_reads.SecretObject, name: str) -> tuple[Database
         password=password,
         dbname=database.database,
         ca=_text(secret, share_keys.CA),
-        source=f"the secret {secret.name}",
+        source=_("the secret {name}", name=secret.name),
     )
 
 
@@ -277,7 +277,7 @@ def read_credentials(cluster: Cluster, database: Database) -> DatabaseCredential
             continue
         user, password = _text(secret, user_key), secret.value("password")
         if user and password and user not in ("postgres", "root"):
-            return DatabaseCredentials(user=user, password=password, source=f"the secret {name}")
+            return DatabaseCredentials(user=user, password=password, source=_("the secret {name}", name=name))
     hints = [_("log in with a password: %connect_db {path} --user USER", path=database.path)]
     if database.namespace == cluster.namespace:
         why = refused.what if refused else _("Its chart's Secrets do not exist.")
@@ -339,7 +339,7 @@ def ask_credentials(
             _("No password was typed."),
             hint=_("connect again: %connect_db {path} --user {user}", path=database.path, user=user),
         )
-    return DatabaseCredentials(user=user, password=_password(password), source="typed")
+    return DatabaseCredentials(user=user, password=_password(password), source=_("typed"))
 
 
 def _password(value: str) -> Secret:
@@ -364,16 +364,21 @@ def parse_url(url: Secret) -> DatabaseCredentials:
         parts = None
     if parts is None:
         raise UsageProblem(_("libpq cannot parse the URL."), hint=form)
-    missing = [name for name in ("user", "password") if not parts.get(name)]
-    if missing:
-        raise UsageProblem(_("The URL has no {missing}.", missing=" and no ".join(missing)), hint=form)
+    if not parts.get("user") or not parts.get("password"):
+        raise UsageProblem(_describe_missing(parts), hint=form)
     dbname = parts.get("dbname")
     return DatabaseCredentials(
         user=str(parts["user"]),
         password=_password(str(parts["password"])),
         dbname=str(dbname) if dbname else None,
-        source="a URL",
+        source=_("a URL"),
     )
+
+
+def _describe_missing(parts: Mapping[str, object]) -> str:
+    if parts.get("user"):
+        return _("The URL has no password.")
+    return _("The URL has no user.") if parts.get("password") else _("The URL has no user and no password.")
 
 
 def _text(secret: object_reads.SecretObject, key: str) -> str | None:

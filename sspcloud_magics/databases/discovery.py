@@ -35,7 +35,7 @@ from sspcloud_magics.databases.charts import (
     Chart,
 )
 from sspcloud_magics.errors import DatabaseHibernated, DatabaseNotFound, Forbidden, UsageProblem
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
@@ -110,6 +110,25 @@ class Database:
     def path(self) -> str:
         """The name to type for it in a magic: ``NAMESPACE/NAME``."""
         return f"{self.namespace}/{self.name}"
+
+    def describe_source(self) -> str:
+        """Return the evidence in the language of the reader."""
+        return ", ".join(_(part) for part in self.source.split(", "))
+
+    def describe_state(self) -> str:
+        """Return a clause about the state; empty if it is unknown."""
+        return "" if self.state == "unknown" else _(_STATES[self.state])
+
+
+# `source` and `state` are values of a DataFrame, so they stay English there.
+_NOT_RUNNING = "not running"  # not translated: a value of a DataFrame
+_STATES = {
+    "running": N_("it is running"),
+    "starting": N_("it is starting"),
+    "hibernated": N_("it is hibernated"),
+    "suspended": N_("it is suspended"),
+    _NOT_RUNNING: N_("it is not running"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +245,7 @@ def _find_in_secrets(evidence: Evidence) -> Iterable[Database]:
                 service=name,
                 port=address,
                 database=_value(secret, f"{chart.prefix}-database"),
-                source="discovery secret",
+                source=N_("discovery secret"),
                 secret=secret.name,
             )
 
@@ -287,7 +306,7 @@ def _find_in_clusters(evidence: Evidence) -> Iterable[Database]:
 def _find_in_services(evidence: Evidence) -> Iterable[Database]:
     for (namespace, release, kind), service in _group_services(evidence).items():
         chart = CHARTS_BY_NAME.get(service.labels.get(_CHART, ""))
-        source = "chart labels" if chart else "the port of PostgreSQL"
+        source = N_("chart labels") if chart else N_("the port of PostgreSQL")
         yield Database(
             name=release,
             namespace=namespace,
@@ -440,7 +459,7 @@ def assume_database(cluster: Cluster, name: str, namespace: str) -> Database:
         kind="postgres",
         service=seen[0] if seen else likely,
         port=POSTGRES_PORT,
-        source="its name",
+        source=N_("its name"),
     )
 
 
@@ -452,7 +471,7 @@ def read_state(cluster: Cluster, database: Database) -> str:
         return "unknown"
     with report_malformed(cluster):
         ready = any(subset.get("addresses") for subset in endpoints.get("subsets") or ())
-    return "running" if ready else _("not running")
+    return "running" if ready else _NOT_RUNNING
 
 
 def _answers(cluster: Cluster, service: str, namespace: str) -> bool:
@@ -490,7 +509,9 @@ def require_usable(database: Database) -> None:
         )
     if database.state in ("hibernated", "suspended"):
         raise DatabaseHibernated(
-            _("{path} is {state}: it has no running pod.", path=database.path, state=database.state),
+            _("{path} is hibernated: it has no running pod.", path=database.path)
+            if database.state == "hibernated"
+            else _("{path} is suspended: it has no running pod.", path=database.path),
             hint=_(
                 "ask its owner to resume it on {services_page}, then connect again",
                 services_page=SERVICES_PAGE,
@@ -535,7 +556,7 @@ def database_table(listed: Sequence[Database], namespace: str = "", mine: str = 
         TableColumn("state", "STATE", tone=lambda row: tones.get(str(row["state"]), Tone.OVER)),
         TableColumn("service", "SERVICE", lambda row: f"{row['service']}:{row['port']}"),
         TableColumn("database", "DATABASE"),
-        TableColumn("access", "SHARED", lambda row: row["access"] or "yours"),
+        TableColumn("access", "SHARED", lambda row: row["access"] or _("yours")),
         TableColumn("until", "UNTIL", show_until),
     )
     apart = {"namespace", "port", "source"}
@@ -547,8 +568,8 @@ def database_table(listed: Sequence[Database], namespace: str = "", mine: str = 
         else _("No databases found.")
     )
     if namespace == mine != "":
-        nothing += _(
-            " To see a database that a colleague shares with you, name their namespace: %databases -n user-NAME, "
+        nothing += " " + _(
+            "To see a database that a colleague shares with you, name their namespace: %databases -n user-NAME, "
             "or run the %connect_db line that they sent you."
         )
     rows = ({name: getattr(one, name) for name in dtypes} for one in listed)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sspcloud_magics.databases.column_names import refuse_duplicates
+from sspcloud_magics.databases.column_names import FOR_POLARS, refuse_duplicates
 from sspcloud_magics.databases.credentials import find_credentials, list_received
 from sspcloud_magics.databases.postgres import catalogue, query
 from sspcloud_magics.databases.postgres.transfer import arrow, bulk_load, copy, export
@@ -367,7 +367,7 @@ def query_db(
         progress=progress,
         warn=warn,
         memory_share=session.session.queries.memory_share,
-        on_columns=partial(refuse_duplicates, holder="a polars DataFrame") if as_ == "polars" else None,
+        on_columns=partial(refuse_duplicates, refusal=FOR_POLARS) if as_ == "polars" else None,
     )
     if to is not None:
         return export.export(connected, sql, to, params, options, overwrite=overwrite)

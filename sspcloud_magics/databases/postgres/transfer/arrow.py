@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import psycopg
 
-from sspcloud_magics.databases.column_names import refuse_duplicates
+from sspcloud_magics.databases.column_names import FOR_POLARS, refuse_duplicates
 from sspcloud_magics.databases.postgres.results.column_types import JSON
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
@@ -99,5 +99,5 @@ def polars_frame(frame: pd.DataFrame, types: Sequence[int]) -> Any:
     UsageProblem
         If polars or pyarrow is not installed, or two columns have the same name.
     """
-    refuse_duplicates(frame.columns, "a polars DataFrame")
-    return import_optional("polars", "arrow", "A polars DataFrame").from_arrow(arrow_table(frame, types))
+    refuse_duplicates(frame.columns, FOR_POLARS)
+    return import_optional("polars", "arrow", _("A polars DataFrame")).from_arrow(arrow_table(frame, types))

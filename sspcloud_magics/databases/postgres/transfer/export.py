@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from sspcloud_magics.databases.column_names import refuse_duplicates
+from sspcloud_magics.databases.column_names import FOR_A_FILE, refuse_duplicates
 from sspcloud_magics.databases.postgres import query
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.transfer import arrow
@@ -128,7 +128,7 @@ def export(
         raise UsageProblem(
             _("{name} ends neither in .parquet nor in .csv.", name=file.name), hint=_("use --to rows.parquet")
         )
-    options = replace(options, json_text=True, on_columns=partial(refuse_duplicates, holder="a file"))
+    options = replace(options, json_text=True, on_columns=partial(refuse_duplicates, refusal=FOR_A_FILE))
     parts = query.parts(connection, sql, params, options, size=PART, most=PART_BYTES)
     rows = 0
     notes: tuple[str, ...] = ()
@@ -136,9 +136,8 @@ def export(
         writer = make(unfinished)
         try:
             for part in parts:
-                refuse_duplicates(
-                    part.frame.columns, "a file"
-                )  # the table may have changed since it was described
+                # The table may have changed since it was described.
+                refuse_duplicates(part.frame.columns, FOR_A_FILE)
                 writer.write(part.frame, part.types)
                 rows, notes = rows + len(part.frame), part.notes
         finally:
