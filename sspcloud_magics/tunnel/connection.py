@@ -19,6 +19,7 @@ A port-forward does not pass the ends of TCP on correctly (see "The far end" bel
     the pod resets, and the client closes         no failure: PostgreSQL ends many TLS sessions like this
     the tunnel or the pod turns out to be gone,   the connection gets another tunnel, and the client's data
     and no data has reached the pod               is sent again
+    nothing listens in the pod                    the same if the pod is being deleted, otherwise a reset
 
 The far end: containerd waits one second after the first direction has ended, then closes both. So passing the
 client's end on cuts the reply that it waits for. Never passing it on would leave a server process behind a client
@@ -38,7 +39,7 @@ from typing import Protocol
 
 from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.tunnel.peer_probe import PeerProbe
-from sspcloud_magics.tunnel.pod_errors import is_pod_gone, is_reset, summarize
+from sspcloud_magics.tunnel.pod_errors import is_pod_gone, is_refused, is_reset, summarize
 from sspcloud_magics.tunnel.stream import Stream
 from sspcloud_magics.tunnel.timings import Timings
 from sspcloud_magics.tunnel.tunnel import Pair
@@ -87,6 +88,9 @@ class Owner(Protocol):
 
     def pod_is_gone(self) -> None:
         """Reconnect, because the server does not find the pod any more."""
+
+    def connection_refused(self, connection: Connection, pair: Pair, line: str) -> None:
+        """Find the next pod for a connection that a pod has refused, if that is being deleted; otherwise fail it."""
 
     def serve_again(self, connection: Connection) -> None:
         """Find another tunnel for a connection that has not reached any pod yet."""
@@ -338,6 +342,10 @@ class Connection:
             self._owner.pod_is_gone()
         if self._early is not None and gone and self._attempts < _MAX_ATTEMPTS:
             self._try_again()
+        elif self._early is not None and is_refused(text) and self._attempts < _MAX_ATTEMPTS:
+            # A pod that is being deleted refuses connections before the watch has reported its deletion.
+            self._local.pause()
+            self._owner.connection_refused(self, pair, summarize(text))
         elif is_reset(text) and not self._client_has_left():
             # The client may be about to close, as after PostgreSQL's last message.
             self._doubtful = summarize(text)

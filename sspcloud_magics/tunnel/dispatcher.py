@@ -49,6 +49,9 @@ class Lifecycle(Protocol):
     def is_terminating(self, pod: Candidate) -> bool:
         """Return whether a pod is being deleted, or is gone."""
 
+    async def is_leaving(self, pod: Candidate) -> bool:
+        """Ask the server whether a pod is being deleted, or is gone; if so, reconnect."""
+
 
 class Dispatcher:
     """The connections of a forward, and the pools from which they acquire their stream pairs.
@@ -219,6 +222,16 @@ class Dispatcher:
         """Return whether the pod at the end of `pair` is being deleted, or is gone."""
         pool = self._acquired.get(pair)
         return pool is not None and self._life.is_terminating(pool.pod)
+
+    def connection_refused(self, connection: Connection, pair: Pair, line: str) -> None:
+        """Find the next pod for a connection that a pod has refused, if that is being deleted; otherwise fail it."""
+        self._life.spawn(self._serve_refused(connection, self._acquired[pair].pod, line))
+
+    async def _serve_refused(self, connection: Connection, pod: Candidate, line: str) -> None:
+        if await self._life.is_leaving(pod):
+            await self._serve_later(connection)
+        else:
+            connection.fail(line)
 
     def serve_again(self, connection: Connection) -> None:
         """Find another tunnel for a connection that has not reached any pod yet."""

@@ -274,6 +274,16 @@ class ForwardWorker:
                 return candidate.state == "Terminating"
         return True
 
+    async def is_leaving(self, pod: Candidate) -> bool:
+        """Ask the server whether a pod is being deleted, or is gone; if so, reconnect."""
+        if self.is_terminating(pod):
+            return True
+        if not await self._pods.is_leaving(pod):
+            return False
+        if self._pod is not None and self._pod.is_same(pod):
+            self.lose("the pod is being deleted")
+        return True
+
     def _on_pool_trouble(self, error: Exception) -> None:
         if self.state is State.ACTIVE:
             self.take_failure(error)

@@ -16,29 +16,28 @@ from sspcloud_magics.i18n import N_, _
 
 _DIAL_ERROR = re.compile(r"dial tcp\S* \S+:\d+: .*?(?=\s+IPv6 dial|\s*$)")
 # With any of these, the pod was never dialled.
-_POD_GONE = (
-    N_("failed to find sandbox"),
-    N_("network namespace for sandbox"),
-    N_("pod not found"),
-    N_("sandbox not found"),
-)
-_RESET = (N_("connection reset by peer"), N_("broken pipe"))
+_POD_GONE = ("failed to find sandbox", "network namespace for sandbox", "pod not found", "sandbox not found")
+# Nothing listened there, so no data has reached a program.
+_REFUSED = ("connection refused",)
+_RESET = ("connection reset by peer", "broken pipe")
 # Characters of an unknown text that fit in the line for the user.
 _MAX_LENGTH = 100
 _SUMMARIES = (
     (_POD_GONE, N_("The pod is gone.")),
     (_RESET, N_("The program in the pod reset the connection.")),
-    (
-        (N_("connection refused"),),
-        N_("Nothing accepts connections on the port in the pod (connection refused)."),
-    ),
-    ((N_("timed out"), "timeout"), N_("The program in the pod did not answer in time.")),
+    (_REFUSED, N_("Nothing accepts connections on the port in the pod (connection refused).")),
+    (("timed out", "timeout"), N_("The program in the pod did not answer in time.")),
 )
 
 
 def is_pod_gone(text: str) -> bool:
     """Return whether a server's error text means that the pod no longer exists."""
     return _contains(text, _POD_GONE)
+
+
+def is_refused(text: str) -> bool:
+    """Return whether a server's error text means that nothing accepts connections on the port."""
+    return _contains(text, _REFUSED)
 
 
 def is_reset(text: str) -> bool:

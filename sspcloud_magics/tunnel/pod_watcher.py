@@ -181,6 +181,31 @@ class PodWatcher:
             return True
         return age is None or age < _FRESH
 
+    async def is_leaving(self, pod: Candidate) -> bool:
+        """Ask the server whether a pod is being deleted, or is gone; false if that is unknown."""
+        try:
+            with _explain_malformed_objects():
+                found = (await self._get("v1", "pods", pod.name))["metadata"]
+                return bool(found.get("deletionTimestamp")) or (pod.uid or found["uid"]) != found["uid"]
+        except TargetNotFound:
+            return True
+        except Forbidden:
+            return await self._is_unlisted(pod)
+        except SspcloudError:
+            return False
+
+    async def _is_unlisted(self, pod: Candidate) -> bool:
+        """List the collection, and return whether a pod is no longer usable there; false if that is unknown."""
+        collection = self._collection
+        if collection is None or not collection.is_watchable:
+            return False
+        try:
+            with _explain_malformed_objects():
+                found = collection.read((await self._fetch(collection)).get("items") or ())
+        except (SspcloudError, StatusError):
+            return False
+        return not any(candidate.is_same(pod) and candidate.usable for candidate in found)
+
     async def explain_not_ready(self) -> SspcloudError:
         """Return the error that says why no pod is usable."""
         candidates = self.candidates

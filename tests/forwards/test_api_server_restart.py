@@ -1,4 +1,4 @@
-"""A restart of the sandbox's API server: forwards, connections and queries continue."""
+"""A restart of the sandbox's API server, and the deletion of a pod: forwards, connections and queries continue."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
+from kubernetes import client, config
 
 from sspcloud_magics.cluster.api.resources import PODS
 from sspcloud_magics.cluster.cluster import Cluster, find_cluster
@@ -16,6 +17,7 @@ from sspcloud_magics.forwards import Forward, ForwardManager
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.ipc import State
 from tests.forwards.stage import Watcher
+from tests.support.waiting import wait_until
 from tests.testbed import Sandbox, open_sandbox
 
 RESTARTS = 2
@@ -76,3 +78,18 @@ def test_restart_is_no_missing_right(own_sandbox: Sandbox, clusters: dict[str, C
             if failures:
                 break
     assert found
+
+
+def test_request_after_deletion_reaches_next_pod(clusters: dict[str, Cluster], own_sandbox: Sandbox) -> None:
+    """A request that follows the deletion at once is answered: by the old pod, or by the next."""
+    api = client.CoreV1Api(config.new_client_from_config(str(own_sandbox.kubeconfig("alice"))))
+    with contextlib.closing(api.api_client), contextlib.closing(ForwardManager()) as manager:
+        target = Target("user-alice", "service", "mon-api")
+        forward = manager.forward(clusters["alice"], target, [PortText("http", 0)])
+        pod = ""
+        for _ in range(5):
+            wait_until(lambda pod=pod: forward.state is State.ACTIVE and forward.pod != pod)
+            pod = forward.pod
+            api.delete_namespaced_pod(pod, "user-alice")
+            with urllib.request.urlopen(f"http://localhost:{forward.local_port}/health") as answer:
+                assert answer.read() == b'{"status": "ok"}'

@@ -764,6 +764,24 @@ def test_client_of_a_gone_pod_is_served_by_the_next(api, helper, programs):
     assert counters.failed_connections == 0
 
 
+@pytest.mark.usefixtures("any_protocol")
+@pytest.mark.parametrize("unreadable", [(), ("pods",)], ids=["pods", "endpoints only"])
+def test_client_refused_by_leaving_pod_is_served(api, helper, programs, unreadable):
+    """The program of a deleted pod has ended, and no watch has reported the deletion."""
+    real = programs(echo)
+    api.forbidden = {("watch", "endpoints"), *(("get", kind) for kind in unreadable)}
+    api.put_pod("web-0", {8000: real})
+    api.put("Service", "web", spec={"ports": [{"port": 80}]})
+    api.put_endpoints("web", ["web-0"], [{"port": 8000}])
+    state = helper.forward("service", "web", 80)
+    api.put_pod("web-0", {}, deleting=True)
+    api.put_pod("web-1", {8000: real})
+    api.put_endpoints("web", ["web-1"], [{"port": 8000}])
+    assert ask(state.local_ports[0], b"early") == b"early"
+    counters = helper.wait_for_counters(lambda counters: counters.received == 5)
+    assert counters.failed_connections == 0
+
+
 @pytest.mark.parametrize("any_protocol", FIRST, indirect=True)
 def test_a_transfer_that_a_deleted_pod_cuts_is_reset(api, helper, programs, any_protocol):
     go_on = threading.Event()

@@ -427,8 +427,10 @@ async def test_logs_are_followed_until_the_container_ends(cluster: Cluster):
         assert more
     connection.close()
     assert b'"GET /communes HTTP/1.1" 200 OK' in await following
-    process_of("api").terminate()
-    assert [line async for line in lines] == []
+    process = process_of("api")
+    process.terminate()
+    rest = [line.decode().strip() async for line in lines]
+    assert rest == ["INFO:     Shutting down", f"INFO:     Finished server process [{process.pid}]"]
 
 
 async def test_killed_process_ends_by_signal_and_is_replaced(cluster: Cluster):

@@ -121,6 +121,27 @@ async def test_the_web_api_answers_in_json(cluster: Cluster):
     assert (await http(cluster, "/nothing"))[0] == 404
 
 
+async def test_stopped_web_api_answers_what_has_arrived(cluster: Cluster):
+    """A connection that has just begun gets its response; an idle one ends."""
+    cluster.create("api", "mon-api")
+    await cluster.ready("api")
+    idle, new = [await cluster.node.dial("ns", "api", 8000) for _ in range(2)]
+    await idle.write(b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await idle.read()).startswith(b"HTTP/1.1 200 OK")
+    delete(cluster, "api")
+    assert await idle.read() == b""
+    with pytest.raises(ConnectionRefusedError):
+        await cluster.node.dial("ns", "api", 8000)
+    await new.write(b"GET /communes/35238 HTTP/1.1\r\nHost: x\r\n\r\n")
+    response = b""
+    while data := await new.read():
+        response += data
+    assert json.loads(response.partition(b"\r\n\r\n")[2]) == answer("/communes/35238")
+    idle.close()
+    new.close()
+    await cluster.wait_until(lambda: cluster.pod("api") is None)
+
+
 async def test_source_sends_what_it_is_asked_and_closes(cluster: Cluster):
     cluster.create("source", args=["source", "9000"])
     await cluster.ready("source")

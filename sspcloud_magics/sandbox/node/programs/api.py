@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
+import socket
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +21,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from sspcloud_magics.sandbox.node.programs.pod import Pod, run, say
 
 PORT: Final = 8000
+LAST_REQUEST_SECONDS: Final = 1.0
+"""Seconds that a new connection has to send its request when the node stops the program."""
 
 COMMUNES: Final = json.loads(Path(__file__).with_name("communes.json").read_text(encoding="utf-8"))
 
@@ -71,6 +76,28 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1  # buffered: head and body are sent together
+    server: Server
+    # Whether the connection is idle: it has had a response, and no further request.
+    idle = False
+
+    def handle(self) -> None:
+        """Answer requests until the client closes, or the server stops."""
+        self.server.handlers.add(self)
+        with contextlib.suppress(ConnectionError):
+            super().handle()
+        self.server.handlers.discard(self)
+
+    def handle_one_request(self) -> None:
+        """Answer the next request."""
+        super().handle_one_request()
+        self.idle = True
+        if self.server.stopping:
+            self.close_connection = True
+
+    def parse_request(self) -> bool:
+        """Parse the head of a request."""
+        self.idle = False
+        return super().parse_request()
 
     def do_GET(self) -> None:
         """Answer a request."""
@@ -95,21 +122,59 @@ class Handler(BaseHTTPRequestHandler):
         host, port = self.client_address
         say(f'INFO:     {host}:{port} - "{self.requestline}" {int(code)} {HTTPStatus(int(code)).phrase}')
 
+    def stop_reading(self) -> None:
+        """Let the connection end after the requests that have arrived."""
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RD)
+
 
 class Server(ThreadingHTTPServer):
     """The HTTP server."""
 
     request_queue_size = 128
+    daemon_threads = False  # the process ends after the last response
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.socket.setblocking(False)
+        self.handlers: set[Handler] = set()
+        """The open connections; each thread adds and removes its own."""
+        self.stopping = False
+        """Whether the node has asked the program to end."""
+
+    def accept_all(self) -> None:
+        """Serve all connections that wait in the backlog, each in a thread of its own."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                connection, address = self.socket.accept()
+                connection.setblocking(True)
+                self.process_request(connection, address)
 
 
 async def main() -> int:
-    """Serve until the node stops the program."""
+    """Serve until the node stops the program; then, like uvicorn, answer the requests that have arrived."""
     pod = await Pod.join()
     say(f"INFO:     Started server process [{os.getpid()}]")
-    server = Server(("127.0.0.1", 0), Handler)
+    server, loop, stop = Server(), asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_reader(server.socket, server.accept_all)
     pod.announce(PORT, server.socket)
     say(f"INFO:     Uvicorn running on http://0.0.0.0:{PORT} (Press CTRL+C to quit)")
-    await asyncio.to_thread(server.serve_forever)
+    await stop.wait()
+    say("INFO:     Shutting down")
+    server.stopping = True
+    loop.remove_reader(server.socket)
+    server.accept_all()
+    server.socket.close()
+    closing = asyncio.create_task(asyncio.to_thread(server.server_close))  # waits for the threads
+    for handler in list(server.handlers):
+        if handler.idle:
+            handler.stop_reading()
+    await asyncio.wait({closing}, timeout=LAST_REQUEST_SECONDS)
+    for handler in list(server.handlers):
+        handler.stop_reading()
+    await closing
+    say(f"INFO:     Finished server process [{os.getpid()}]")
     return 0
 
 
