@@ -94,8 +94,9 @@ def open_connection(spec: Spec) -> Any:
 
 
 def _query(connection: Any, sql: str, params: Any = None, **options: Any) -> Any:
-    from sspcloud_magics.databases.postgres.query import attach_notes, run
+    from sspcloud_magics.databases.postgres.query import run
     from sspcloud_magics.databases.query_options import QueryOptions
+    from sspcloud_magics.databases.query_result import attach_notes
 
     return attach_notes(run(connection, sql, params, QueryOptions(**options)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 Numeric: TypeAlias = Literal["float", "decimal"]
@@ -49,3 +50,28 @@ class QueryOptions:
 
 
 DEFAULTS = QueryOptions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """The form of a query's result.
+
+    Parameters
+    ----------
+    as_
+        The type of the result.
+    to
+        A file for the rows; None for a value.
+    overwrite
+        Whether `to` may replace an existing file.
+    from_
+        A file with the input of the statement; None for a statement without input.
+    chunks
+        The number of rows in each chunk of an iterator; None for one result.
+    """
+
+    as_: Literal["pandas", "arrow", "polars"] = "pandas"
+    to: str | Path | None = None
+    overwrite: bool = False
+    from_: str | Path | None = None
+    chunks: int | None = None

@@ -285,7 +285,7 @@ def database(context: DoctorContext) -> Iterator[Finding]:
         connection.close()
 
 
-def _open_first_route(journey: RouteRequest) -> tuple[DatabaseConnection, list[str]]:
+def _open_first_route(journey: RouteRequest) -> tuple[Any, list[str]]:
     """Connect by the first route that works and creates no object; return the connection, and the earlier failures."""
     failures: list[str] = []
     last: SspcloudError | None = None

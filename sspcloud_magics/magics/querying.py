@@ -382,7 +382,7 @@ class QueryingMagics(Magics):
         with show_progress() as progress:
             result = query(progress=progress)
         # The query has imported pandas and psycopg; the magics load without them.
-        from sspcloud_magics.databases.postgres.query import TRANSACTION_OPEN  # noqa: PLC0415
+        from sspcloud_magics.databases.query_result import TRANSACTION_OPEN  # noqa: PLC0415
         from sspcloud_magics.magics import dataframe_display  # noqa: PLC0415
 
         dataframe_display.register(cast("InteractiveShell", self.shell), result, time.perf_counter() - began)
@@ -414,14 +414,17 @@ class QueryingMagics(Magics):
         return end[chosen[0]](given.open_database)
 
     def _plan(self, given: argparse.Namespace, cell: str, variables: Mapping[str, Any]) -> Note:
+        from sspcloud_magics.databases import kinds  # noqa: PLC0415 - the magics load without it
+
+        kind = kinds.of(session.current_connection(given.open_database).database.kind)
         plan = session.query_db(
-            _make_explain(cell), variables, timeout=_timeout(given), db=given.open_database
+            kind.explain(cell), variables, timeout=_timeout(given), db=given.open_database
         )
         return Note("\n".join(plan.iloc[:, 0]))
 
     def _close_chunks(self, name: str) -> None:
         """Close the iterator that an earlier run of the cell has left open."""
-        from sspcloud_magics.databases.postgres.transfer.chunks import Chunks  # noqa: PLC0415 - the magics load without it
+        from sspcloud_magics.databases.chunks import Chunks  # noqa: PLC0415 - the magics load without it
 
         before = self._notebook.get(name)
         if isinstance(before, Chunks):
@@ -459,15 +462,6 @@ def _check_options(given: argparse.Namespace) -> None:
 
 def _timeout(given: argparse.Namespace) -> float | None:
     return None if given.timeout is None else _parse_seconds(given.timeout)
-
-
-def _make_explain(sql: str) -> str:
-    """Return the EXPLAIN of a query; refuse several statements, because EXPLAIN covers only the first."""
-    from sspcloud_magics.databases.postgres.sql_lexer import statements  # noqa: PLC0415 - the magics load without it
-
-    if len(statements(sql)) != 1:
-        raise UsageProblem(_("--explain takes one statement."), hint=_("move the others to another cell"))
-    return f"EXPLAIN (ANALYZE FALSE) {sql}"
 
 
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")

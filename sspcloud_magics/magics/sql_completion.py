@@ -75,7 +75,8 @@ class KnownTables:
         with self._lock:
             if self._thread is not None and self._thread.is_alive():
                 return
-            due = [each for each in session.open_connections() if self._is_due(each)]
+            opened: Any = session.open_connections()
+            due = [each for each in opened if each.database.kind == "postgres" and self._is_due(each)]
             if due:
                 self._thread = threading.Thread(
                     target=self._fetch, args=(due,), name="sspcloud-tables", daemon=True

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sspcloud_magics.databases.column_names import FOR_POLARS, refuse_duplicates
+from sspcloud_magics.databases import kinds
 from sspcloud_magics.databases.credentials import find_credentials, list_received
-from sspcloud_magics.databases.postgres import catalogue, query
-from sspcloud_magics.databases.postgres.transfer import arrow, bulk_load, copy, export
-from sspcloud_magics.databases.postgres.transfer.chunks import chunks as in_chunks
-from sspcloud_magics.databases.postgres.transfer.sqlalchemy_engine import engine as make_engine
-from sspcloud_magics.databases.query_options import QueryOptions
+from sspcloud_magics.databases.query_options import Output, QueryOptions
 from sspcloud_magics.errors import (
     CredentialsNotFound,
     DatabaseNotFound,
     ForwardStopped,
     NotConnected,
     SspcloudError,
-    UsageProblem,
 )
 from sspcloud_magics.i18n import _
 from sspcloud_magics.session import recent_namespaces, session
@@ -32,11 +25,9 @@ from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
-    import psycopg
 
     from sspcloud_magics.cluster.cluster import Cluster
-    from sspcloud_magics.databases.postgres.catalogue import TableDescription
-    from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+    from sspcloud_magics.databases.connection import Connection
     from sspcloud_magics.databases.query_options import Numeric, Progress
     from sspcloud_magics.forwards.manager import ForwardManager
     from sspcloud_magics.secret import Secret
@@ -54,7 +45,7 @@ def connect_db(
     image: str | None = None,
     timeout: float = 30.0,
     progress: Callable[[str], None] = lambda _unused: None,
-) -> DatabaseConnection:
+) -> Connection:
     """Connect to a database, and make it the current one, which `query_db` uses.
 
     The first route that works is used: direct if the network allows it, else a forward if your permissions do, else a
@@ -88,7 +79,7 @@ def connect_db(
 
     Returns
     -------
-    DatabaseConnection
+    Connection
         The connection; its representation hides the password.
 
     Raises
@@ -154,7 +145,7 @@ def _suggest_share(
     return type(error)(error.what, why=why, hint=_("did you mean {near}? %connect_db {near}", near=near))
 
 
-def _make_current(made: DatabaseConnection, manager: ForwardManager) -> None:
+def _make_current(made: Connection, manager: ForwardManager) -> None:
     """Make a connection the current one, unless the session was closed while it opened."""
     with session.session.lock:
         is_closed = session.session.manager is not manager
@@ -177,11 +168,11 @@ def _make_current(made: DatabaseConnection, manager: ForwardManager) -> None:
         )
 
 
-def _same_login(one: DatabaseConnection, other: DatabaseConnection) -> bool:
+def _same_login(one: Connection, other: Connection) -> bool:
     return (one.database.path, one.user, one.dbname) == (other.database.path, other.user, other.dbname)
 
 
-def current_connection(db: str | None = None) -> DatabaseConnection:
+def current_connection(db: str | None = None) -> Connection:
     """Return the current connection, with its database and its forward; or another open one.
 
     Parameters
@@ -218,7 +209,7 @@ def current_connection(db: str | None = None) -> DatabaseConnection:
 
 
 @contextmanager
-def open_side_session(name: str) -> Iterator[DatabaseConnection]:
+def open_side_session(name: str) -> Iterator[Connection]:
     """Open a short session with a database, separate from the one that cells use, so that it waits for no query.
 
     Parameters
@@ -228,7 +219,7 @@ def open_side_session(name: str) -> Iterator[DatabaseConnection]:
 
     Yields
     ------
-    DatabaseConnection
+    Connection
         Closed at the end of the block.
 
     Raises
@@ -244,8 +235,8 @@ def open_side_session(name: str) -> Iterator[DatabaseConnection]:
         yield short
 
 
-def connection(db: str | None = None) -> psycopg.Connection[Any]:
-    """Return the current connection as psycopg's, for libraries that expect one.
+def connection(db: str | None = None) -> Any:
+    """Return the current connection as its library's own object, for libraries that expect one.
 
     Parameters
     ----------
@@ -254,8 +245,9 @@ def connection(db: str | None = None) -> psycopg.Connection[Any]:
 
     Returns
     -------
-    psycopg.Connection
+    psycopg.Connection, pymysql.Connection or pymongo.database.Database
         The connection that `query_db` uses, in autocommit mode. Each of its calls is a turn, like each of `query_db`'s.
+        A database of MongoDB is thread-safe, and needs no turns.
 
     Raises
     ------
@@ -268,7 +260,8 @@ def connection(db: str | None = None) -> psycopg.Connection[Any]:
     >>> ssp.connection().execute("SELECT 1").fetchone()  # doctest: +SKIP
     (1,)
     """
-    return current_connection(db).psycopg
+    connected = current_connection(db)
+    return kinds.of(connected.database.kind).native(connected)
 
 
 def query_db(
@@ -350,15 +343,6 @@ def query_db(
     >>> ssp.query_db("SELECT :n + 1 AS next", {"n": 1})  # doctest: +SKIP
     """
     connected = current_connection(db)
-    if to is not None and copy.direction(sql) == "to":
-        return copy.copy_to(connected, sql, to, overwrite=overwrite, progress=progress)
-    if from_ is not None:
-        if copy.direction(sql) != "from":
-            raise UsageProblem(
-                _("A file needs exactly one COPY … FROM STDIN."),
-                hint=_("%%query_db --from rows.csv\nCOPY t FROM STDIN (FORMAT csv, HEADER)"),
-            )
-        return copy.copy_from(connected, sql, from_, progress=progress)
     options = QueryOptions(
         limit=limit,
         numeric=numeric,
@@ -367,23 +351,9 @@ def query_db(
         progress=progress,
         warn=warn,
         memory_share=session.session.queries.memory_share,
-        on_columns=partial(refuse_duplicates, refusal=FOR_POLARS) if as_ == "polars" else None,
     )
-    if to is not None:
-        return export.export(connected, sql, to, params, options, overwrite=overwrite)
-    convert = {"pandas": _as_it_is, "arrow": arrow.arrow_table, "polars": arrow.polars_frame}[as_]
-    if as_ != "pandas":
-        arrow.import_optional("pyarrow", "arrow", _("An Arrow table"))
-    if chunks is not None:
-        return in_chunks(
-            connected, sql, params, replace(options, progress=None), size=chunks, convert=convert
-        )
-    result = query.run(connected, sql, params, options)
-    return result if result.frame is None else convert(query.attach_notes(result), result.types)
-
-
-def _as_it_is(frame: pd.DataFrame, _types: object) -> pd.DataFrame:
-    return frame
+    output = Output(as_=as_, to=to, overwrite=overwrite, from_=from_, chunks=chunks)
+    return kinds.of(connected.database.kind).run(connected, sql, params, options, output)
 
 
 def engine(db: str | None = None) -> Any:
@@ -412,7 +382,8 @@ def engine(db: str | None = None) -> Any:
     >>> import pandas as pd, sspcloud_magics as ssp
     >>> pd.read_sql("SELECT 1 AS one", ssp.engine())  # doctest: +SKIP
     """
-    return make_engine(current_connection(db))
+    connected = current_connection(db)
+    return kinds.of(connected.database.kind).engine(connected)
 
 
 def tables(pattern: str | None = None, *, db: str | None = None) -> pd.DataFrame:
@@ -443,10 +414,10 @@ def tables(pattern: str | None = None, *, db: str | None = None) -> pd.DataFrame
     """
     connected = current_connection(db)
     with connected.turn:
-        return catalogue.tables(connected, pattern)
+        return kinds.of(connected.database.kind).tables(connected, pattern)
 
 
-def describe_table(name: str, *, db: str | None = None) -> TableDescription:
+def describe_table(name: str, *, db: str | None = None) -> Any:
     """Describe a table: its columns, indexes, size, comment and five rows.
 
     Parameters
@@ -470,7 +441,7 @@ def describe_table(name: str, *, db: str | None = None) -> TableDescription:
     """
     connected = current_connection(db)
     with connected.turn:
-        return catalogue.describe_table(connected, name)
+        return kinds.of(connected.database.kind).describe_table(connected, name)
 
 
 def load_table(
@@ -515,4 +486,5 @@ def load_table(
     >>> import pandas as pd, sspcloud_magics as ssp
     >>> ssp.load_table(pd.DataFrame({"n": [1, 2]}), "numbers")  # doctest: +SKIP
     """
-    return bulk_load.load_table(current_connection(db), frame, name, mode, progress=progress)
+    connected = current_connection(db)
+    return kinds.of(connected.database.kind).load_table(connected, frame, name, mode, progress=progress)

@@ -13,7 +13,7 @@ from sspcloud_magics.user_files import user_path
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.cluster import Cluster
-    from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+    from sspcloud_magics.databases.connection import Connection
     from sspcloud_magics.forwards import Forward, ForwardManager
     from sspcloud_magics.forwards.saved_forwards import ForwardsFile
 
@@ -88,7 +88,7 @@ class Session:
     # Saves the manager's forwards for a later process.
     forwards_file: ForwardsFile | None = None
     # Open connections and those that have closed since, the current one last.
-    connections: list[DatabaseConnection] = field(default_factory=list)
+    connections: list[Connection] = field(default_factory=list)
     # The path of the latest database, for the hint after all connections have closed.
     last_database: str = ""
     # Set by `configure_relay` and `configure_queries`.
@@ -156,12 +156,9 @@ def configure_queries(defaults: QueryDefaults) -> None:
         apply_defaults(each)
 
 
-def apply_defaults(connection: DatabaseConnection) -> None:
+def apply_defaults(connection: Connection) -> None:
     """Apply the defaults of queries to a connection's sessions."""
-    from sspcloud_magics.databases.postgres.session.session_settings import Preferences  # noqa: PLC0415 - at first use
-
-    defaults = session.queries
-    connection.settings.prefer(Preferences(defaults.search_path, defaults.time_zone))
+    connection.apply_defaults(session.queries.search_path, session.queries.time_zone)
 
 
 def current_cluster(namespace: str | None = None) -> Cluster:
@@ -254,7 +251,7 @@ def _notify_watchers() -> None:
         callback()
 
 
-def open_connections() -> list[DatabaseConnection]:
+def open_connections() -> list[Connection]:
     """Return the open connections to databases; the last one is the current one."""
     return [each for each in session.connections if not each.closed]
 

@@ -11,11 +11,11 @@ from sspcloud_magics.i18n import _
 from sspcloud_magics.session.querying import current_connection, query_db
 
 if TYPE_CHECKING:
-    from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+    from sspcloud_magics.databases.connection import Connection
 
 
 @contextmanager
-def transaction(db: str | None = None) -> Iterator[DatabaseConnection]:
+def transaction(db: str | None = None) -> Iterator[Connection]:
     """Run a block as one transaction: commit at its end, or roll back after an error.
 
     Everything that this thread does on the current connection takes part: `query_db`, `load_table`, ``%query_db``,

@@ -7,14 +7,14 @@ whether you may forward to a pod.
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from sspcloud_magics.cluster.cluster import Cluster
+from sspcloud_magics.databases import kinds
+from sspcloud_magics.databases.connection import Connection
 from sspcloud_magics.databases.credentials import DatabaseCredentials
 from sspcloud_magics.databases.discovery import SERVICES_PAGE, Database
-from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection, open_connection
 from sspcloud_magics.databases.route import Route
 from sspcloud_magics.errors import DatabaseUnavailable, Forbidden, PodNotReady, TargetError, UsageProblem
 from sspcloud_magics.forwards.manager import ForwardManager
@@ -29,9 +29,8 @@ PROBE_TIMEOUT = 2.0
 RELAY_TIMEOUT = 5.0
 """Longest wait for a database's answer through a ready relay, in seconds: it answers at once, or never."""
 
-# PostgreSQL's manual, "Message Formats": the server answers an SSLRequest with one byte, S or N.
-_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
-_ANSWERS = (b"S", b"N")
+_FIRST_BYTES = 32
+"""The bytes of an answer that a probe looks at."""
 
 ROUTES = ("direct", "forward", "relay")
 """The cheapest first."""
@@ -71,9 +70,9 @@ class RouteRequest:
     timeout: float = 30.0
     progress: Callable[[str], None] = lambda _unused: None
 
-    def connect(self, route: Route) -> DatabaseConnection:
+    def connect(self, route: Route) -> Connection:
         """Connect by a route."""
-        return open_connection(
+        return kinds.of(self.database.kind).open_connection(
             self.cluster,
             self.manager,
             self.database,
@@ -84,7 +83,7 @@ class RouteRequest:
         )
 
 
-def open_by_route(request: RouteRequest, forced: str | None = None) -> DatabaseConnection:
+def open_by_route(request: RouteRequest, forced: str | None = None) -> Connection:
     """Connect to a database by the first route that leads there.
 
     Raises
@@ -135,13 +134,13 @@ def open_by_route(request: RouteRequest, forced: str | None = None) -> DatabaseC
     )
 
 
-def _connect_directly(request: RouteRequest) -> DatabaseConnection:
+def _connect_directly(request: RouteRequest) -> Connection:
     address = _probe(request)
     why = _("the network lets this machine reach the service")
     return request.connect(Route("direct", why, address=address))
 
 
-def _connect_by_forward(request: RouteRequest) -> DatabaseConnection:
+def _connect_by_forward(request: RouteRequest) -> Connection:
     database = request.database
     target = Target(database.namespace, "service", database.service)
     return request.connect(
@@ -149,7 +148,7 @@ def _connect_by_forward(request: RouteRequest) -> DatabaseConnection:
     )
 
 
-def _connect_by_relay(request: RouteRequest) -> DatabaseConnection:
+def _connect_by_relay(request: RouteRequest) -> Connection:
     database = request.database
     relay = open_relay(
         request.cluster,
@@ -174,18 +173,19 @@ def _connect_by_relay(request: RouteRequest) -> DatabaseConnection:
 
 
 def _probe_relay(request: RouteRequest, port: int) -> None:
-    """Check that PostgreSQL answers, because a login that gets no answer would wait much longer."""
+    """Check that the database answers, because a login that gets no answer would wait much longer."""
+    probe = kinds.PROBES[request.database.kind]
     try:
-        answer, _unused = _request_ssl("127.0.0.1", port, min(request.timeout, RELAY_TIMEOUT))
+        answer, _address = _ask(probe, "127.0.0.1", port, min(request.timeout, RELAY_TIMEOUT))
     except TimeoutError:
         why = _("Nothing answers: a network policy blocks the relay, or the database is paused.")
     except OSError as error:
         why = f"{error.strerror or error}."
     else:
-        if answer in _ANSWERS:
+        if probe.answers(answer):
             return
         why = (
-            _("The server that answers is not PostgreSQL.")
+            _("The server that answers is not {kind}.", kind=probe.name)
             if answer
             else _("The server closes the connection at once.")
         )
@@ -200,7 +200,7 @@ def _probe_relay(request: RouteRequest, port: int) -> None:
     )
 
 
-_CONNECT_BY: dict[str, Callable[[RouteRequest], DatabaseConnection]] = {
+_CONNECT_BY: dict[str, Callable[[RouteRequest], Connection]] = {
     "direct": _connect_directly,
     "forward": _connect_by_forward,
     "relay": _connect_by_relay,
@@ -208,14 +208,14 @@ _CONNECT_BY: dict[str, Callable[[RouteRequest], DatabaseConnection]] = {
 
 
 def _probe(request: RouteRequest) -> str:
-    """Return the address at which PostgreSQL answers under the database's name.
+    """Return the address at which the database answers under the database's name.
 
     Only an answer counts: a proxy in between may accept connections that it cannot pass on.
     """
     host, port = service_host(request.database), request.database.port
-    hint = _hint_network(request)
+    hint, probe = _hint_network(request), kinds.PROBES[request.database.kind]
     try:
-        answer, address = _request_ssl(host, port, PROBE_TIMEOUT)
+        answer, address = _ask(probe, host, port, PROBE_TIMEOUT)
     except socket.gaierror:
         why = _("The service's name does not resolve here: this machine is outside the cluster.")
         hint = _("%connect_db {path}   finds another route: a forward or a relay", path=request.database.path)
@@ -224,18 +224,19 @@ def _probe(request: RouteRequest) -> str:
     except OSError as error:
         why = f"{error.strerror or error}."
     else:
-        if answer in _ANSWERS:
+        if probe.answers(answer):
             return address
-        why = _("The server that answers is not PostgreSQL.")
+        why = _("The server that answers is not {kind}.", kind=probe.name)
     raise DatabaseUnavailable(_("{host} cannot be reached directly.", host=host), why=why, hint=hint)
 
 
-def _request_ssl(host: str, port: int, timeout: float) -> tuple[bytes, str]:
-    """Return a server's answer to an SSLRequest, and its address."""
+def _ask(probe: kinds.Probe, host: str, port: int, timeout: float) -> tuple[bytes, str]:
+    """Return the first bytes of a server's answer to a probe, and its address."""
     with socket.create_connection((host, port), timeout) as connection:
         connection.settimeout(timeout)
-        connection.sendall(_SSL_REQUEST)
-        return connection.recv(1), str(connection.getpeername()[0])
+        if probe.request:
+            connection.sendall(probe.request)
+        return connection.recv(_FIRST_BYTES), str(connection.getpeername()[0])
 
 
 def _hint_network(request: RouteRequest) -> str:

@@ -22,10 +22,10 @@ def connect(command: Command) -> None:
 
 def tables(command: Command) -> dict[str, Any]:
     """Return the tables of a database, connecting to it if necessary."""
-    from sspcloud_magics.databases.postgres import catalogue  # noqa: PLC0415 - at first use
+    from sspcloud_magics.databases import kinds  # noqa: PLC0415 - at first use
 
     with session.open_side_session(text(command, "database")) as connection:
-        found = catalogue.tables(connection)
+        found = kinds.of(connection.database.kind).tables(connection, None)
     return {
         "tables": [
             [
@@ -45,10 +45,11 @@ def tables(command: Command) -> dict[str, Any]:
 
 def columns(command: Command) -> dict[str, Any]:
     """Return the columns of a table, and a SELECT statement with them."""
-    from sspcloud_magics.databases.postgres import catalogue  # noqa: PLC0415 - at first use
+    from sspcloud_magics.databases import kinds  # noqa: PLC0415 - at first use
 
     with session.open_side_session(text(command, "database")) as connection:
-        found = catalogue.columns(connection, text(command, "schema"), text(command, "table"))
+        kind = kinds.of(connection.database.kind)
+        found = kind.columns(connection, text(command, "schema"), text(command, "table"))
     return {
         "columns": [
             [row.name, row.type, bool(row.nullable), _text(row.comment)]

@@ -153,12 +153,13 @@ def shares(cluster: Cluster) -> Snapshot:
 
 def _sessions(wanted: set[str]) -> dict[tuple[str, str], tuple[int, int | None]]:
     """Return the sessions of the roles of shares, their number and start, in databases with an open connection."""
-    opened = {each.database.path for each in session.open_connections()}
+    opened = {each.database.path for each in session.open_connections() if each.database.kind == "postgres"}
     sessions: dict[tuple[str, str], tuple[int, int | None]] = {}
     for path in wanted & opened:
         from sspcloud_magics.sharing.inventory import list_roles  # noqa: PLC0415 - at first use
 
         try:
+            connection: Any
             with session.open_side_session(path) as connection:
                 for role in list_roles(connection):
                     since = int(role.since.timestamp()) if role.since else None

@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pytest
 
+from sspcloud_magics.databases import arrow
+from sspcloud_magics.databases import export as export_module
 from sspcloud_magics.databases.postgres.catalogue import describe_table, tables
 from sspcloud_magics.databases.postgres.query import run
 from sspcloud_magics.databases.postgres.results import result_reader
 from sspcloud_magics.databases.postgres.session.session_settings import Preferences
-from sspcloud_magics.databases.postgres.transfer import arrow
-from sspcloud_magics.databases.postgres.transfer import export as export_module
 from sspcloud_magics.databases.postgres.transfer.bulk_load import load_table
 from sspcloud_magics.databases.postgres.transfer.copy import copy_from, copy_to
 from sspcloud_magics.databases.postgres.transfer.export import export

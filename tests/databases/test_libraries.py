@@ -10,8 +10,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from sspcloud_magics.databases import arrow
 from sspcloud_magics.databases.postgres.query import run
-from sspcloud_magics.databases.postgres.transfer import arrow
 from sspcloud_magics.databases.postgres.transfer.sqlalchemy_engine import engine
 from tests.support.queries import query
 

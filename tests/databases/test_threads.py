@@ -18,8 +18,9 @@ import pytest
 import sqlalchemy
 
 from sspcloud_magics import session
+from sspcloud_magics.databases.chunks import Chunks
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
-from sspcloud_magics.databases.postgres.transfer.chunks import Chunks, chunks
+from sspcloud_magics.databases.postgres.transfer.chunks import chunks
 from sspcloud_magics.errors import ConnectionBusy, ConnectionLost, NotConnected, QueryFailed
 from sspcloud_magics.session import session as session_module
 from tests.databases.conftest import Server

@@ -14,7 +14,7 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
 from sspcloud_magics import errors
-from sspcloud_magics.databases.postgres.transfer.chunks import Chunks
+from sspcloud_magics.databases.chunks import Chunks
 from sspcloud_magics.magics.cell_input import cell_magic, transformers
 from tests.magics.conftest import Notebook
 from tests.magics.test_kernel import Kernel, kernel  # noqa: F401 - a fixture

@@ -8,9 +8,10 @@ import pandas as pd
 
 from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.databases.credentials import find_credentials
-from sspcloud_magics.databases.postgres.query import QueryResult, attach_notes, run
+from sspcloud_magics.databases.postgres.query import run
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection, open_connection
 from sspcloud_magics.databases.query_options import QueryOptions
+from sspcloud_magics.databases.query_result import QueryResult, attach_notes
 from sspcloud_magics.forwards.manager import ForwardManager
 
 

@@ -15,6 +15,7 @@ from sspcloud_magics.databases.postgres.session.connection import DatabaseConnec
 from sspcloud_magics.databases.postgres.session.search_path import pin_search_path
 from sspcloud_magics.databases.postgres.sql import name_cache, name_hints
 from sspcloud_magics.databases.query_options import QueryOptions
+from sspcloud_magics.databases.query_result import Columns
 from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.i18n import _, format_number
 from sspcloud_magics.printable import printable
@@ -299,22 +300,6 @@ def _head(
             return _frame(connection, f"SELECT * FROM {path} LIMIT 5", seconds), ""  # noqa: S608 - quoted by the server
         except QueryFailed as error:
             return pd.DataFrame(), _("Rows not shown: {what}", what=error.what)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Columns:
-    """The columns of a table, and a query for them.
-
-    Parameters
-    ----------
-    frame
-        As `TableDescription.columns`.
-    select
-        A SELECT of all columns, quoted as needed.
-    """
-
-    frame: pd.DataFrame
-    select: str
 
 
 def columns(connection: DatabaseConnection, schema: str, name: str) -> Columns:

@@ -17,16 +17,14 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import pq
 
+from sspcloud_magics.databases.login import Login, Tls
 from sspcloud_magics.private_file import private_file
-from sspcloud_magics.secret import Secret
 
 # Variables that libpq reads and that have no parameter.
 _KEYWORDLESS = ("PGSERVICE", "PGSERVICEFILE", "PGSYSCONFDIR", "PGTZ", "PGDATESTYLE", "PGGEQO")
@@ -35,47 +33,6 @@ _environment = threading.Lock()
 
 # A path that cannot exist: libpq finds no file there and continues.
 _NOWHERE = f"{os.devnull}/none"
-
-
-class Tls(StrEnum):
-    """The encryption of a connection between this process and the server."""
-
-    VERIFIED = "verified"
-    UNVERIFIED = "unverified"
-    ABSENT = "absent"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
-    """The parameters of a login.
-
-    Parameters
-    ----------
-    host
-        The server's name, against which its certificate is verified.
-    address
-        The IP address to connect to; None to resolve `host`.
-    port
-        The port at that address.
-    user, password, dbname
-        The role, its password, and the database.
-    ca
-        Certificates in PEM to verify the server with; None if none are available.
-    options
-        Command-line options for the session, such as ``-c lock_timeout=10s``.
-    timeout
-        The timeout of the login, in seconds.
-    """
-
-    host: str
-    port: int
-    user: str
-    password: Secret
-    dbname: str
-    address: str | None = None
-    ca: str | None = None
-    options: str = ""
-    timeout: float = 30.0
 
 
 def parameters(login: Login, *, tls: Tls, ca_file: Path | None = None) -> dict[str, Any]:

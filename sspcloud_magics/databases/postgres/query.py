@@ -9,12 +9,11 @@ the first statement is sent. The result has the DataFrame of the last statement 
 
 from __future__ import annotations
 
-import html
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -38,69 +37,16 @@ from sspcloud_magics.databases.postgres.sql import statement_errors
 from sspcloud_magics.databases.postgres.sql_hints import find_slip_hint
 from sspcloud_magics.databases.postgres.sql_lexer import Statement, statements
 from sspcloud_magics.databases.query_options import DEFAULTS, QueryOptions
+from sspcloud_magics.databases.query_result import (
+    TRANSACTION_OPEN,
+    Part,
+    QueryResult,
+    StatementResult,
+    count_rows,
+)
 from sspcloud_magics.errors import QueryFailed, UsageProblem
 from sspcloud_magics.i18n import N_, _, format_number
-from sspcloud_magics.printable import printable, shorten
-
-
-@dataclass(frozen=True, slots=True)
-class StatementResult:
-    """The result of one statement.
-
-    Parameters
-    ----------
-    tag
-        The command tag: ``SELECT 5``, ``INSERT 0 5``, ``CREATE TABLE``.
-    rows
-        The number of rows returned or changed.
-    """
-
-    tag: str
-    rows: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class QueryResult:
-    """The result of a text of SQL.
-
-    Parameters
-    ----------
-    frame
-        The rows of the last statement that returned rows; None if none did.
-    statements
-        The result of each statement, in order.
-    notes
-        Notes for the user: the server's notices, duplicate column names, rounded values.
-    seconds
-        The time from sending the first statement to converting the last row.
-    types
-        The type OID of each column of `frame`.
-    """
-
-    frame: pd.DataFrame | None
-    statements: tuple[StatementResult, ...]
-    notes: tuple[str, ...]
-    seconds: float
-    types: tuple[int, ...] = ()
-
-    def __repr__(self) -> str:
-        lines = [f"{done.tag} ({_rows(done.rows)})" if done.rows else done.tag for done in self.statements]
-        lines[-1] += _(" in {seconds} s", seconds=format_number(self.seconds, 2))
-        return printable("\n".join([*lines, *self.notes]))
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - IPython's signature
-        lines = "<br>".join(html.escape(line) for line in repr(self).split("\n"))
-        return {"text/plain": repr(self), "text/html": f"<div>{lines}</div>"}
-
-
-def attach_notes(result: QueryResult) -> pd.DataFrame:
-    """Return the rows of a result that has rows, with its notes in ``attrs``."""
-    frame = result.frame
-    if frame is None:
-        raise ValueError("The result has no rows.")
-    if result.notes:
-        frame.attrs["notes"] = list(result.notes)
-    return frame
+from sspcloud_magics.printable import shorten
 
 
 def run(
@@ -182,7 +128,6 @@ def run(
 
 
 _FAILED_IN_TRANSACTION = N_("the transaction has failed too: end it with ROLLBACK (%query_db --rollback)")
-TRANSACTION_OPEN = N_("A transaction is open: commit it with %query_db --commit, or undo it with --rollback.")
 
 _SHAPING = frozenset(
     {"create", "alter", "drop", "comment", "import", "grant", "revoke", "set", "reset", "discard"}
@@ -196,25 +141,6 @@ def _follow(connection: DatabaseConnection, statement: Statement, tag: str) -> N
     first = statement.words[:1]
     if first and (first[0] in _SHAPING or (first[0] in ("select", "with") and "into" in statement.words)):
         connection.changes += 1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """Some rows of a query.
-
-    Parameters
-    ----------
-    frame
-        The rows.
-    types
-        The type OID of each column.
-    notes
-        Notes on the values so far, and the server's notices.
-    """
-
-    frame: pd.DataFrame
-    types: tuple[int, ...]
-    notes: tuple[str, ...] = ()
 
 
 def parts(
@@ -452,7 +378,7 @@ def _notes_on(fetched: Fetched) -> list[str]:
             if fetched.cut_by_server
             else _(" of {rows}", rows=format_number(fetched.rows + fetched.cut))
         )
-        kept = _("The first {rows}{of}", rows=_rows(fetched.rows), of=of)
+        kept = _("The first {rows}{of}", rows=count_rows(fetched.rows), of=of)
         notes.append(f"{kept}." if fetched.cut_by_server else _("{kept} are kept.", kept=kept))
     return notes
 
@@ -465,9 +391,12 @@ def _notes_on_values(columns: Sequence[ResultColumn]) -> list[str]:
     ]
 
 
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
-
-
 def _values(count: int) -> str:
     return f"{count:,} value{'' if count == 1 else 's'}"
+
+
+def make_explain(sql: str) -> str:
+    """Return the EXPLAIN of a query; refuse several statements, because EXPLAIN covers only the first."""
+    if len(statements(sql)) != 1:
+        raise UsageProblem(_("--explain takes one statement."), hint=_("move the others to another cell"))
+    return f"EXPLAIN (ANALYZE FALSE) {sql}"

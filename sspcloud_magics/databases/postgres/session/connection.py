@@ -13,7 +13,6 @@ A forked child does not touch its parent's session, and opens its own.
 
 from __future__ import annotations
 
-import html
 import inspect
 import logging
 import math
@@ -21,10 +20,9 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import psycopg
@@ -32,30 +30,25 @@ from psycopg import pq
 
 from sspcloud_magics import fork_hooks
 from sspcloud_magics.databases import credentials
+from sspcloud_magics.databases.connection import Connection, plan_login
 from sspcloud_magics.databases.credentials import DatabaseCredentials
 from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.databases.login import Login, Tls
 from sspcloud_magics.databases.postgres import forked_sessions, libpq
-from sspcloud_magics.databases.postgres.libpq import Login, Tls
 from sspcloud_magics.databases.postgres.results import result_reader
 from sspcloud_magics.databases.postgres.session import pg_errors, pooler, session_contents
-from sspcloud_magics.databases.postgres.session.session_settings import Settings
+from sspcloud_magics.databases.postgres.session.session_settings import Preferences, Settings
 from sspcloud_magics.databases.postgres.sql_lexer import Statement, statements
 from sspcloud_magics.databases.route import Route
 from sspcloud_magics.databases.session_lock import QueuedThread, Turn
 from sspcloud_magics.errors import (
-    ClusterError,
     ConnectionBusy,
-    CredentialsNotFound,
-    NotConnected,
     QueryFailed,
 )
-from sspcloud_magics.i18n import N_, _, format_number
-from sspcloud_magics.printable import printable
-from sspcloud_magics.target import PortText, Target
+from sspcloud_magics.i18n import N_, _
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.cluster import Cluster
-    from sspcloud_magics.forwards.forward import Forward
     from sspcloud_magics.forwards.lease import Lease
     from sspcloud_magics.forwards.manager import ForwardManager
 
@@ -64,13 +57,6 @@ _log = logging.getLogger(__name__)
 Session: TypeAlias = psycopg.Connection[Any]
 SessionError: TypeAlias = psycopg.Error
 Diagnosis: TypeAlias = psycopg.errors.Diagnostic
-
-_PROTECTION = {
-    Tls.VERIFIED: N_("TLS, the server's certificate verified"),
-    Tls.UNVERIFIED: N_("TLS, the server's certificate not verified: its authority could not be read"),
-    Tls.ABSENT: N_("no TLS to the server, which offers none; the tunnel itself is encrypted"),
-}
-
 
 _OWN_SESSION = N_(
     "This process has its own session, which does not see its parent's transaction and temporary tables."
@@ -110,7 +96,7 @@ class Block:
     began: float
 
 
-class DatabaseConnection:
+class DatabaseConnection(Connection):
     """A connection to one database, with one session at a time.
 
     Parameters
@@ -144,22 +130,8 @@ class DatabaseConnection:
         settings: Settings | None = None,
         renew: Callable[[Login], Login] | None = None,
     ) -> None:
-        self.database = database
-        self.route = route
-        self._renew = renew
-        self._login = login
-        self._reach = reach
-        self._closed = True  # until the first login succeeds
-        # Threads take turns at the session and at the state below.
-        self.turn = Turn(self._refuse_to_wait)
-        # The open transaction and its savepoints, the outermost first.
+        super().__init__(database, login, route=route, reach=reach, renew=renew)
         self._blocks: list[Block] = []
-        # The seconds that a thread waits for the end of another one's transaction block. Without a limit, a block that
-        # waits for its own workers would never end: they wait for the block.
-        self.patience = 30.0
-        # The query that is read in chunks, and the object that reads it.
-        self._rows: Generator[Any, None, None] | None = None
-        self._reader: weakref.ref[object] | None = None
         # Whether the session belongs to the parent process; set in a forked child until its own login.
         self._is_inherited = False
         # The turn in which the session was last used.
@@ -171,30 +143,12 @@ class DatabaseConnection:
         # The reason for the end of the session, as the server reported it; empty while it is alive.
         self._reason = ""
         self.settings = settings or Settings()
-        # Counts statements that may change names or settings, so that caches know when they are stale.
-        self.changes = 0
-        self._lease: Lease | None = None
         # Whether a pooler gives each transaction another server session.
         self.is_pooled = False
         self._session, self.tls = self._log_in()
         self.settings.begin(self._session, is_pooled=self.is_pooled)
         self._closed = False
         fork_hooks.register(self)
-
-    @property
-    def user(self) -> str:
-        """The role that is logged in."""
-        return self._login.user
-
-    @property
-    def dbname(self) -> str:
-        """The database inside the server."""
-        return self._login.dbname
-
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called; a lost connection is not closed, since it reconnects."""
-        return self._closed
 
     @property
     def in_transaction(self) -> bool:
@@ -286,13 +240,6 @@ class DatabaseConnection:
             *_describe_refused_settings(self.settings.begin(self._session, is_pooled=self.is_pooled)),
         )
 
-    def _refuse_if_closed(self) -> None:
-        if self._closed:
-            raise NotConnected(
-                _("The connection to {path} is closed.", path=self.database.path),
-                hint=_("connect again: %connect_db {path}", path=self.database.path),
-            )
-
     def _free(self) -> None:
         """Cancel a query that an interruption has left running; refuse one that is still in use."""
         if self._rows is not None and inspect.getgeneratorstate(self._rows) == inspect.GEN_CLOSED:
@@ -311,49 +258,7 @@ class DatabaseConnection:
                 _("A query on {path} is still running in this thread.", path=self.database.path),
                 hint=_("run the next query after its end, not in a callback such as progress"),
             )
-        # Even if all rows have arrived: the reader would take the result of another query for its own.
-        if self._reader is not None and self._reader() is not None:
-            raise ConnectionBusy(
-                _("Another query on {path} is still being read in chunks.", path=self.database.path),
-                hint=_("read its chunks to the end, or discard the rest: chunks.close()"),
-            )
-        self.stop_reading()
-
-    def _refuse_to_wait(self, seconds: float) -> None:
-        """Raise if this thread has waited too long for the end of another thread's transaction block."""
-        blocks = self._blocks[:1]
-        if blocks and min(seconds, time.monotonic() - blocks[0].began) > self.patience:
-            raise ConnectionBusy(
-                _("Another thread has a transaction open on {path}.", path=self.database.path),
-                why=_(
-                    "It did not end within {patience} s, and only the thread that began it can use the session.",
-                    patience=format_number(self.patience, 0),
-                ),
-                hint=_("end the transaction, or do all of its work in the thread that began it"),
-            )
-
-    def lend(self, rows: Generator[Any, None, None], reader: object) -> None:
-        """Refuse other queries until these rows are read to the end, are closed, or lose their reader.
-
-        The reader is a weak reference, since an interruption may skip the body of its destructor.
-        """
-        self._rows, self._reader = rows, weakref.ref(reader)
-
-    def forget(self, rows: Generator[Any, None, None]) -> None:
-        """Close rows that have lost their reader: now, or before the next query if another thread has the turn.
-
-        For destructors, which must not wait for another thread.
-        """
-        if self._rows is rows:
-            with self.turn.if_free() as is_taken:
-                if is_taken:
-                    self.stop_reading()
-
-    def stop_reading(self) -> None:
-        """Discard the rest of a query that is read in chunks; call it in a turn."""
-        rows, self._rows = self._rows, None
-        if rows is not None:
-            rows.close()
+        self._stop_unread()
 
     @contextmanager
     def transaction(self) -> Iterator[DatabaseConnection]:
@@ -500,6 +405,10 @@ class DatabaseConnection:
         elif (held := session_contents.describe_held_after(statement)) is not None:
             self._held[held] = None
 
+    def apply_defaults(self, search_path: str | None, time_zone: str | None) -> None:
+        """Apply the session's defaults from the next query on."""
+        self.settings.prefer(Preferences(search_path, time_zone))
+
     def refuse(self, parsed: Sequence[Statement]) -> None:
         """Refuse statements that need a session if a pooler keeps none; call it in a turn, before sending them.
 
@@ -634,11 +543,7 @@ class DatabaseConnection:
             pooler.watch_cursors(session, self.database.path)
 
     def _log_in(self) -> tuple[Session, Tls]:
-        if self._reach is not None:
-            lease = self._reach()
-            self._give_up()  # the previous session's lease; the same forward stays open
-            self._lease = lease
-            self._login = replace(self._login, address="127.0.0.1", port=lease.forward.local_port)
+        self._lease_forward()
         session: Session | None = None
         try:
             session, tls = libpq.log_in(self._login)
@@ -678,47 +583,8 @@ class DatabaseConnection:
         self._give_up()
         raise refused
 
-    def _give_up(self) -> None:
-        lease, self._lease = self._lease, None
-        if lease is not None:
-            lease.release()
-
-    @property
-    def forward(self) -> Forward | None:
-        """The forward to the server; None if the connection needs none, or is closed."""
-        return None if self._lease is None else self._lease.forward
-
-    @property
-    def protection(self) -> str:
-        """The encryption of the session, as text."""
-        return _PROTECTION[self.tls]
-
-    def _facts(self) -> list[tuple[str, str]]:
-        facts = [("user", self.user), ("database", self.dbname), ("protection", self.protection)]
-        if self.forward is not None:
-            facts.append(
-                ("through", f"{self.forward.address}:{self.forward.local_port} → {self.forward.target}")
-            )
-        if self.is_pooled:
-            facts.append(("pooler", _POOLED))
-        if self.route is not None and self.route.why:
-            facts.append(("route", str(self.route)))
-        return facts
-
-    def __repr__(self) -> str:
-        state = "closed" if self._closed else _("connected as {user}", user=self.user)
-        lines = [f"{self.database.path} ({self.database.kind}): {state}"]
-        if not self._closed:
-            lines += [f"  {name:<10}  {value}" for name, value in self._facts()[1:]]
-        return printable("\n".join(lines))
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - IPython's signature
-        head, *_unused = repr(self).split("\n")
-        rows = "" if self._closed else "".join(_row(name, value) for name, value in self._facts())
-        return {
-            "text/plain": repr(self),
-            "text/html": f'<div><strong>{html.escape(head)}</strong><table style="margin:.3em 0 0">{rows}</table></div>',
-        }
+    def _kind_facts(self) -> list[tuple[str, str]]:
+        return [("pooler", _(_POOLED))] if self.is_pooled else []
 
 
 def _describe_refused_settings(names: list[str]) -> tuple[str, ...]:
@@ -727,11 +593,6 @@ def _describe_refused_settings(names: list[str]) -> tuple[str, ...]:
         if names
         else ()
     )
-
-
-def _row(name: str, value: str) -> str:
-    style = "text-align:left;padding:.1em .8em .1em 0"
-    return f'<tr><th style="{style}">{html.escape(name)}</th><td style="{style}">{html.escape(printable(value))}</td></tr>'
 
 
 def _explain_hangup(session: Session) -> psycopg.Error | None:
@@ -792,7 +653,6 @@ def open_connection(
     login = Login(
         host=f"{database.service}.{database.namespace}.svc",
         port=database.port,
-        address=route.address if route is not None else None,
         user=used.user,
         password=used.password,
         dbname=dbname or used.dbname or database.database or "defaultdb",
@@ -800,28 +660,4 @@ def open_connection(
         options=options,
         timeout=timeout,
     )
-    if route is None:
-        route = Route("forward", "", Target(database.namespace, "service", database.service), database.port)
-    target, port = route.target, route.port
-    renew = partial(_share_again, cluster, database) if database.access else None
-    if target is None:
-        return DatabaseConnection(database, login, route=route, renew=renew)
-    reach = partial(manager.lease, cluster, target, PortText(port), timeout=timeout)
-    return DatabaseConnection(database, login, route=route, reach=reach, renew=renew)
-
-
-def _share_again(cluster: Cluster, database: Database, login: Login) -> Login:
-    """Return a login with the current credentials of the share, which change if the owner shares it again.
-
-    Raises
-    ------
-    CredentialsNotFound
-        If the share has ended.
-    """
-    try:
-        used = credentials.read_share(cluster, database)
-    except CredentialsNotFound:
-        raise
-    except ClusterError:
-        return login  # the API server does not answer, but the database may be reachable
-    return replace(login, user=used.user, password=used.password, ca=used.ca or login.ca)
+    return DatabaseConnection(**plan_login(cluster, manager, database, used, login=login, route=route))

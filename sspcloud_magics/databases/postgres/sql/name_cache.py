@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sspcloud_magics.errors import SspcloudError
 
 if TYPE_CHECKING:
+    from sspcloud_magics.databases.connection import Connection
     from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
     from sspcloud_magics.databases.postgres.sql.schema_names import SchemaNames
 
@@ -38,10 +39,10 @@ class CachedNames:
     when: float
 
 
-_READ: weakref.WeakKeyDictionary[DatabaseConnection, CachedNames] = weakref.WeakKeyDictionary()
+_READ: weakref.WeakKeyDictionary[Connection, CachedNames] = weakref.WeakKeyDictionary()
 
 
-def last_read(connection: DatabaseConnection) -> CachedNames | None:
+def last_read(connection: Connection) -> CachedNames | None:
     """Return the cached names; None if they were never read."""
     return _READ.get(connection)
 

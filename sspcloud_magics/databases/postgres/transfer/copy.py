@@ -12,13 +12,13 @@ from pathlib import Path
 
 import psycopg
 
-from sspcloud_magics.databases.postgres.query import QueryResult, StatementResult
+from sspcloud_magics.databases.export import Exported, replace_atomically
 from sspcloud_magics.databases.postgres.session import pg_errors
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.sql import statement_errors
 from sspcloud_magics.databases.postgres.sql_lexer import Statement, statements
-from sspcloud_magics.databases.postgres.transfer.export import Exported, replace_atomically
 from sspcloud_magics.databases.query_options import Progress
+from sspcloud_magics.databases.query_result import QueryResult, StatementResult
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
 from sspcloud_magics.user_files import user_path

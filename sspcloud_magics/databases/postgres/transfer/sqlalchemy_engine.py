@@ -15,10 +15,10 @@ from typing import Any, Self, TypeAlias
 
 import psycopg
 
+from sspcloud_magics.databases.arrow import import_optional
 from sspcloud_magics.databases.postgres.results import statement_description
 from sspcloud_magics.databases.postgres.session.connection import Block, DatabaseConnection
 from sspcloud_magics.databases.postgres.sql_lexer import statements
-from sspcloud_magics.databases.postgres.transfer.arrow import import_optional
 
 NoticeHandler: TypeAlias = Callable[[psycopg.errors.Diagnostic], None]
 

@@ -7,20 +7,17 @@ bytes and times keep their type, JSON becomes its text, and so does any other ty
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
-import psycopg
 
 from sspcloud_magics.databases.column_names import FOR_POLARS, refuse_duplicates
-from sspcloud_magics.databases.postgres.results.column_types import JSON
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
 
-_BYTES = psycopg.adapters.types["bytea"].oid
-_TIME = psycopg.adapters.types["time"].oid
-_DATE = psycopg.adapters.types["date"].oid
+# A kind of database describes its columns by the OIDs of PostgreSQL's types: those that it has, or that correspond.
+BYTES, TIME, DATE, NUMERIC, JSON, TEXT = 17, 1083, 1082, 1700, (114, 3802), 25
 
 
 def import_optional(package: str, extra: str, what: str) -> Any:
@@ -55,7 +52,7 @@ def to_plain_columns(frame: pd.DataFrame, types: Sequence[int]) -> list[pd.Serie
     columns = []
     for index, oid in enumerate(types):
         column = frame.iloc[:, index]
-        if column.dtype == object and oid not in (_BYTES, _TIME):
+        if column.dtype == object and oid not in (BYTES, TIME):
             texts = [
                 None
                 if value is None
@@ -81,10 +78,10 @@ def arrow_table(frame: pd.DataFrame, types: Sequence[int]) -> Any:
     arrays = []
     for column, oid in zip(to_plain_columns(frame, types), types, strict=True):
         if column.dtype == object:
-            arrays.append(pa.array(column.tolist(), pa.binary() if oid == _BYTES else pa.time64("us")))
+            arrays.append(pa.array(column.tolist(), pa.binary() if oid == BYTES else pa.time64("us")))
         elif column.dtype == "string":
             arrays.append(pa.array(column, pa.large_string()))
-        elif oid == _DATE:
+        elif oid == DATE:
             arrays.append(pa.array(column, from_pandas=True).cast(pa.date32()))
         else:
             arrays.append(pa.array(column, from_pandas=True))
@@ -101,3 +98,17 @@ def polars_frame(frame: pd.DataFrame, types: Sequence[int]) -> Any:
     """
     refuse_duplicates(frame.columns, FOR_POLARS)
     return import_optional("polars", "arrow", _("A polars DataFrame")).from_arrow(arrow_table(frame, types))
+
+
+def converter(as_: str) -> Callable[[pd.DataFrame, Sequence[int]], Any]:
+    """Return the function that converts rows to ``pandas``, ``arrow`` or ``polars``.
+
+    Raises
+    ------
+    UsageProblem
+        If pyarrow is needed and not installed.
+    """
+    if as_ == "pandas":
+        return lambda frame, _types: frame
+    import_optional("pyarrow", "arrow", _("An Arrow table"))
+    return arrow_table if as_ == "arrow" else polars_frame

@@ -1,0 +1,310 @@
+"""The connection to one database, of any kind: its route, its forward, its turns and its display.
+
+A kind of database adds the session: how it logs in, and what a statement does (`sspcloud_magics.databases.kinds`).
+Threads take turns at the session (`session_lock`), and a transaction block is one turn.
+While a query is read in chunks, no other query can be sent.
+"""
+
+from __future__ import annotations
+
+import html
+import time
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from sspcloud_magics.databases import credentials
+from sspcloud_magics.databases.credentials import DatabaseCredentials
+from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.databases.login import Login, Tls
+from sspcloud_magics.databases.route import Route
+from sspcloud_magics.databases.session_lock import Turn
+from sspcloud_magics.errors import ClusterError, ConnectionBusy, CredentialsNotFound, NotConnected
+from sspcloud_magics.i18n import N_, _, format_number
+from sspcloud_magics.printable import printable
+from sspcloud_magics.target import PortText, Target
+
+if TYPE_CHECKING:
+    from sspcloud_magics.cluster.cluster import Cluster
+    from sspcloud_magics.forwards.forward import Forward
+    from sspcloud_magics.forwards.lease import Lease
+    from sspcloud_magics.forwards.manager import ForwardManager
+
+_PROTECTION = {
+    Tls.VERIFIED: N_("TLS, the server's certificate verified"),
+    Tls.UNVERIFIED: N_("TLS, the server's certificate not verified: its authority could not be read"),
+    Tls.ABSENT: N_("no TLS to the server, which offers none; the tunnel itself is encrypted"),
+}
+
+
+class Began(Protocol):
+    """An open transaction block."""
+
+    @property
+    def began(self) -> float:
+        """The start by the monotonic clock."""
+
+
+class Connection(ABC):
+    """A connection to one database, with one session at a time.
+
+    Parameters
+    ----------
+    database
+        The database.
+    login
+        The login parameters. The lease of `reach` replaces the address and the port.
+    route
+        The route to the server; None if none was selected.
+    reach
+        Leases a forward to the server, which `close` releases; None if `login` needs no forward.
+    renew
+        Returns current login parameters before each new login; None if they do not change.
+    """
+
+    # The encryption of the session; each login sets it.
+    tls: Tls
+
+    def __init__(
+        self,
+        database: Database,
+        login: Login,
+        *,
+        route: Route | None = None,
+        reach: Callable[[], Lease] | None = None,
+        renew: Callable[[Login], Login] | None = None,
+    ) -> None:
+        self.database = database
+        self.route = route
+        self._renew = renew
+        self._login = login
+        self._reach = reach
+        self._closed = True  # until the first login succeeds
+        # Threads take turns at the session and at the state below.
+        self.turn = Turn(self._refuse_to_wait)
+        # The open transaction and its savepoints, the outermost first.
+        self._blocks: Sequence[Began] = []
+        # The seconds that a thread waits for the end of another one's transaction block. Without a limit, a block that
+        # waits for its own workers would never end: they wait for the block.
+        self.patience = 30.0
+        # The query that is read in chunks, and the object that reads it.
+        self._rows: Generator[Any, None, None] | None = None
+        self._reader: weakref.ref[object] | None = None
+        # Counts statements that may change names or settings, so that caches know when they are stale.
+        self.changes = 0
+        self._lease: Lease | None = None
+
+    @property
+    def user(self) -> str:
+        """The role that is logged in."""
+        return self._login.user
+
+    @property
+    def dbname(self) -> str:
+        """The database inside the server."""
+        return self._login.dbname
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called; a lost connection is not closed, since it reconnects."""
+        return self._closed
+
+    @property
+    def forward(self) -> Forward | None:
+        """The forward to the server; None if the connection needs none, or is closed."""
+        return None if self._lease is None else self._lease.forward
+
+    @property
+    def protection(self) -> str:
+        """The encryption of the session, as text."""
+        return _(_PROTECTION[self.tls])
+
+    @property
+    @abstractmethod
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open; reliable only in the thread that has the turn."""
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[Self]:
+        """Run a block in a transaction: commit at its end, or roll back after an error."""
+
+    @abstractmethod
+    def copy_connection(self) -> Self:
+        """Return another connection with the same login, route and settings; close it after use."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the session, and release the forward. Closing twice has no effect."""
+
+    @abstractmethod
+    def reset_in_child(self) -> None:
+        """Leave the session to the parent process after a fork; the child logs in at its first query."""
+
+    def apply_defaults(self, search_path: str | None, time_zone: str | None) -> None:  # noqa: B027 - most kinds have none
+        """Apply the session's defaults from the next query on; a kind without such a setting ignores it."""
+
+    @contextmanager
+    def protect_transaction(self) -> Iterator[None]:
+        """Protect an open transaction from the end of a query that is read in chunks."""
+        yield
+
+    def lend(self, rows: Generator[Any, None, None], reader: object) -> None:
+        """Refuse other queries until these rows are read to the end, are closed, or lose their reader.
+
+        The reader is a weak reference, since an interruption may skip the body of its destructor.
+        """
+        self._rows, self._reader = rows, weakref.ref(reader)
+
+    def forget(self, rows: Generator[Any, None, None]) -> None:
+        """Close rows that have lost their reader: now, or before the next query if another thread has the turn.
+
+        For destructors, which must not wait for another thread.
+        """
+        if self._rows is rows:
+            with self.turn.if_free() as is_taken:
+                if is_taken:
+                    self.stop_reading()
+
+    def stop_reading(self) -> None:
+        """Discard the rest of a query that is read in chunks; call it in a turn."""
+        rows, self._rows = self._rows, None
+        if rows is not None:
+            rows.close()
+
+    def _stop_unread(self) -> None:
+        """Discard rows that nobody reads any more.
+
+        Raises
+        ------
+        ConnectionBusy
+            If they still have a reader.
+        """
+        # Even if all rows have arrived: the reader would take the result of another query for its own.
+        if self._rows is not None and self._reader is not None and self._reader() is not None:
+            raise ConnectionBusy(
+                _("Another query on {path} is still being read in chunks.", path=self.database.path),
+                hint=_("read its chunks to the end, or discard the rest: chunks.close()"),
+            )
+        self.stop_reading()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise NotConnected(
+                _("The connection to {path} is closed.", path=self.database.path),
+                hint=_("connect again: %connect_db {path}", path=self.database.path),
+            )
+
+    def _refuse_to_wait(self, seconds: float) -> None:
+        """Raise if this thread has waited too long for the end of another thread's transaction block."""
+        blocks = self._blocks[:1]
+        if blocks and min(seconds, time.monotonic() - blocks[0].began) > self.patience:
+            raise ConnectionBusy(
+                _("Another thread has a transaction open on {path}.", path=self.database.path),
+                why=_(
+                    "It did not end within {patience} s, and only the thread that began it can use the session.",
+                    patience=format_number(self.patience, 0),
+                ),
+                hint=_("end the transaction, or do all of its work in the thread that began it"),
+            )
+
+    def _lease_forward(self) -> None:
+        """Lease a forward for the next login, and set the login's address."""
+        if self._reach is not None:
+            lease = self._reach()
+            self._give_up()  # the previous session's lease; the same forward stays open
+            self._lease = lease
+            self._login = replace(self._login, address="127.0.0.1", port=lease.forward.local_port)
+
+    def _give_up(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.release()
+
+    def _facts(self) -> list[tuple[str, str]]:
+        facts = [("user", self.user), ("database", self.dbname), ("protection", self.protection)]
+        if self.forward is not None:
+            facts.append(
+                ("through", f"{self.forward.address}:{self.forward.local_port} → {self.forward.target}")
+            )
+        facts += self._kind_facts()
+        if self.route is not None and self.route.why:
+            facts.append(("route", str(self.route)))
+        return facts
+
+    def _kind_facts(self) -> list[tuple[str, str]]:
+        """Return facts about the session that only this kind of database has."""
+        return []
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else _("connected as {user}", user=self.user)
+        lines = [f"{self.database.path} ({self.database.kind}): {state}"]
+        if not self._closed:
+            lines += [f"  {name:<10}  {value}" for name, value in self._facts()[1:]]
+        return printable("\n".join(lines))
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - IPython's signature
+        head, *_rest = repr(self).split("\n")
+        rows = "" if self._closed else "".join(_row(name, value) for name, value in self._facts())
+        return {
+            "text/plain": repr(self),
+            "text/html": f'<div><strong>{html.escape(head)}</strong><table style="margin:.3em 0 0">{rows}</table></div>',
+        }
+
+
+def _row(name: str, value: str) -> str:
+    style = "text-align:left;padding:.1em .8em .1em 0"
+    return f'<tr><th style="{style}">{html.escape(name)}</th><td style="{style}">{html.escape(printable(value))}</td></tr>'
+
+
+def plan_login(
+    cluster: Cluster,
+    manager: ForwardManager,
+    database: Database,
+    used: DatabaseCredentials,
+    *,
+    login: Login,
+    route: Route | None,
+) -> dict[str, Any]:
+    """Return the arguments of a `Connection` that logs in by a route; None is a forward to the service.
+
+    Parameters
+    ----------
+    cluster, manager
+        The cluster, and the manager that opens the forward.
+    database, used
+        The database, and the credentials to log in with.
+    login
+        The login, as if the route were direct.
+    route
+        The route to the server.
+    """
+    login = replace(login, user=used.user, password=used.password)
+    if route is None:
+        route = Route("forward", "", Target(database.namespace, "service", database.service), database.port)
+    renew = partial(_share_again, cluster, database) if database.access else None
+    found = {"database": database, "login": login, "route": route, "renew": renew}
+    if route.target is None:
+        return {**found, "login": replace(login, address=route.address)}
+    port = PortText(route.port)
+    return found | {"reach": partial(manager.lease, cluster, route.target, port, timeout=login.timeout)}
+
+
+def _share_again(cluster: Cluster, database: Database, login: Login) -> Login:
+    """Return a login with the current credentials of the share, which change if the owner shares it again.
+
+    Raises
+    ------
+    CredentialsNotFound
+        If the share has ended.
+    """
+    try:
+        used = credentials.read_share(cluster, database)
+    except CredentialsNotFound:
+        raise
+    except ClusterError:
+        return login  # the API server does not answer, but the database may be reachable
+    return replace(login, user=used.user, password=used.password, ca=used.ca or login.ca)

@@ -1,0 +1,189 @@
+"""Export of a query's rows to Parquet or CSV, in constant memory.
+
+Rows are written as they arrive, tens of thousands at a time, into a partial file next to the target, which replaces the
+target at the end. An interruption, an error or a full disk removes the partial file and leaves the target unchanged.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from sspcloud_magics.databases import arrow
+from sspcloud_magics.databases.column_names import FOR_A_FILE, refuse_duplicates
+from sspcloud_magics.databases.connection import Connection
+from sspcloud_magics.databases.query_options import QueryOptions
+from sspcloud_magics.databases.query_result import Part
+from sspcloud_magics.errors import FileNotWritten, UsageProblem
+from sspcloud_magics.i18n import N_, _, format_number
+from sspcloud_magics.user_files import user_path
+
+PART = 65_536
+"""The number of rows to write at a time; in Parquet, a row group."""
+
+PART_BYTES = 64 << 20
+"""The number of bytes after which fewer rows are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The result of an export.
+
+    Parameters
+    ----------
+    file
+        The file.
+    rows, size
+        The number of rows, and the size of the file in bytes.
+    notes
+        Notes on the values.
+    """
+
+    file: Path
+    rows: int
+    size: int
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return _(
+            "{rows} row{choice} in {file} ({size} MiB)",
+            rows=format_number(self.rows),
+            choice="" if self.rows == 1 else "s",
+            file=self.file,
+            size=format_number(self.size / 2**20, 1),
+        )
+
+
+class _Writer(Protocol):
+    def write(self, frame: pd.DataFrame, types: Sequence[int]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Parquet:
+    def __init__(self, file: Path) -> None:
+        self._parquet = arrow.import_optional("pyarrow.parquet", "arrow", _("A Parquet file"))
+        self._file = file
+        self._open: Any = None
+
+    def write(self, frame: pd.DataFrame, types: Sequence[int]) -> None:
+        table = arrow.arrow_table(frame, types)
+        if self._open is None:
+            self._open = self._parquet.ParquetWriter(self._file, table.schema, compression="zstd")
+        self._open.write_table(table)
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+
+
+class _Csv:
+    def __init__(self, file: Path) -> None:
+        self._open = file.open("x", encoding="utf-8", newline="")
+        self._head = True
+
+    def write(self, frame: pd.DataFrame, types: Sequence[int]) -> None:
+        columns = dict(enumerate(arrow.to_plain_columns(frame, types)))
+        names = [str(name) for name in frame.columns]
+        pd.DataFrame(columns).to_csv(self._open, index=False, header=names if self._head else False)
+        self._head = False
+
+    def close(self) -> None:
+        self._open.close()
+
+
+_WRITERS: dict[str, Callable[[Path], _Writer]] = {".parquet": _Parquet, ".csv": _Csv}
+
+
+class ReadParts(Protocol):
+    """Function that runs one query, and yields its rows in parts."""
+
+    def __call__(self, options: QueryOptions, *, size: int, most: int) -> Generator[Part, None, None]:
+        """Yield parts of at least `size` rows, or of `most` bytes."""
+
+
+def export_parts(
+    connection: Connection,
+    read: ReadParts,
+    file: Path | str,
+    options: QueryOptions,
+    *,
+    overwrite: bool = False,
+) -> Exported:
+    """Write the rows of one query into a file, in the format of its suffix: ``.parquet`` or ``.csv``.
+
+    Raises
+    ------
+    UsageProblem
+        If the file exists, the suffix is another, or two columns have the same name.
+    FileNotWritten
+        If the file cannot be written, such as on a full disk.
+    """
+    file = user_path(file)
+    make = _WRITERS.get(file.suffix.lower())
+    if make is None:
+        raise UsageProblem(
+            _("{name} ends neither in .parquet nor in .csv.", name=file.name), hint=_("use --to rows.parquet")
+        )
+    options = replace(options, json_text=True, on_columns=partial(refuse_duplicates, refusal=FOR_A_FILE))
+    parts = read(options, size=PART, most=PART_BYTES)
+    rows = 0
+    notes: tuple[str, ...] = ()
+    with replace_atomically(file, overwrite=overwrite) as unfinished, connection.turn:
+        writer = make(unfinished)
+        try:
+            for part in parts:
+                # The table may have changed since it was described.
+                refuse_duplicates(part.frame.columns, FOR_A_FILE)
+                writer.write(part.frame, part.types)
+                rows, notes = rows + len(part.frame), part.notes
+        finally:
+            parts.close()
+            writer.close()
+    return Exported(file, rows, file.stat().st_size, notes)
+
+
+@contextmanager
+def replace_atomically(file: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Yield the path of a partial file next to `file`, which replaces it at the end; an error removes it.
+
+    Raises
+    ------
+    UsageProblem
+        If the file exists and may not be replaced.
+    FileNotWritten
+        If it cannot be written, such as on a full disk.
+    """
+    if file.exists() and not overwrite:
+        raise UsageProblem(f"{file} exists.", hint=_("choose another file, or replace it with --overwrite"))
+    unfinished = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
+    try:
+        try:
+            yield unfinished
+            os.replace(unfinished, file)  # noqa: PTH105 - it replaces on every system
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        known = _REASONS.get(error.errno or 0)
+        why = _(known) if known else error.strerror or str(error)
+        raise FileNotWritten(
+            _("{file} could not be written, and no partial file is left.", file=file),
+            why=why,
+            hint=_("write to another place, or fetch fewer rows or columns"),
+        ) from None
+
+
+_REASONS = {
+    errno.ENOSPC: N_("The disk is full."),
+    errno.EDQUOT: N_("Your disk quota is exceeded."),
+    errno.EFBIG: N_("The file would exceed the maximum file size."),
+}
