@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from sspcloud_magics import platforms
+
 OWNER = "sspcloud-magics"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 
@@ -55,8 +57,9 @@ def colleague_name(namespace: str) -> str:
     >>> colleague_name("user-bob"), colleague_name("projet-x"), colleague_name("user-projet-x")
     ('bob', 'projet-x', 'user-projet-x')
     """
-    bare = namespace.removeprefix("user-")
-    return namespace if bare.startswith(("user-", "projet-")) else bare
+    platform = platforms.current()
+    bare = namespace.removeprefix(platform.users)
+    return namespace if platform.is_namespace(bare) else bare
 
 
 def _fit(name: str) -> str:

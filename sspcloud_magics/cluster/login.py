@@ -27,7 +27,7 @@ from sspcloud_magics.cluster.config import kubeconfig as kubeconfigs
 from sspcloud_magics.cluster.config import kubeconfig_file
 from sspcloud_magics.cluster.config.kubeconfig_edit import KubeconfigEdit, assign, remove, remove_malformed
 from sspcloud_magics.cluster.login_script import LoginScript
-from sspcloud_magics.cluster.platform import COPY_AGAIN
+from sspcloud_magics.cluster.platform import copy_script_again
 from sspcloud_magics.cluster.requests.permissions import who_am_i
 from sspcloud_magics.errors import KubeconfigInvalid, TokenExpired
 from sspcloud_magics.i18n import _
@@ -171,7 +171,7 @@ def _try(script: LoginScript, files: Sequence[Path], ca: str | None) -> None:
             why=jwt.expiry_in_words(token)
             or error.why
             or _("It is a token of another server, or truncated."),
-            hint=COPY_AGAIN,
+            hint=copy_script_again(),
         ) from None
     finally:
         cluster.close()

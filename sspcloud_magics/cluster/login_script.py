@@ -20,7 +20,7 @@ from pathlib import Path
 
 from sspcloud_magics import addresses
 from sspcloud_magics.cluster.auth import jwt
-from sspcloud_magics.cluster.platform import ACCOUNT_PAGE
+from sspcloud_magics.cluster.platform import copy_script
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _, format_number
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
@@ -29,7 +29,6 @@ from sspcloud_magics.user_files import decode
 LIMIT = 1 << 20
 """Maximum size of a login script, in bytes."""
 
-_COPY_AGAIN = f"copy the whole script again from your account page (Connection to Kubernetes): {ACCOUNT_PAGE}"
 _FLAGS: Mapping[str, frozenset[str]] = {
     "set-cluster": frozenset(
         {"server", "insecure-skip-tls-verify", "certificate-authority", "tls-server-name"}
@@ -133,12 +132,12 @@ def read_script(file: Path) -> LoginScript:
                     "It has {size} MB; a login script is far smaller.",
                     size=format_number(size / 1000000.0, 1),
                 ),
-                hint=_COPY_AGAIN,
+                hint=copy_script(),
             )
         text = decode(file.read_bytes())
     except UnicodeDecodeError:
         raise UsageProblem(
-            _("{file} is not a login script.", file=file), why=_("It is not text."), hint=_COPY_AGAIN
+            _("{file} is not a login script.", file=file), why=_("It is not text."), hint=copy_script()
         ) from None
     except (OSError, ValueError) as error:  # a ValueError for a name with a NUL
         if not isinstance(error, OSError) or error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
@@ -207,7 +206,7 @@ def parse(text: str) -> LoginScript:
         raise UsageProblem(
             _("The script is incomplete.") if commands else _("This text has no login script."),
             why=_("It lacks kubectl config {missing}.", missing=", ".join(missing)),
-            hint=_COPY_AGAIN,
+            hint=copy_script(),
         )
     return _script(commands)
 
@@ -218,7 +217,7 @@ def _recognize(text: str) -> None:
     if start.startswith("<"):
         raise UsageProblem(
             _("This is a web page, not the script that the page shows."),
-            hint=_("on the page, {copy_again}", copy_again=_COPY_AGAIN),
+            hint=_("on the page, {copy_again}", copy_again=copy_script()),
         )
     if start.startswith(("apiversion:", "kind:", "clusters:", "{")):
         raise UsageProblem(
@@ -271,7 +270,7 @@ def _not_read(rest: str, line: int, words: list[str]) -> UsageProblem:
         )
     else:
         return _make_refusal(line, words, _("A shell would evaluate or run something here"))
-    return UsageProblem(what, hint=_COPY_AGAIN)
+    return UsageProblem(what, hint=copy_script())
 
 
 def _command(line: int, words: list[str]) -> _Command:
@@ -303,7 +302,7 @@ def _command(line: int, words: list[str]) -> _Command:
                         flag=flag,
                         show_line=_show_line(line, words),
                     ),
-                    hint=_COPY_AGAIN,
+                    hint=copy_script(),
                 )
             value = rest.pop(0)
         flags.setdefault(flag, []).append(value)
@@ -328,7 +327,7 @@ def _script(commands: Mapping[str, _Command]) -> LoginScript:
                     flag=flag,
                     command_line=command.line,
                 ),
-                hint=_COPY_AGAIN,
+                hint=copy_script(),
             )
     if use.entry != context.entry:
         raise UsageProblem(
@@ -338,7 +337,7 @@ def _script(commands: Mapping[str, _Command]) -> LoginScript:
                 line=context.line,
                 use_line=use.line,
             ),
-            hint=_COPY_AGAIN,
+            hint=copy_script(),
         )
     oidc, token = _credentials(user)
     return LoginScript(
@@ -355,7 +354,7 @@ def _cluster_values(command: _Command) -> dict[str, str | bool]:
             why=_(
                 "It must be an https:// address: otherwise an attacker on the network could read the token."
             ),
-            hint=_COPY_AGAIN,
+            hint=copy_script(),
         )
     insecure = values.get("insecure-skip-tls-verify")
     if insecure is not None:
@@ -374,7 +373,7 @@ def _cluster_values(command: _Command) -> dict[str, str | bool]:
                 "The script names a certificate authority, but turns verification off (line {line}).",
                 line=command.line,
             ),
-            hint=_COPY_AGAIN,
+            hint=copy_script(),
         )
     return values
 
@@ -411,13 +410,13 @@ def _credentials(command: _Command) -> tuple[dict[str, Secret], Secret | None]:
             raise UsageProblem(
                 _("The script is incomplete."),
                 why=_("set-credentials lacks {key} (line {line}).", key=key, line=command.line),
-                hint=_COPY_AGAIN,
+                hint=copy_script(),
             )
     if jwt.expiry(settings["id-token"]) is None:
         raise UsageProblem(
             _("The id-token in line {line} is truncated, or is not a token.", line=command.line),
             why=_("It is not a JSON Web Token with an expiry."),
-            hint=_COPY_AGAIN,
+            hint=copy_script(),
         )
     return settings, None
 
@@ -425,7 +424,7 @@ def _credentials(command: _Command) -> tuple[dict[str, Secret], Secret | None]:
 def _check_value(name: str, value: str, line: int) -> Secret:
     def refusal(why: str) -> UsageProblem:
         return UsageProblem(
-            _("The {name} in line {line} cannot be used.", name=name, line=line), why=why, hint=_COPY_AGAIN
+            _("The {name} in line {line} cannot be used.", name=name, line=line), why=why, hint=copy_script()
         )
 
     return check_secret(value, _FORMS[name], refusal)
@@ -435,7 +434,7 @@ def _make_refusal(line: int, words: list[str], why: str) -> UsageProblem:
     return UsageProblem(
         _("A login script cannot contain this: {show_line}.", show_line=_show_line(line, words)),
         why=_("{why}. Nothing was changed.", why=why),
-        hint=_COPY_AGAIN,
+        hint=copy_script(),
     )
 
 

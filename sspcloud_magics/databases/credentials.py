@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from sspcloud_magics import share_keys
+from sspcloud_magics import platforms, share_keys
 from sspcloud_magics.cluster.requests import object_reads, permissions
 from sspcloud_magics.databases import discovery
 from sspcloud_magics.databases.charts import POSTGRES_PORT
@@ -294,11 +294,12 @@ def read_credentials(cluster: Cluster, database: Database) -> DatabaseCredential
             _("check the spelling: the answer is the same for a database that does not exist"),
             *hints,
         ]
-        if not database.namespace.startswith(("user-", "projet-")):
+        if not platforms.current().is_namespace(database.namespace):
             hints.insert(
                 0,
                 _(
-                    "a person's namespace begins with user-: %connect_db user-{namespace}/{name}",
+                    "a person's namespace begins with {prefix}: %connect_db {prefix}{namespace}/{name}",
+                    prefix=platforms.current().users,
                     namespace=database.namespace,
                     name=database.name,
                 ),

@@ -21,8 +21,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from sspcloud_magics import platforms
 from sspcloud_magics.cluster.api.api_errors import NotFound, report_malformed
 from sspcloud_magics.cluster.api.resources import CNPG_CLUSTERS, ENDPOINTS
+from sspcloud_magics.cluster.platform import services_page
 from sspcloud_magics.cluster.requests import object_reads
 from sspcloud_magics.cluster.requests.object_reads import SecretObject
 from sspcloud_magics.cluster.workloads import inventory
@@ -41,8 +43,6 @@ from sspcloud_magics.spelling import nearest
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.cluster import Cluster
     from sspcloud_magics.cluster.workloads.tables import ResourceTable
-
-SERVICES_PAGE = "https://datalab.sspcloud.fr/my-services"
 
 CNPG = "cnpg.io/cluster"
 """The label on the operator's pods and services; its value is the release."""
@@ -443,7 +443,7 @@ def find(candidates: Sequence[Database], name: str, namespace: str) -> Database:
         hint=_("did you mean {near}?", near=near)
         if near
         else _("{name} is a namespace: list its databases with %databases -n {name}", name=name)
-        if name.startswith(("user-", "projet-"))
+        if platforms.current().is_namespace(name)
         else _("for a colleague's database type NAMESPACE/NAME; %databases -n NAMESPACE lists them"),
     )
 
@@ -514,7 +514,7 @@ def require_usable(database: Database) -> None:
             else _("{path} is suspended: it has no running pod.", path=database.path),
             hint=_(
                 "ask its owner to resume it on {services_page}, then connect again",
-                services_page=SERVICES_PAGE,
+                services_page=services_page(),
             ),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from sspcloud_magics import platforms
 from sspcloud_magics.cluster.api.api_errors import NotFound, report_malformed
 from sspcloud_magics.cluster.api.resources import NETWORK_POLICIES, ROLE_BINDINGS, ROLES
 from sspcloud_magics.cluster.requests.object_reads import list_objects
@@ -115,7 +116,7 @@ def _find_void_bindings(bound: Sequence[Rule], namespace: str) -> Iterator[Findi
     for binding in bound:
         for subject in binding.get("subjects") or ():
             name = str(subject.get("name", ""))
-            if subject.get("kind") == "User" and name.startswith(("user-", "projet-")):
+            if subject.get("kind") == "User" and platforms.current().is_namespace(name):
                 yield make_broken(
                     "Roles",
                     _(

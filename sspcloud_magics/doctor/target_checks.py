@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics.cluster.api.api_errors import NotFound, report_malformed
 from sspcloud_magics.cluster.api.resources import ENDPOINTS, EVENTS, PODS, SERVICES
+from sspcloud_magics.cluster.platform import services_page
 from sspcloud_magics.cluster.requests.object_reads import get_object, list_objects
 from sspcloud_magics.cluster.workloads.resolve import RESOURCES, resolve
 from sspcloud_magics.databases import credentials
-from sspcloud_magics.databases.discovery import SERVICES_PAGE, Database, require_usable
+from sspcloud_magics.databases.discovery import Database, require_usable
 from sspcloud_magics.doctor.context import DoctorContext
 from sspcloud_magics.doctor.findings import Finding, fine, look, make_broken, not_needed
 from sspcloud_magics.errors import (
@@ -24,6 +25,7 @@ from sspcloud_magics.errors import (
     TargetError,
 )
 from sspcloud_magics.i18n import _, format_number
+from sspcloud_magics.share_keys import colleague_name
 from sspcloud_magics.sharing.route_selection import RouteRequest, open_by_route
 from sspcloud_magics.target import PortText, Target, parse_target
 from sspcloud_magics.tunnel.pod_selection import not_ready_words, pod_is_ready, pods_behind, selector_text
@@ -119,7 +121,7 @@ def _pods_of_service(context: DoctorContext, found: Target) -> Iterator[Finding]
                 "%k8s_pods -n {namespace}   shows their status\n"
                 "a service that is suspended has no pod: its owner resumes it on {services_page}",
                 namespace=found.namespace,
-                services_page=SERVICES_PAGE,
+                services_page=services_page(),
             ),
         )
 
@@ -209,7 +211,7 @@ def _why_not_ready(context: DoctorContext, found: Target) -> str:
 
 
 def _ask_to_share(context: DoctorContext, found: Database) -> str:
-    me = context.get_cluster().namespace.removeprefix("user-")
+    me = colleague_name(context.get_cluster().namespace)
     return _("ask its owner to share it with you: %share_db {name} --with {me}", name=found.name, me=me)
 
 

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 
+from sspcloud_magics import platforms
+
 LANGUAGES = ("en", "fr")
 """The languages with a catalogue; English is the source."""
 
@@ -20,8 +22,8 @@ _LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 # The images of the platform set this locale, and no user chose it.
 _NO_CHOICE = re.compile(r"(c|posix|en_us)([.@].*)?", re.IGNORECASE)
 _CODE = re.compile(r"([a-z]{2,3})([-_.@].*)?", re.IGNORECASE)
-# The images of the platform name the service's namespace here, and their users read French.
-_PLATFORM_VARIABLE = "KUBERNETES_NAMESPACE"
+# The images of the platform name the service's namespace here.
+_SERVICE_VARIABLE = "KUBERNETES_NAMESPACE"
 
 
 class Source(IntEnum):
@@ -66,6 +68,8 @@ def from_environment(environment: Mapping[str, str]) -> dict[Source, str]:
     --------
     >>> from_environment({"LC_ALL": "en_US.UTF-8", "KUBERNETES_NAMESPACE": "user-alice"})
     {<Source.PLATFORM: 6>: 'fr'}
+    >>> from_environment({"KUBERNETES_NAMESPACE": "user-alice", "VAULT_ADDR": "https://vault.example.org"})
+    {}
     >>> from_environment({"LANG": "fr_FR.UTF-8"})
     {<Source.LOCALE: 5>: 'fr'}
     """
@@ -73,7 +77,8 @@ def from_environment(environment: Mapping[str, str]) -> dict[Source, str]:
     # As in the C library, the first variable that is set decides, even if it chooses nothing.
     locale = next((value for name in _LOCALE_VARIABLES if (value := environment.get(name))), "")
     found[Source.LOCALE] = "" if _NO_CHOICE.fullmatch(locale) else parse(locale)
-    found[Source.PLATFORM] = "fr" if environment.get(_PLATFORM_VARIABLE) else ""
+    if environment.get(_SERVICE_VARIABLE):
+        found[Source.PLATFORM] = platforms.detect("", environment).language
     return {source: code for source, code in found.items() if code}
 
 

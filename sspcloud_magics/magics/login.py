@@ -8,16 +8,11 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.display import display
 
 from sspcloud_magics import session
-from sspcloud_magics.cluster.platform import ACCOUNT_PAGE
+from sspcloud_magics.cluster.platform import copy_script_again
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.i18n import N_
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 from sspcloud_magics.magics.display import Note
-
-ACCOUNT_STEPS = (
-    f"copy the login script from your account page: {ACCOUNT_PAGE}",
-    N_("%k8s_login config.sh   logs in with it; forwards and connections stay open"),
-)
 
 
 @magics_class
@@ -97,4 +92,4 @@ class Reminder:
         warning = expiry.warning()
         if warning and expiry.ends != self._warned_end:
             self._warned_end = expiry.ends
-            display(Note(warning, ACCOUNT_STEPS))  # type: ignore[no-untyped-call]  # IPython's
+            display(Note(warning, tuple(copy_script_again().split("\n"))))  # type: ignore[no-untyped-call]  # IPython's

@@ -11,35 +11,58 @@ import difflib
 import re
 import warnings
 import zoneinfo
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from traitlets import Any as AnyValue
 from traitlets import TraitError
 from traitlets.config import Configurable
 
-from sspcloud_magics import session
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics import i18n, platforms, session
+from sspcloud_magics.i18n import N_, _, format_list
+from sspcloud_magics.i18n.language import LANGUAGES
 from sspcloud_magics.log_file import LEVELS
 from sspcloud_magics.magics.query_history import QueryHistory
 from sspcloud_magics.session import ClusterChoice, QueryDefaults
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_PREFIX = re.compile(r"[a-z0-9][-a-z0-9]*-")
 _IMAGE = re.compile(r"[a-z0-9][-a-zA-Z0-9._/:@]{0,499}")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in {"https", "http"} and bool(parts.hostname) and "@" not in parts.netloc
+    except ValueError:
+        return False
+    return known and text.isprintable()
+
+
+_PLATFORM_FIELDS: dict[str, Callable[[str], object]] = {
+    "url": _is_url,
+    "users": _PREFIX.fullmatch,
+    "groups": _PREFIX.fullmatch,
+    "accounts": re.compile(r"[^:\s]*").fullmatch,
+    "language": LANGUAGES.__contains__,
+}
+
+SettingValue: TypeAlias = str | bool | float | dict[str, str]
 
 
 class Setting(AnyValue):
     """A setting that refuses invalid values, and ignores them while the extension loads."""
 
     # The value of a setting that is not set.
-    empty: str | bool | float = ""
+    empty: SettingValue = ""
 
-    def validate(self, obj: Any, value: object) -> str | bool | float:
+    def validate(self, obj: Any, value: object) -> SettingValue:
         """Return the value; raise if it is invalid, or return the empty one while the extension loads."""
         if value is None or value == "":
             return self.empty
         problem = self.problem(value)
-        if not problem and isinstance(value, str | bool | int | float):
+        if not problem and isinstance(value, str | bool | int | float | dict):
             return value
         # The message does not repeat the value, which may contain a password.
         message = _("The value of SSPCloud.{name} is invalid: {problem}.", name=self.name, problem=problem)
@@ -90,12 +113,24 @@ class Url(Text):
 
     def problem_of_text(self, value: str) -> str:
         """Return the problem of a string."""
-        try:
-            parts = urlsplit(value)
-            usable = parts.scheme in {"https", "http"} and bool(parts.hostname) and "@" not in parts.netloc
-        except ValueError:
-            usable = False
-        return "" if usable else _("write a URL, such as https://apiserver.example:6443")
+        return "" if _is_url(value) else _("write a URL, such as https://apiserver.example:6443")
+
+
+class PlatformFields(Setting):
+    """The URL of a platform, or a dict with some of its fields."""
+
+    def problem(self, value: object) -> str:
+        """Return the problem of a value."""
+        given = {"url": value} if isinstance(value, str) else value
+        if isinstance(given, dict) and all(
+            name in _PLATFORM_FIELDS and isinstance(text, str) and _PLATFORM_FIELDS[name](text)
+            for name, text in given.items()
+        ):
+            return ""
+        return _(
+            "write the address of its pages, or a dict of {fields}",
+            fields=format_list(list(_PLATFORM_FIELDS)),
+        )
 
 
 class Switch(Setting):
@@ -158,6 +193,14 @@ class SSPCloud(Configurable):
         ),
     ).tag(config=True)
 
+    platform = PlatformFields(
+        "",
+        help=N_(
+            "The datalab, if it is not SSPCloud: the address of its pages, or a dict of url, users, groups, accounts (the "
+            "prefixes of namespaces and of accounts) and language."
+        ),
+    ).tag(config=True)
+
     relay_image = Image(
         "",
         help=N_("The image of relays, whose entry point is socat, if the cluster cannot pull alpine/socat."),
@@ -189,6 +232,12 @@ class SSPCloud(Configurable):
 
     def apply(self) -> None:
         """Pass the settings to the session, which uses them at its next call."""
+        given = {"url": self.platform} if isinstance(self.platform, str) else self.platform
+        given = {name: text for name, text in given.items() if text}
+        platforms.configure(given)
+        # A platform of which only the address is known speaks English.
+        speaks_english = "url" in given and not platforms.current().language
+        i18n.choose(i18n.Source.PLATFORM, given.get("language") or ("en" if speaks_english else ""))
         session.configure_log(self.log)
         QueryHistory.is_kept = self.keep_queries
         session.configure_relay(self.relay_image or None)

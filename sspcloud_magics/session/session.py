@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from sspcloud_magics import fork_hooks, log_file
+from sspcloud_magics import fork_hooks, log_file, platforms
 from sspcloud_magics.errors import ClusterError
 from sspcloud_magics.user_files import user_path
 
@@ -191,6 +191,7 @@ def set_cluster(cluster: Cluster | None) -> None:
     """Make a cluster the current one; with None, the next use finds one."""
     session.cluster = cluster
     session.namespaces = {}
+    platforms.learn(cluster.server if cluster else "")
 
 
 @dataclass(frozen=True, slots=True)

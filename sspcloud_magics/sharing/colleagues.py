@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sspcloud_magics import platforms
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
 from sspcloud_magics.share_keys import colleague_name
@@ -19,9 +20,6 @@ from sspcloud_magics.share_keys import colleague_name
 FULL_CONTROL = "full_control_namespace"
 """Name of the RoleBinding that Onyxia creates in every namespace for its owner."""
 
-DEFAULT_PREFIX = "oidc-"
-
-_PERSON, _GROUP = "user-", "projet-"
 _PREFIX = re.compile(r"|[^:]*[-_/#.|]")
 # At most 54 characters, so that the namespace ``projet-NAME`` fits into the 63 of a label.
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,52}[a-z0-9])?")
@@ -58,7 +56,7 @@ class Colleague:
     subjects: tuple[Subject, Subject]
 
 
-def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "") -> Colleague:
+def parse_colleague(text: str, *, prefix: str | None = None, owner: str = "") -> Colleague:
     """Parse the name of a colleague.
 
     Parameters
@@ -66,7 +64,7 @@ def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "")
     text
         ``bob`` or ``user-bob`` for a user, ``projet-x`` for a group.
     prefix
-        The server's prefix of the names of users and groups.
+        The server's prefix of the names of users and groups; the platform's if None.
     owner
         The owner's namespace: a share with its owner is refused.
 
@@ -82,7 +80,8 @@ def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "")
     >>> parse_colleague("projet-x").subjects[1]
     Subject(kind='Group', name='system:serviceaccounts:projet-x')
     """
-    typed = text.strip()
+    typed, platform = text.strip(), platforms.current()
+    prefix = platform.accounts if prefix is None else prefix
     if prefix and typed.startswith(prefix):
         account = typed.removeprefix(prefix)
         raise UsageProblem(
@@ -95,12 +94,12 @@ def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "")
             hint=_(
                 "write {account}   for the first\nwrite {person}{typed}   for the second",
                 account=account,
-                person=_PERSON,
+                person=platform.users,
                 typed=typed,
             ),
         )
-    group = typed.startswith(_GROUP)
-    bare = typed.removeprefix(_GROUP if group else _PERSON)
+    group = typed.startswith(platform.groups)
+    bare = typed.removeprefix(platform.groups if group else platform.users)
     if not _NAME.fullmatch(bare):
         raise UsageProblem(
             _("{text!r} is not the name of a colleague.", text=text),
@@ -108,7 +107,7 @@ def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "")
             hint=_("write the name of their account, such as bob, or projet-NAME for a group")
             + (_("\nin lower case: {bare}", bare=bare.lower()) if _NAME.fullmatch(bare.lower()) else ""),
         )
-    namespace = f"{_GROUP if group else _PERSON}{bare}"
+    namespace = f"{platform.groups if group else platform.users}{bare}"
     if namespace == owner:
         raise UsageProblem(
             _("{text!r} is you: you do not need a share of your own database.", text=text),
@@ -121,7 +120,7 @@ def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "")
 
 def find_colleague(text: str, shared_with: Collection[str]) -> str:
     """Return the name of the colleague that a word means, or the word itself if it is no name."""
-    bare = text.removeprefix(DEFAULT_PREFIX)
+    bare = text.removeprefix(platforms.current().accounts)
     if text in shared_with or bare in shared_with:
         return text if text in shared_with else bare
     try:
@@ -138,10 +137,11 @@ def learn_prefix(namespace: str, bindings: Iterable[Mapping[str, Any]]) -> str |
     str or None
         For example ``oidc-``; None without Onyxia's binding or without a matching subject.
     """
+    users, groups = platforms.current().users, platforms.current().groups
     kind, owner = (
-        ("Group", namespace.removeprefix(_GROUP))
-        if namespace.startswith(_GROUP)
-        else ("User", namespace.removeprefix(_PERSON))
+        ("Group", namespace.removeprefix(groups))
+        if namespace.startswith(groups)
+        else ("User", namespace.removeprefix(users))
     )
     found = [
         name.removesuffix(owner)

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from sspcloud_magics import platforms
 from sspcloud_magics.cluster.api.api_errors import relaunch_link, report_malformed
 from sspcloud_magics.cluster.api.resources import NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS, Attempt
 from sspcloud_magics.cluster.cluster import Cluster
@@ -27,7 +28,7 @@ from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import HIDDEN, Secret
 from sspcloud_magics.share_keys import role_name
 from sspcloud_magics.sharing import advisories, manifests, rendering, revoke, role_sql
-from sspcloud_magics.sharing.colleagues import DEFAULT_PREFIX, Colleague, learn_prefix, parse_colleague
+from sspcloud_magics.sharing.colleagues import Colleague, learn_prefix, parse_colleague
 from sspcloud_magics.sharing.excess_privileges import ExcessPrivileges, find_excess
 from sspcloud_magics.sharing.handover import Handover, hand_over, list_owned, make_archive
 from sspcloud_magics.sharing.inventory import EndedShare, Inventory
@@ -231,7 +232,7 @@ def make_plan(
     if prefix is None:
         prefix = _learn_prefix(cluster, database.namespace)
         if prefix is None:
-            prefix = DEFAULT_PREFIX
+            prefix = platforms.current().accounts
             notes.append(
                 _(
                     "The server's prefix of user names could not be read here; {prefix!r} is assumed.",

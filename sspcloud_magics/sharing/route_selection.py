@@ -11,14 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sspcloud_magics.cluster.cluster import Cluster
+from sspcloud_magics.cluster.platform import services_page
 from sspcloud_magics.databases import kinds
 from sspcloud_magics.databases.connection import Connection
 from sspcloud_magics.databases.credentials import DatabaseCredentials
-from sspcloud_magics.databases.discovery import SERVICES_PAGE, Database
+from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.route import Route
 from sspcloud_magics.errors import DatabaseUnavailable, Forbidden, PodNotReady, TargetError, UsageProblem
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.i18n import _
+from sspcloud_magics.share_keys import colleague_name
 from sspcloud_magics.sharing.pods import IMAGE
 from sspcloud_magics.sharing.relay import close_relay, open_relay, remove_with_forward
 from sspcloud_magics.target import PortText, Target
@@ -113,14 +115,14 @@ def open_by_route(request: RouteRequest, forced: str | None = None) -> Connectio
                 hint=_(
                     "if it is paused, ask its owner to resume it on {services_page}\n"
                     "if its pod is being replaced, connect again in a moment",
-                    services_page=SERVICES_PAGE,
+                    services_page=services_page(),
                 ),
             ) from None
         except (Forbidden, TargetError, DatabaseUnavailable) as error:
             if forced:
                 raise
             failures.append(f"{name}: {error.what} {error.why}".strip())
-    database, me = request.database, request.cluster.namespace.removeprefix("user-")
+    database, me = request.database, colleague_name(request.cluster.namespace)
     raise DatabaseUnavailable(
         _("No route leads to {path}.", path=database.path),
         why="\n".join(failures),
@@ -241,7 +243,7 @@ def _ask(probe: kinds.Probe, host: str, port: int, timeout: float) -> tuple[byte
 
 def _hint_network(request: RouteRequest) -> str:
     """Return the hint that asks for a share which opens the network."""
-    me = request.cluster.namespace.removeprefix("user-")
+    me = colleague_name(request.cluster.namespace)
     return _(
         "ask its owner to open the network to you: %share_db {name} --with {me} --via network",
         name=request.database.name,

@@ -27,8 +27,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sspcloud_magics import fork_hooks, session
-from sspcloud_magics.cluster.platform import ACCOUNT_PAGE
+from sspcloud_magics import fork_hooks, platforms, session
 from sspcloud_magics.errors import (
     CertificateNotTrusted,
     KubeconfigInvalid,
@@ -242,7 +241,7 @@ class Controller:
                 self._send({"part": printable_values(part)})
 
     def _collect(self) -> Snapshot:
-        snapshot: Snapshot = {"account": {"page": ACCOUNT_PAGE}}
+        snapshot: Snapshot = {"account": {"page": platforms.current().account_page}}
         for part in (*self._polled.snapshots.values(), *self._replies.values()):
             snapshot |= part
         for watcher in self._watchers.values():

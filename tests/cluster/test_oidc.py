@@ -18,6 +18,7 @@ import trustme
 
 from sspcloud_magics import errors
 from sspcloud_magics.cluster.auth import oidc
+from sspcloud_magics.cluster.platform import copy_script_again
 from sspcloud_magics.secret import Secret
 from tests.cluster.tokens import token
 
@@ -126,7 +127,7 @@ def test_a_refusal_says_to_copy_the_script_again(
         oidc.refresh(provider.settings())
     assert why in refused.value.why
     assert "copy the script again" in refused.value.hint
-    assert oidc.COPY_AGAIN in refused.value.hint
+    assert copy_script_again() in refused.value.hint
 
 
 def test_ended_login_tells_of_a_clock_two_hours_off(provider: Provider) -> None:

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from sspcloud_magics import session
+from sspcloud_magics import platforms, session, share_keys
 from sspcloud_magics.session import session as session_module
+from sspcloud_magics.sharing.colleagues import parse_colleague
 from tests.magics.conftest import Notebook
 
 HEAVY = [
@@ -98,6 +99,10 @@ def test_reloading_keeps_the_session(notebook: Notebook) -> None:
         ("SSPCloud.server = 'https://user:CANARY@x'", "write a URL"),
         ("SSPCloud.insecure_skip_tls_verify = 'no'", "True or False"),
         ("SSPCloud.relay_image = 'two words'", "write an image"),
+        ("SSPCloud.platform = 'datalab'", "write the address of its pages"),
+        ("SSPCloud.platform = {'url': 'https://alice:CANARY@x.org'}", "write the address of its pages"),
+        ("SSPCloud.platform = {'users': ''}", "write the address of its pages"),
+        ("SSPCloud.platform = {'page': 'https://x.org'}", "write the address of its pages"),
     ],
 )
 def test_unfit_setting_is_refused_and_breaks_nothing(
@@ -118,6 +123,17 @@ def test_relay_image_setting_leaves_the_cluster_alone(notebook: Notebook) -> Non
     assert session_module.session.relay_image == "my-registry:5000/socat@sha256:0af1"
     notebook.run("%config SSPCloud.relay_image = ''")
     assert session_module.session.relay_image is None
+
+
+def test_platform_setting_changes_links_and_names(notebook: Notebook) -> None:
+    try:
+        notebook.run("%config SSPCloud.platform = {'url': 'https://datalab.example.org', 'users': 'u-'}")
+        assert platforms.current().account_page == "https://datalab.example.org/account"
+        assert share_keys.colleague_name("u-bob") == "bob"
+        assert parse_colleague("bob").namespace == "u-bob"
+    finally:
+        notebook.run("%config SSPCloud.platform = ''")
+    assert platforms.current() == platforms.SSPCLOUD
 
 
 def test_settings_reach_the_session(notebook: Notebook) -> None:

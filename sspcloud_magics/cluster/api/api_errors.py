@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any, Protocol
-from urllib.parse import quote
 
 import urllib3
 
+from sspcloud_magics import platforms
 from sspcloud_magics.cluster.api.resources import Attempt
 from sspcloud_magics.cluster.api.transport import json_object
+from sspcloud_magics.cluster.platform import launcher
 from sspcloud_magics.errors import (
     CertificateNotTrusted,
     ClusterError,
@@ -29,10 +30,6 @@ from sspcloud_magics.errors import (
 from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.target import describe_kind
-
-LAUNCHER = (
-    "https://datalab.sspcloud.fr/launcher/ide/jupyter-python?autoLaunch=false&kubernetes.role=%C2%AB{}%C2%BB"
-)
 
 ANONYMOUS = "system:anonymous"
 """The user name that a server gives to a request without credentials, or with unknown ones."""
@@ -81,7 +78,7 @@ _SERVER_ERRORS: dict[int, tuple[str, type[ServerError], str]] = {
 
 
 def relaunch_link(attempt: Attempt) -> str:
-    """Return the link that launches a notebook service with a role that allows `attempt`."""
+    """Return the page that launches a notebook service with a role that allows `attempt`."""
     plural = attempt.resource.plural
     if plural in _NEEDS_ADMIN:
         role = "admin"
@@ -89,7 +86,7 @@ def relaunch_link(attempt: Attempt) -> str:
         role = "view"
     else:
         role = "edit"
-    return LAUNCHER.format(quote(role))
+    return launcher(role)
 
 
 def from_answer(
@@ -209,9 +206,13 @@ def _make_forbidden(message: str, attempt: Attempt, *, in_service: bool, own: bo
 
 def _suggest_user_namespace(namespace: str | None) -> str:
     """Return a hint on the prefix of users' namespaces, if it was left out."""
-    if namespace is None or namespace.startswith(("user-", "projet-")):
+    if namespace is None or platforms.current().is_namespace(namespace):
         return ""
-    return _("\na person's namespace begins with user-: user-{namespace}", namespace=namespace)
+    return _(
+        "\na person's namespace begins with {prefix}: {prefix}{namespace}",
+        prefix=platforms.current().users,
+        namespace=namespace,
+    )
 
 
 def make_foreign_error(status: int, content_type: str, server: str) -> ServerError:

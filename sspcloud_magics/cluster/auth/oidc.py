@@ -27,7 +27,7 @@ from sspcloud_magics.cluster.api import transport
 from sspcloud_magics.cluster.api.api_errors import from_transport
 from sspcloud_magics.cluster.api.clock_skew import describe_skew, measure_skew
 from sspcloud_magics.cluster.auth import jwt
-from sspcloud_magics.cluster.platform import COPY_AGAIN
+from sspcloud_magics.cluster.platform import copy_script_again
 from sspcloud_magics.errors import (
     CertificateNotTrusted,
     ClusterError,
@@ -100,7 +100,7 @@ def refresh(settings: Mapping[str, str | Secret], folder: Path | None = None) ->
         if not given.get(key):
             raise KubeconfigInvalid(
                 _("The login cannot be renewed: the kubeconfig has no {key} for it.", key=key),
-                hint=COPY_AGAIN,
+                hint=copy_script_again(),
             )
     for key in ("refresh-token", "client-secret"):
         if given.get(key):
@@ -122,7 +122,7 @@ def refresh(settings: Mapping[str, str | Secret], folder: Path | None = None) ->
         raise ServerError(
             _("The identity provider {issuer} returned no ID token.", issuer=issuer),
             why=_("The login lacks the scope openid, or this is not an OpenID provider."),
-            hint=COPY_AGAIN,
+            hint=copy_script_again(),
         )
     fresh = check_secret(id_token, Form.TOKEN, partial(_unusable, f"The ID token from {issuer}"))
     check_token(fresh, issuer, given["client-id"], Secret(given.get("id-token", "")))
@@ -133,7 +133,7 @@ def refresh(settings: Mapping[str, str | Secret], folder: Path | None = None) ->
 
 
 def _unusable(what: str, why: str) -> KubeconfigInvalid:
-    return KubeconfigInvalid(_("{what} cannot be used.", what=what), why=why, hint=COPY_AGAIN)
+    return KubeconfigInvalid(_("{what} cannot be used.", what=what), why=why, hint=copy_script_again())
 
 
 def check_token(token: Secret, issuer: str, client: str, former: Secret | None = None) -> None:
@@ -155,7 +155,7 @@ def check_token(token: Secret, issuer: str, client: str, former: Secret | None =
                 describe_issuer=_describe_issuer(token_issuer),
                 describe_issuer_2=_describe_issuer(issuer),
             ),
-            hint=COPY_AGAIN,
+            hint=copy_script_again(),
         )
     if client not in audience:
         raise ServerError(
@@ -165,14 +165,14 @@ def check_token(token: Secret, issuer: str, client: str, former: Secret | None =
                 audience=", ".join(audience) or "empty",
                 client=client,
             ),
-            hint=COPY_AGAIN,
+            hint=copy_script_again(),
         )
     subject = jwt.claims(former).get("sub")
     if subject and claims.get("sub") != subject:
         raise ServerError(
             _("The identity provider returned the ID token of another user."),
             why=_("It was not used."),
-            hint=COPY_AGAIN,
+            hint=copy_script_again(),
         )
 
 
@@ -185,7 +185,7 @@ class _Provider:
             raise KubeconfigInvalid(
                 _("The identity provider's address (idp-issuer-url) is not a plain https:// address."),
                 why=_("A refresh token is like a password: it is sent only over verified TLS."),
-                hint=COPY_AGAIN,
+                hint=copy_script_again(),
             )
         self._issuer = issuer
         self._access = Access(server=issuer, ca=ca)
@@ -248,7 +248,7 @@ class _Provider:
             why=_("Asked for a new token, {why}.", why=why),
             hint=_(
                 "try again later: open forwards and connections stay open\nif the error returns, {copy_again}",
-                copy_again=COPY_AGAIN,
+                copy_again=copy_script_again(),
             ),
         )
 
@@ -284,7 +284,7 @@ def _refusal(
         return TokenExpired(
             _("Your login is bound to the program that created it (DPoP), and cannot be renewed here."),
             why=quoted,
-            hint=COPY_AGAIN,
+            hint=copy_script_again(),
         )
     if code == "invalid_grant":
         return TokenExpired(
@@ -292,13 +292,13 @@ def _refusal(
             why=" ".join(
                 part for part in (quoted, _explain_end(Secret(form["refresh_token"])), clock) if part
             ),
-            hint=COPY_AGAIN,
+            hint=copy_script_again(),
         )
     if 400 <= status < 500:
         return TokenExpired(
             _("The identity provider does not renew your login."),
             why=quoted or _("It answered {status}.", status=status),
-            hint=COPY_AGAIN,
+            hint=copy_script_again(),
         )
     return ServerError(
         _("The identity provider {issuer} failed ({status}).", issuer=issuer, status=status),
@@ -323,7 +323,7 @@ def _authority(given: Mapping[str, str], folder: Path | None) -> str | None:
             _(
                 "The certificate authority of the identity provider (idp-certificate-authority) cannot be read."
             ),
-            hint=COPY_AGAIN,
+            hint=copy_script_again(),
         ) from None
 
 

@@ -25,7 +25,7 @@ from sspcloud_magics.cluster.auth import jwt
 from sspcloud_magics.cluster.config import kubeconfig_file
 from sspcloud_magics.cluster.config.kubeconfig import Entry, load, read
 from sspcloud_magics.cluster.config.kubeconfig_edit import KubeconfigEdit, assign
-from sspcloud_magics.cluster.platform import COPY_AGAIN
+from sspcloud_magics.cluster.platform import copy_script_again
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, SspcloudError, TokenExpired
 from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
@@ -155,7 +155,7 @@ class OidcCredential:
             raise TokenExpired(
                 _("The token has expired, and the kubeconfig holds no refresh token."),
                 why=jwt.expiry_in_words(stale),
-                hint=COPY_AGAIN,
+                hint=copy_script_again(),
             )
         settings: dict[str, str | Secret] = {key: str(value) for key, value in self._settings.items()}
         if self._unsaved is not None and self._unsaved[0] == spent:
@@ -276,7 +276,7 @@ def _id_token(user: Entry, settings: Mapping[str, Any]) -> Secret:
     if token is None:
         raise NotLoggedIn(
             _("The user {name} in {file} has no id-token yet.", name=user.name, file=user.file),
-            hint=COPY_AGAIN,
+            hint=copy_script_again(),
         )
     return token
 
@@ -286,7 +286,7 @@ def _secret(user: Entry, settings: Mapping[str, Any], key: str) -> Secret | None
         what = _(
             "The {key} of the user {name} in {file} cannot be used.", key=key, name=user.name, file=user.file
         )
-        return KubeconfigInvalid(what, why=why, hint=COPY_AGAIN)
+        return KubeconfigInvalid(what, why=why, hint=copy_script_again())
 
     value = settings.get(key)
     return check_secret(value, Form.TOKEN if key == "id-token" else Form.PHRASE, refusal) if value else None
