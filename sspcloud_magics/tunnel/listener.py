@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 from sspcloud_magics.errors import PortTaken
+from sspcloud_magics.i18n import _
 
 _BACKLOG = 1024
 _LOCALHOST = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
@@ -79,7 +80,7 @@ def bind(address: str, candidates: Sequence[int]) -> list[socket.socket]:
     """Bind the first of `candidates` that is free on `address` (0 is any free port); raise `PortTaken` if there is none."""
     problem: OSError = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     for port in candidates:
-        for _ in range(_ANY_PORT_ATTEMPTS if port == 0 else 1):
+        for _attempt in range(_ANY_PORT_ATTEMPTS if port == 0 else 1):
             try:
                 return _bind_port(address, port)
             except OSError as error:
