@@ -47,7 +47,7 @@ class Listener:
             self._loop.add_reader(sock, self._accept, sock)
 
     def _accept(self, sock: socket.socket) -> None:
-        for _ in range(_BACKLOG):
+        for _connection in range(_BACKLOG):
             try:
                 client, _address = sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
