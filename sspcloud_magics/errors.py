@@ -331,6 +331,9 @@ class QueryFailed(DatabaseError):
     sqlstate: str | None = None
     """PostgreSQL's error code; None if the error is not the server's."""
 
+    near: str = ""
+    """The existing name that the hint suggests instead of an unknown one; empty if there is none."""
+
 
 class FileNotWritten(DatabaseError):
     """Rows could not be written into a file.

@@ -84,7 +84,7 @@ def connection() -> Any:
 
 def description() -> TableDescription:
     made = pd.DataFrame({"definition": [HOSTILE]})
-    return TableDescription(HOSTILE, resources(), made, None, HOSTILE, HOSTILE, HOSTILE, made)
+    return TableDescription(HOSTILE, resources(), made, None, 0, HOSTILE, HOSTILE, made)
 
 
 def share() -> str:

@@ -47,7 +47,7 @@ NO_MESSAGES = {
     *("startswith", "endswith", "split", "execute", "Literal", "TypeVar", "cast"),
 }  # fmt: skip
 SQL = re.compile(
-    r"\s*(SELECT|CREATE|GRANT|ALTER|REVOKE|DROP|SET|WITH|INSERT|COPY|FROM|WHERE|AND|JOIN|LEFT|ORDER|UPDATE|DELETE|BEGIN|pg_|count\()\b"
+    r"\s*(SELECT|CREATE|GRANT|ALTER|REVOKE|DROP|SET|WITH|CROSS|INSERT|COPY|FROM|WHERE|AND|JOIN|LEFT|ORDER|UPDATE|DELETE|BEGIN|pg_|count\()\b"
 )
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from sspcloud_magics.databases.connection import Connection
 from sspcloud_magics.databases.query_result import Part
 from sspcloud_magics.errors import ConnectionLost, QueryFailed
-from sspcloud_magics.i18n import _, format_number
+from sspcloud_magics.i18n import _, _n, format_number
 
 Convert = Callable[[pd.DataFrame, Sequence[int]], Any]
 
@@ -86,7 +86,11 @@ class Chunks:
             if self._ended or self._closed:
                 raise
         raise QueryFailed(
-            _("The query ended after {rows} rows, before all were read.", rows=format_number(self._rows)),
+            _n(
+                "The query ended after {count} row, before all were read.",
+                "The query ended after {count} rows, before all were read.",
+                self._rows,
+            ),
             why=_("An interruption or an error ended the query, or its transaction has ended."),
             hint=_("run the query again, and read its chunks to the end"),
         )
@@ -111,13 +115,21 @@ class Chunks:
         self.close()
 
     def __repr__(self) -> str:
-        read = _("{rows} rows read", rows=format_number(self._rows)) + (", closed" if self._closed else "")
-        where = self._connection.database.path
-        return _(
-            "Rows of {where}, {size} at a time ({read}): for chunk in …",
-            where=where,
-            size=format_number(self._size),
-            read=read,
+        database, size = self._connection.database.path, format_number(self._size)
+        if self._closed:
+            return _n(
+                "Rows of {database}, {size} at a time ({count} row read, closed): for chunk in …",
+                "Rows of {database}, {size} at a time ({count} rows read, closed): for chunk in …",
+                self._rows,
+                database=database,
+                size=size,
+            )
+        return _n(
+            "Rows of {database}, {size} at a time ({count} row read): for chunk in …",
+            "Rows of {database}, {size} at a time ({count} rows read): for chunk in …",
+            self._rows,
+            database=database,
+            size=size,
         )
 
 

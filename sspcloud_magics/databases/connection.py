@@ -225,14 +225,18 @@ class Connection(ABC):
             lease.release()
 
     def _facts(self) -> list[tuple[str, str]]:
-        facts = [("user", self.user), ("database", self.dbname), ("protection", self.protection)]
+        facts = [
+            (_("user"), self.user),
+            (_("database"), self.dbname),
+            (_("protection"), self.protection),
+        ]
         if self.forward is not None:
             facts.append(
-                ("through", f"{self.forward.address}:{self.forward.local_port} → {self.forward.target}")
+                (_("through"), f"{self.forward.address}:{self.forward.local_port} → {self.forward.target}")
             )
         facts += self._kind_facts()
         if self.route is not None and self.route.why:
-            facts.append(("route", str(self.route)))
+            facts.append((_("route"), str(self.route)))
         return facts
 
     def _kind_facts(self) -> list[tuple[str, str]]:
@@ -240,10 +244,12 @@ class Connection(ABC):
         return []
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else _("connected as {user}", user=self.user)
+        state = _("closed") if self._closed else _("connected as {user}", user=self.user)
         lines = [f"{self.database.path} ({self.database.kind}): {state}"]
         if not self._closed:
-            lines += [f"  {name:<10}  {value}" for name, value in self._facts()[1:]]
+            facts = self._facts()[1:]
+            width = max(len(name) for name, _value in facts)
+            lines += [f"  {name:<{width}}  {value}" for name, value in facts]
         return printable("\n".join(lines))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - IPython's signature

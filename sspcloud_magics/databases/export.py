@@ -24,7 +24,7 @@ from sspcloud_magics.databases.connection import Connection
 from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.databases.query_result import Part
 from sspcloud_magics.errors import FileNotWritten, UsageProblem
-from sspcloud_magics.i18n import N_, _, format_number
+from sspcloud_magics.i18n import N_, _, _n, format_bytes
 from sspcloud_magics.user_files import user_path
 
 PART = 65_536
@@ -54,12 +54,12 @@ class Exported:
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return _(
-            "{rows} row{choice} in {file} ({size} MiB)",
-            rows=format_number(self.rows),
-            choice="" if self.rows == 1 else "s",
+        return _n(
+            "{count} row in {file} ({size})",
+            "{count} rows in {file} ({size})",
+            self.rows,
             file=self.file,
-            size=format_number(self.size / 2**20, 1),
+            size=format_bytes(self.size),
         )
 
 
@@ -164,7 +164,9 @@ def replace_atomically(file: Path, *, overwrite: bool) -> Iterator[Path]:
         If it cannot be written, such as on a full disk.
     """
     if file.exists() and not overwrite:
-        raise UsageProblem(f"{file} exists.", hint=_("choose another file, or replace it with --overwrite"))
+        raise UsageProblem(
+            _("{file} exists.", file=file), hint=_("choose another file, or replace it with --overwrite")
+        )
     unfinished = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
     try:
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sspcloud_magics.i18n import N_, _, format_number
+from sspcloud_magics.i18n import N_, _, _n, format_seconds
 from sspcloud_magics.printable import printable
 
 TRANSACTION_OPEN = N_("A transaction is open: commit it with %query_db --commit, or undo it with --rollback.")
@@ -15,7 +15,7 @@ TRANSACTION_OPEN = N_("A transaction is open: commit it with %query_db --commit,
 
 def count_rows(count: int) -> str:
     """Return a number of rows in words."""
-    return f"{count:,} row{'' if count == 1 else 's'}"
+    return _n("{count} row", "{count} rows", count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class QueryResult:
         lines = [
             f"{done.tag} ({count_rows(done.rows)})" if done.rows else done.tag for done in self.statements
         ]
-        lines[-1] += _(" in {seconds} s", seconds=format_number(self.seconds, 2))
+        lines[-1] = _("{statement} in {time}", statement=lines[-1], time=format_seconds(self.seconds))
         return printable("\n".join([*lines, *self.notes]))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - IPython's signature

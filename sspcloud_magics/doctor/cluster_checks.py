@@ -18,7 +18,7 @@ from sspcloud_magics.cluster.requests.permissions import warning_of, who_am_i
 from sspcloud_magics.doctor.context import DoctorContext
 from sspcloud_magics.doctor.findings import Finding, fine, look, make_broken
 from sspcloud_magics.errors import ServerUnreachable
-from sspcloud_magics.i18n import _, format_number
+from sspcloud_magics.i18n import _, format_seconds
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.proxies import proxy_for
 
@@ -76,27 +76,27 @@ def server(context: DoctorContext) -> Iterator[Finding]:
     status, headers, body = cluster.api.probe("/version")
     seen.append(
         _(
-            "it answered in {value} ms ({status})",
-            value=format_number(1000 * (time.perf_counter() - began), 0),
+            "it answered in {time} ({status})",
+            time=format_seconds(time.perf_counter() - began),
             status=status,
         )
     )
     context.server_answers = True
     try:
-        seen.append(_("Kubernetes {gitversion}", gitversion=shorten(str(parse(body)["gitVersion"]), 80)))
+        seen.append(f"Kubernetes {shorten(str(parse(body)['gitVersion']), 80)}")  # not translated: a name
     except (ValueError, KeyError, TypeError):
         seen.append(_("it does not report its version"))
-    what = _(
-        "{server} answers over {choice}.",
-        server=access.server,
-        choice="TLS" if access.is_encrypted else "plain HTTP",
+    what = (
+        _("{server} answers over TLS.", server=access.server)
+        if access.is_encrypted
+        else _("{server} answers over plain HTTP.", server=access.server)
     )
     warning = warning_of(cluster)
     if warning:
         hint = _("%k8s_login FILE --ca CA.pem   saves a certificate authority, which verifies it")
         if not access.is_encrypted:
             hint = _("use the server's https:// address")
-        yield look(step, _("{what} Its certificate is not verified.", what=what), *seen, warning, hint=hint)
+        yield look(step, f"{what} {_('Its certificate is not verified.')}", *seen, warning, hint=hint)
     else:
         yield fine(step, what, *seen, _("its certificate verifies"))
     difference = measure_skew(headers.get("Date"))
@@ -119,16 +119,30 @@ def _resolve(host: str, port: int, url: str) -> str:
             hint=_("check the network (VPN, DNS) and the address"),
         ) from None
     addresses = ", ".join(dict.fromkeys(str(each[4][0]) for each in found))
-    known_as = host if addresses == host else _("{host} is {addresses}, and", host=host, addresses=addresses)
+    is_name = addresses != host
     try:
         socket.create_connection((host, port), _TIMEOUT).close()
     except OSError as error:
         raise ServerUnreachable(
-            _("{known_as} accepts no connections on port {port}.", known_as=known_as, port=port),
+            _(
+                "{host} is {addresses}, and accepts no connections on port {port}.",
+                host=host,
+                addresses=addresses,
+                port=port,
+            )
+            if is_name
+            else _("{host} accepts no connections on port {port}.", host=host, port=port),
             why=f"{error.strerror or error}.",
             hint=_("check the network (VPN, firewall, proxy) and the port"),
         ) from None
-    return _("{known_as} accepts connections on port {port}", known_as=known_as, port=port)
+    if not is_name:
+        return _("{host} accepts connections on port {port}", host=host, port=port)
+    return _(
+        "{host} is {addresses}, and accepts connections on port {port}",
+        host=host,
+        addresses=addresses,
+        port=port,
+    )
 
 
 def credentials(context: DoctorContext) -> Iterator[Finding]:
@@ -160,7 +174,11 @@ def identity(context: DoctorContext) -> Iterator[Finding]:
         return
     context.identity = found
     if found.user:
-        yield fine("Identity", _("You are {user}.", user=found.user), f"groups: {', '.join(found.groups)}")
+        yield fine(
+            "Identity",
+            _("You are {user}.", user=found.user),
+            _("groups: {groups}", groups=", ".join(found.groups)),
+        )
     else:
         yield fine(
             "Identity",

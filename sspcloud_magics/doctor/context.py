@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sspcloud_magics.i18n import _
 from sspcloud_magics.target import Target
 
 if TYPE_CHECKING:
@@ -57,5 +56,5 @@ class DoctorContext:
     def get_cluster(self) -> Cluster:
         """Return the cluster; called only by checks that need one."""
         if self.cluster is None:
-            raise LookupError(_("no cluster was found"))
+            raise LookupError("no cluster was found")  # not translated: an internal error
         return self.cluster

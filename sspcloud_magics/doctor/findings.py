@@ -12,9 +12,9 @@ from sspcloud_magics.i18n import N_
 class Verdict(StrEnum):
     """The outcome of a check."""
 
-    FINE = "fine"
+    FINE = N_("fine")
     LOOK = N_("look at it")
-    BROKEN = "broken"
+    BROKEN = N_("broken")
     NOT_NEEDED = N_("not needed")
 
 
@@ -25,7 +25,7 @@ class Finding:
     Parameters
     ----------
     step
-        The name of the check.
+        The name of the check, in English.
     verdict
         The outcome.
     what
@@ -41,6 +41,18 @@ class Finding:
     what: str
     evidence: tuple[str, ...] = ()
     hint: str = ""
+
+
+# The names of findings that are not names of checks; the report translates both.
+_STEPS = (
+    N_("Clock"),
+    N_("Connections"),
+    N_("Login"),
+    N_("Pods"),
+    N_("Route"),
+    N_("Secrets"),
+    N_("Tables"),
+)
 
 
 def fine(step: str, what: str, *evidence: str) -> Finding:

@@ -14,10 +14,9 @@ from sspcloud_magics.databases.discovery import CNPG
 from sspcloud_magics.doctor.context import DoctorContext
 from sspcloud_magics.doctor.findings import Finding, fine, look, make_broken, not_needed
 from sspcloud_magics.errors import Forbidden
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import N_, _, _n, format_list
 from sspcloud_magics.proxies import proxy_for
 from sspcloud_magics.sharing import network_policies
-from sspcloud_magics.sharing.rendering import join_names
 
 _Found = TypeVar("_Found")
 Rule = Mapping[str, Any]
@@ -34,10 +33,11 @@ def _check_environment(context: DoctorContext) -> Iterator[Finding]:
     if variables:
         yield look(
             "Environment",
-            _(
-                "{variables} {choice} set: psql and other programs connect to the database that they name.",
-                variables=join_names(variables),
-                choice="is" if len(variables) == 1 else "are",
+            _n(
+                "{variables} is set: psql and other programs connect to the database that it names.",
+                "{variables} are set: psql and other programs connect to the database that they name.",
+                len(variables),
+                variables=format_list(variables),
             ),
             _("this package ignores them, and passes all settings explicitly"),
             hint=_("if another program connects to the wrong database, unset them there"),
@@ -92,7 +92,11 @@ def bindings(context: DoctorContext) -> Iterator[Finding]:
     yield from found or [
         fine(
             step,
-            _("Roles and bindings look right ({count} and {count_2}).", count=len(roles), count_2=len(bound)),
+            _(
+                "Roles and bindings look right ({roles} and {bindings}).",
+                roles=len(roles),
+                bindings=len(bound),
+            ),
         )
     ]
 
@@ -120,9 +124,9 @@ def _find_void_bindings(bound: Sequence[Rule], namespace: str) -> Iterator[Findi
                 yield make_broken(
                     "Roles",
                     _(
-                        "The binding {name} names the user {name_2}, which is a namespace: it has no effect.",
+                        "The binding {name} names the user {user}, which is a namespace: it has no effect.",
                         name=_name(binding),
-                        name_2=name,
+                        user=name,
                     ),
                     _(
                         "%k8s_whoami shows the names of users; the notebooks of {name} are the group "
@@ -130,8 +134,8 @@ def _find_void_bindings(bound: Sequence[Rule], namespace: str) -> Iterator[Findi
                         name=name,
                     ),
                     hint=_(
-                        "%share_db NAME --with {partition}   binds the right subjects",
-                        partition=name.partition("-")[2] or namespace,
+                        "%share_db NAME --with {colleague}   binds the right subjects",
+                        colleague=name.partition("-")[2] or namespace,
                     ),
                 )
 
@@ -151,9 +155,9 @@ def _find_shared_passwords(roles: Sequence[Rule], bound: Sequence[Rule]) -> Iter
             yield make_broken(
                 "Roles",
                 _(
-                    "The binding {name} lets others read {given}: the project's own password.",
+                    "The binding {name} lets others read {secrets}: the project's own password.",
                     name=_name(binding),
-                    given=", ".join(given),
+                    secrets=", ".join(_(_ALL_SECRETS) if each == _ALL_SECRETS else each for each in given),
                 ),
                 _("bound to: {others}", others=", ".join(others)),
                 _("it is the password of all services of the project, and of the database's superuser"),
@@ -163,14 +167,18 @@ def _find_shared_passwords(roles: Sequence[Rule], bound: Sequence[Rule]) -> Iter
             )
 
 
+# No Secret can have a name with a blank.
+_ALL_SECRETS = N_("all secrets")
+
+
 def _list_chart_secrets(role: Rule) -> list[str]:
     found: list[str] = []
     for rule in role.get("rules") or ():
         reads = {"get", "list", "*"} & set(rule.get("verbs") or ())
         if not reads or not {"secrets", "*"} & set(rule.get("resources") or ()):
             continue
-        names = rule.get("resourceNames") or [_("all secrets")]
-        found += [name for name in names if name == "all secrets" or _is_chart_secret(str(name))]
+        names = rule.get("resourceNames") or [_ALL_SECRETS]
+        found += [name for name in names if name == _ALL_SECRETS or _is_chart_secret(str(name))]
     return found
 
 
@@ -193,7 +201,7 @@ def database(context: DoctorContext) -> Iterator[Finding]:
                 "Do not use the secret {secret}: it is for another user and another database (app).",
                 secret=secret,
             ),
-            (context.credentials and f"used: {context.credentials.source}") or "",
+            _("used: {source}", source=context.credentials.source) if context.credentials else "",
         )
     known = _if_allowed(lambda: list_objects(cluster, NETWORK_POLICIES, where))
     pods = _if_allowed(lambda: inventory.pods(cluster, where))
@@ -204,16 +212,14 @@ def database(context: DoctorContext) -> Iterator[Finding]:
     mine = mine or next((pod.labels for pod in pods if pod.name.startswith(found.name)), {})
     with report_malformed(cluster):
         about = network_policies.list_policies_about(known, mine, found.name)
-        observations = network_policies.describe_policies(about, mine, [pod.labels for pod in pods])
-    useless = [line for line in observations if "protects nothing" in line]
-    rest = [line for line in observations if line not in useless]
+        *useless, access = network_policies.describe_policies(about, mine, [pod.labels for pod in pods])
     if useless:
         yield look(
-            "Network", useless[0], *useless[1:], *rest,
+            "Network", *useless, access,
             hint=_("do not rely on this policy: no pod has its label, so only the password protects the database"),
         )  # fmt: skip
     else:
-        yield fine("Network", rest[0], *rest[1:])
+        yield fine("Network", access)
 
 
 def _if_allowed(read: Callable[[], _Found]) -> _Found | None:

@@ -26,7 +26,7 @@ RESOURCE_QUOTAS = Resource("resourcequotas")
 
 @dataclass(frozen=True, slots=True)
 class _Permission:
-    words: str
+    action: str
     verb: str
     resource: Resource
     subresource: str = ""
@@ -64,22 +64,30 @@ def permissions(context: DoctorContext) -> Iterator[Finding]:
         each: may(cluster, each.verb, each.resource, subresource=each.subresource) for each in _PERMISSIONS
     }
     missing = [each for each, allowed in held.items() if not allowed]
-    seen = [f"{'may' if allowed else 'may not'} {each.words}" for each, allowed in held.items()]
-    where = _("in {namespace}", namespace=cluster.namespace)
+    seen = [
+        _("may {action}", action=_(each.action)) if allowed else _("may not {action}", action=_(each.action))
+        for each, allowed in held.items()
+    ]
     if not missing:
-        yield fine("Permissions", _("You have all permissions that are needed {where}.", where=where), *seen)
+        what = _("You have all permissions that are needed in {namespace}.", namespace=cluster.namespace)
+        yield fine("Permissions", what, *seen)
         return
-    words = ", ".join(each.words for each in missing)
-    seen += [_("{words} is missing: {without}", words=each.words, without=each.without) for each in missing]
+    actions = ", ".join(_(each.action) for each in missing)
+    seen += [
+        _("{action} is missing: {effect}", action=_(each.action), effect=_(each.without)) for each in missing
+    ]
     hint = _(
-        "ask the owner of {namespace} for the permission to {words}", namespace=cluster.namespace, words=words
+        "ask the owner of {namespace} for the permission to {actions}",
+        namespace=cluster.namespace,
+        actions=actions,
     )
     if cluster.in_service:
         last = missing[-1]  # it needs the strongest role
         link = relaunch_link(Attempt(last.verb, last.resource, cluster.namespace, "", last.subresource))
         hint = _("relaunch the service with a role that allows it: {link}", link=link)
     kind = make_broken if set(missing) & set(_PERMISSIONS[:_ESSENTIAL]) else look
-    yield kind("Permissions", _("You may not {words} {where}.", words=words, where=where), *seen, hint=hint)
+    what = _("You may not {actions} in {namespace}.", actions=actions, namespace=cluster.namespace)
+    yield kind("Permissions", what, *seen, hint=hint)
 
 
 def quota(context: DoctorContext) -> Iterator[Finding]:
@@ -100,11 +108,11 @@ def quota(context: DoctorContext) -> Iterator[Finding]:
                 taken = str(used.get(name, 0))
                 seen.append(
                     _(
-                        "{name}: {name_2} {taken} of {hard}",
-                        name=each["metadata"]["name"],
-                        name_2=name,
-                        taken=taken,
-                        hard=hard,
+                        "{quota}: {resource} {used} of {limit}",
+                        quota=each["metadata"]["name"],
+                        resource=name,
+                        used=taken,
+                        limit=hard,
                     )
                 )
                 # A quantity such as 10k is large enough.

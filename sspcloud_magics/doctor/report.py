@@ -13,7 +13,7 @@ from html import escape
 from typing import Any
 
 from sspcloud_magics.doctor.findings import Finding, Verdict
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, _n
 from sspcloud_magics.printable import printable
 
 _MARKS = {Verdict.FINE: "✓", Verdict.LOOK: "!", Verdict.BROKEN: "✗", Verdict.NOT_NEEDED: "·"}
@@ -57,16 +57,15 @@ class Report:
     def summary(self) -> str:
         """The result in one sentence."""
         count = {verdict: sum(f.verdict is verdict for f in self.findings) for verdict in Verdict}
-        steps = dict.fromkeys(_line(f.step) for f in self.findings if f.verdict is Verdict.BROKEN)
+        steps = dict.fromkeys(_line(_(f.step)) for f in self.findings if f.verdict is Verdict.BROKEN)
         if steps:
-            return f"Broken: {', '.join(steps)}."
+            return _("Broken: {checks}.", checks=", ".join(steps))
         if count[Verdict.LOOK]:
-            checks = (
-                _("1 check needs")
-                if count[Verdict.LOOK] == 1
-                else _("{count} checks need", count=count[Verdict.LOOK])
+            return _n(
+                "Nothing is broken; {count} check needs a look.",
+                "Nothing is broken; {count} checks need a look.",
+                count[Verdict.LOOK],
             )
-            return _("Nothing is broken; {checks} a look.", checks=checks)
         return _("Everything is fine.")
 
     def redact(self) -> Report:
@@ -119,7 +118,7 @@ class Report:
             "<div style='color:var(--jp-content-font-color1,inherit)'>"
             f"<p><strong>{escape(self.summary)}</strong></p>"
             "<table style='border-collapse:collapse;margin:0'>"
-            f"<thead><tr>{''.join(f'<th style={_CELL!r}>{each}</th>' for each in ('', 'Check', 'Finding'))}</tr></thead>"
+            f"<thead><tr>{''.join(f'<th style={_CELL!r}>{each}</th>' for each in ('', _('Check'), _('Finding')))}</tr></thead>"
             f"<tbody>{rows}</tbody></table></div>"
         )
         return {"text/plain": str(self), "text/html": html}
@@ -131,7 +130,7 @@ def _line(text: str) -> str:
 
 def _lines(findings: Iterable[Finding]) -> Iterable[str]:
     for finding in findings:
-        yield f"{_MARKS[finding.verdict]} {_line(finding.step):<15} {_line(finding.what)}"
+        yield f"{_MARKS[finding.verdict]} {_line(_(finding.step)):<15} {_line(finding.what)}"
         if finding.verdict is not Verdict.NOT_NEEDED:
             yield from (f"{'':<18}{_line(line)}" for line in finding.evidence)
         yield from (f"{'':<18}→ {_line(line)}" for line in finding.hint.splitlines())
@@ -146,6 +145,6 @@ def _row(finding: Finding) -> str:
         found = (
             f"<details{is_open}><summary>{found}</summary><ul style='margin:.2em 0'>{evidence}</ul></details>"
         )
-    mark = f"<td style='{_CELL};color:{_COLOURS[finding.verdict]}' title='{finding.verdict.value}'>{_MARKS[finding.verdict]}</td>"
-    step = f"<th scope='row' style='{_CELL}'>{escape(_line(finding.step))}</th>"
+    mark = f"<td style='{_CELL};color:{_COLOURS[finding.verdict]}' title='{escape(_(finding.verdict.value), quote=True)}'>{_MARKS[finding.verdict]}</td>"
+    step = f"<th scope='row' style='{_CELL}'>{escape(_line(_(finding.step)))}</th>"
     return f"<tr>{mark}{step}<td style='{_CELL}'>{found}{hint}</td></tr>"

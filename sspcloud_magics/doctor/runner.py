@@ -10,7 +10,7 @@ from sspcloud_magics.doctor.context import DoctorContext
 from sspcloud_magics.doctor.findings import Finding, make_failed, not_needed
 from sspcloud_magics.doctor.report import Report
 from sspcloud_magics.errors import SspcloudError
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import N_, _
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Check:
     run
         Yields the findings.
     missing
-        Returns what is missing to run it; empty if nothing is.
+        Returns a sentence about what is missing to run it; empty if nothing is.
     """
 
     name: str
@@ -33,45 +33,45 @@ class Check:
 
 
 def _needs_cluster(context: DoctorContext) -> str:
-    return "" if context.cluster else _("no configuration was found")
+    return "" if context.cluster else _("Skipped: no configuration was found.")
 
 
 def _needs_server(context: DoctorContext) -> str:
-    return "" if context.server_answers else _("the server does not answer")
+    return "" if context.server_answers else _("Skipped: the server does not answer.")
 
 
 def _needs_identity(context: DoctorContext) -> str:
-    return _needs_server(context) or ("" if context.identity else _("the server does not know you"))
+    return _needs_server(context) or ("" if context.identity else _("Skipped: the server does not know you."))
 
 
 def _needs_target_name(context: DoctorContext) -> str:
     return _needs_identity(context) or (
-        "" if context.wanted else _("no target was named: %k8s_doctor TARGET")
+        "" if context.wanted else _("Skipped: no target was named: %k8s_doctor TARGET.")
     )
 
 
 def _needs_target(context: DoctorContext) -> str:
-    return _needs_target_name(context) or ("" if context.target else _("the target was not found"))
+    return _needs_target_name(context) or ("" if context.target else _("Skipped: the target was not found."))
 
 
 def _needs_database(context: DoctorContext) -> str:
-    return _needs_target(context) or ("" if context.database else _("the target is not a database"))
+    return _needs_target(context) or ("" if context.database else _("Skipped: the target is not a database."))
 
 
 CHECKS = (
-    Check("Configuration", cluster_checks.configuration),
-    Check("Server", cluster_checks.server, _needs_cluster),
-    Check("Credentials", cluster_checks.credentials, _needs_cluster),
-    Check("Identity", cluster_checks.identity, _needs_server),
-    Check("Permissions", permission_checks.permissions, _needs_identity),
-    Check("Quota", permission_checks.quota, _needs_identity),
-    Check("Target", target_checks.target, _needs_target_name),
-    Check("Tunnel", target_checks.tunnel, _needs_target),
-    Check("Database", target_checks.database, _needs_database),
-    Check("Environment", known_issues.environment, _needs_cluster),
-    Check("Roles", known_issues.bindings, _needs_identity),
-    Check("Network", known_issues.database, _needs_database),
-    Check("Log", cluster_checks.log),
+    Check(N_("Configuration"), cluster_checks.configuration),
+    Check(N_("Server"), cluster_checks.server, _needs_cluster),
+    Check(N_("Credentials"), cluster_checks.credentials, _needs_cluster),
+    Check(N_("Identity"), cluster_checks.identity, _needs_server),
+    Check(N_("Permissions"), permission_checks.permissions, _needs_identity),
+    Check(N_("Quota"), permission_checks.quota, _needs_identity),
+    Check(N_("Target"), target_checks.target, _needs_target_name),
+    Check(N_("Tunnel"), target_checks.tunnel, _needs_target),
+    Check(N_("Database"), target_checks.database, _needs_database),
+    Check(N_("Environment"), known_issues.environment, _needs_cluster),
+    Check(N_("Roles"), known_issues.bindings, _needs_identity),
+    Check(N_("Network"), known_issues.database, _needs_database),
+    Check(N_("Log"), cluster_checks.log),
 )
 """The checks along the route to the target, then those for known issues."""
 
@@ -87,7 +87,7 @@ def examine(context: DoctorContext) -> Report:
         for check in CHECKS:
             missing = check.missing(context)
             if missing:
-                findings.append(not_needed(check.name, f"Skipped: {missing}."))
+                findings.append(not_needed(check.name, missing))
                 continue
             try:
                 findings.extend(check.run(context))

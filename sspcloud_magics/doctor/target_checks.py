@@ -24,7 +24,7 @@ from sspcloud_magics.errors import (
     SspcloudError,
     TargetError,
 )
-from sspcloud_magics.i18n import _, format_number
+from sspcloud_magics.i18n import _, _n, format_bytes, format_number, format_seconds
 from sspcloud_magics.share_keys import colleague_name
 from sspcloud_magics.sharing.route_selection import RouteRequest, open_by_route
 from sspcloud_magics.target import PortText, Target, parse_target
@@ -37,7 +37,7 @@ from sspcloud_magics.databases.postgres.session.search_path import pin_search_pa
 # Of each connection, in seconds.
 _TIMEOUT = 15.0
 # Enough to measure the throughput, and less than a second on a slow connection.
-_PROBE_BYTES = 2_000_000
+_PROBE_BYTES = 2 * 2**20
 _PROBE = "SELECT repeat('x', %s)"
 _ROOM = (
     "SELECT current_setting('max_connections')::int, (SELECT count(*) FROM pg_stat_activity), "
@@ -63,12 +63,11 @@ def target(context: DoctorContext) -> Iterator[Finding]:
         require_usable(database)
         context.target = Target(database.namespace, "service", database.service)
         context.port = database.port
-        state = "" if database.state == "unknown" else _("it is {state}", state=database.state)
         yield fine(
             step,
             _("{path} is a {kind} database.", path=database.path, kind=database.kind),
-            _("known from: {source}", source=database.source),
-            state,
+            _("known from: {source}", source=database.describe_source()),
+            database.describe_state(),
         )
     else:
         named = typed if typed.namespace or not context.namespace else None
@@ -79,8 +78,8 @@ def target(context: DoctorContext) -> Iterator[Finding]:
         known = ", ".join(map(str, found.ports)) or _("none known")
         yield fine(
             step,
-            f"{found.target} exists.",
-            f"ports: {known}",
+            _("{target} exists.", target=found.target),
+            _("ports: {ports}", ports=known),
             found.status and _("it is {status}", status=found.status),
         )
     yield from _pods(context, context.target)
@@ -109,7 +108,7 @@ def _pods_of_service(context: DoctorContext, found: Target) -> Iterator[Finding]
         subsets = endpoints.get("subsets") or []
         ready = [_pod(address) for subset in subsets for address in subset.get("addresses") or ()]
         waiting = [_pod(address) for subset in subsets for address in subset.get("notReadyAddresses") or ()]
-    not_ready = _("not ready: {waiting}", waiting=", ".join(waiting)) if waiting else ""
+    not_ready = _("not ready: {pods}", pods=", ".join(waiting)) if waiting else ""
     if ready:
         yield _make_ready(ready, not_ready)
     else:
@@ -164,8 +163,8 @@ def _pods_of_workload(context: DoctorContext, found: Target) -> Iterator[Finding
 
 
 def _make_ready(ready: list[str], *evidence: str) -> Finding:
-    count = _("a ready pod") if len(ready) == 1 else _("{count} ready pods", count=len(ready))
-    return fine("Pods", _("It has {count}.", count=count), f"ready: {', '.join(ready)}", *evidence)
+    what = _n("It has a ready pod.", "It has {count} ready pods.", len(ready))
+    return fine("Pods", what, _("ready: {pods}", pods=", ".join(ready)), *evidence)
 
 
 def _list_selected(context: DoctorContext, found: Target, selector: str) -> list[dict[str, Any]]:
@@ -185,7 +184,7 @@ def _why_no_pod(context: DoctorContext, found: Target, workload: dict[str, Any])
                 condition.get("type") in ("ReplicaFailure", "Failed") and condition.get("status") == "True"
             )
             if failed and condition.get("message"):
-                return _("The cluster says: {text}", text=condition["message"])
+                return _("The cluster says: {words}", words=condition["message"])
     field = f"involvedObject.name={found.name},reason=FailedCreate"
     try:
         events = list_objects(context.get_cluster(), EVENTS, found.namespace, field_selector=field)
@@ -193,7 +192,7 @@ def _why_no_pod(context: DoctorContext, found: Target, workload: dict[str, Any])
         events = []
     with report_malformed(context.get_cluster()):
         messages = [event.get("message") for event in events if event.get("message")]
-    return _("The cluster says: {messages}", messages=messages[-1]) if messages else _("It has no pods.")
+    return _("The cluster says: {words}", words=messages[-1]) if messages else _("It has no pods.")
 
 
 def _why_not_ready(context: DoctorContext, found: Target) -> str:
@@ -235,7 +234,7 @@ def tunnel(context: DoctorContext) -> Iterator[Finding]:
             raise
         raise Forbidden(error.what, why=error.why, hint=_ask_to_share(context, context.database)) from None
     opened = context.lease.forward
-    took = _("opened in {value} ms", value=format_number(1000 * (time.perf_counter() - began), 0))
+    took = _("opened in {time}", time=format_seconds(time.perf_counter() - began))
     seen = [
         _("the pod {pod} answers for port {port}", pod=opened.pod, port=context.port),
         took if context.lease.is_new else _("it was open already"),
@@ -243,12 +242,7 @@ def tunnel(context: DoctorContext) -> Iterator[Finding]:
     began = time.perf_counter()
     with contextlib.suppress(OSError):
         socket.create_connection(("localhost", opened.local_port), _TIMEOUT).close()
-        seen.append(
-            _(
-                "a connection is accepted in {value} ms",
-                value=format_number(1000 * (time.perf_counter() - began), 1),
-            )
-        )
+        seen.append(_("a connection is accepted in {time}", time=format_seconds(time.perf_counter() - began)))
     what = _("A tunnel to {target} opens ({protocol}).", target=context.target, protocol=opened.protocol)
     if opened.protocol == "channels":
         yield look(
@@ -298,8 +292,11 @@ def _open_first_route(journey: RouteRequest) -> tuple[Any, list[str]]:
             failures.append(f"{route}: {error.what}")
             last = error
     assert last is not None  # noqa: S101 - the loop ran
-    raise type(last)(last.what, why="\n".join([last.why, *failures]).strip(), hint=(
-        _("{hint}\n%connect_db also tries a relay, a pod of yours", hint=last.hint)).strip())  # fmt: skip
+    raise type(last)(
+        last.what,
+        why="\n".join([last.why, *failures]).strip(),
+        hint=f"{last.hint}\n{_('%connect_db also tries a relay, a pod of yours')}".strip(),
+    )
 
 
 def _check_inside(connection: DatabaseConnection, source: str) -> Iterator[Finding]:
@@ -310,26 +307,26 @@ def _check_inside(connection: DatabaseConnection, source: str) -> Iterator[Findi
         latency = time.perf_counter() - began
         began = time.perf_counter()
         session.execute(_PROBE, (_PROBE_BYTES,)).fetchone()
-        rate = _PROBE_BYTES / (time.perf_counter() - began) / 1e6
+        rate = _PROBE_BYTES / (time.perf_counter() - began)
         total, readable, writable = session.execute(_TABLES).fetchone() or (0, 0, 0)
         most, used, limit, mine = session.execute(_ROOM).fetchone() or (0, 0, -1, 0)
     yield fine(
         "Login",
         _("{user} is logged in to {dbname}.", user=connection.user, dbname=connection.dbname),
         _("password from {source}", source=source),
-        f"protection: {connection.protection}",
-        _("a query takes {value} ms", value=format_number(1000 * latency, 1)),
+        _("protection: {protection}", protection=connection.protection),
+        _("a query takes {time}", time=format_seconds(latency)),
         _(
-            "{probe_bytes} MB arrived at {rate} MB/s",
-            probe_bytes=format_number(_PROBE_BYTES / 1000000.0, 0),
-            rate=format_number(rate, 0),
+            "{size} arrived at {rate}/s",
+            size=format_bytes(_PROBE_BYTES),
+            rate=format_bytes(rate),
         ),
     )
     words = _(
         "You may read {readable} of {total} tables, and write {writable}.",
-        readable=readable,
-        total=total,
-        writable=writable,
+        readable=format_number(readable),
+        total=format_number(total),
+        writable=format_number(writable),
     )
     if total and not readable:
         yield look("Tables", words, hint=_("ask the owner of the database for the privilege to read them"))
@@ -343,7 +340,9 @@ def _check_inside(connection: DatabaseConnection, source: str) -> Iterator[Findi
         else _("you have {mine}", mine=mine),
     ]
     if left > 2:
-        yield fine("Connections", _("{left} connections are free.", left=left), *seen)
+        what = _n("{count} connection is free.", "{count} connections are free.", left)
+        yield fine("Connections", what, *seen)
     else:
-        yield look("Connections", _("Only {left} connections are free.", left=left), *seen,
-                   hint=_("close unused connections: other notebooks, DBeaver, psql"))  # fmt: skip
+        what = _n("Only {count} connection is free.", "Only {count} connections are free.", left)
+        hint = _("close unused connections: other notebooks, DBeaver, psql")
+        yield look("Connections", what, *seen, hint=hint)

@@ -11,8 +11,6 @@ A failed call changes nothing: open forwards and connections, and the current id
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sspcloud_magics.i18n import N_
-
 if TYPE_CHECKING:
     from sspcloud_magics.session.authentication import login as login
     from sspcloud_magics.session.authentication import whoami as whoami
@@ -64,25 +62,46 @@ if TYPE_CHECKING:
     from sspcloud_magics.session.transactions import transaction as transaction
 
 _NAMES = {
-    "authentication": N_("login whoami"),
-    "database_list": N_("databases reachable_databases"),
-    "diagnosis": "doctor",
-    "forwarding": N_("forward forward_through_relay restart_forward unforward"),
-    "listing": N_("forwards pods services"),
-    "recent_namespaces": "colleagues_namespaces",
-    "querying": N_(
-        "open_side_session connect_db connection current_connection describe_table engine load_table query_db tables"
+    "authentication": ("login", "whoami"),
+    "database_list": ("databases", "reachable_databases"),
+    "diagnosis": ("doctor",),
+    "forwarding": ("forward", "forward_through_relay", "restart_forward", "unforward"),
+    "listing": ("forwards", "pods", "services"),
+    "recent_namespaces": ("colleagues_namespaces",),
+    "querying": (
+        "open_side_session",
+        "connect_db",
+        "connection",
+        "current_connection",
+        "describe_table",
+        "engine",
+        "load_table",
+        "query_db",
+        "tables",
     ),
-    "sharing": N_("preview_share share_db shareable_schemas shares unshare"),
-    "session": N_(
-        "ClusterChoice QueryDefaults Use close configure configure_log configure_queries configure_relay current_cluster leave open_connections open_forwards recent_use watch_forwards"
+    "sharing": ("preview_share", "share_db", "shareable_schemas", "shares", "unshare"),
+    "session": (
+        "ClusterChoice",
+        "QueryDefaults",
+        "Use",
+        "close",
+        "configure",
+        "configure_log",
+        "configure_queries",
+        "configure_relay",
+        "current_cluster",
+        "leave",
+        "open_connections",
+        "open_forwards",
+        "recent_use",
+        "watch_forwards",
     ),
-    "namespace": N_("renew use_namespace"),
-    "transactions": N_("begin commit need_transaction rollback transaction"),
+    "namespace": ("renew", "use_namespace"),
+    "transactions": ("begin", "commit", "need_transaction", "rollback", "transaction"),
 }
 """The names of each module, which is imported at their first use: loading the magics does not load pandas (PEP 562)."""
 
-_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

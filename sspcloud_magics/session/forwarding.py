@@ -261,9 +261,9 @@ def _in_namespace(target: TargetText, namespace: str | None) -> TargetText:
     if target.namespace is not None:
         raise UsageProblem(
             _(
-                "The target names the namespace {namespace!r}, but -n names {namespace_2!r}.",
+                "The target names the namespace {namespace!r}, but -n names {option!r}.",
                 namespace=target.namespace,
-                namespace_2=namespace,
+                option=namespace,
             ),
             hint=_("write {target} without -n, or only its name with -n", target=target),
         )

@@ -164,7 +164,7 @@ def _make_current(made: Connection, manager: ForwardManager) -> None:
         raise ForwardStopped(
             _("{path} was not connected.", path=path),
             why=_("The session was closed."),
-            hint=_("%connect_db {path}", path=path),
+            hint=f"%connect_db {path}",  # not translated: a command
         )
 
 
@@ -188,7 +188,8 @@ def current_connection(db: str | None = None) -> Connection:
     connections = session.open_connections()
     if not connections and (last := session.session.last_database):
         raise NotConnected(
-            _("The connection to {last} has closed.", last=last), hint=_("%connect_db {last}", last=last)
+            _("The connection to {last} has closed.", last=last),
+            hint=f"%connect_db {last}",  # not translated: a command
         )
     if not connections:
         raise NotConnected(
@@ -203,8 +204,10 @@ def current_connection(db: str | None = None) -> Connection:
     near = nearest(db, [name for each in connections for name in (each.database.name, each.database.path)])
     raise NotConnected(
         _("No connection to {db} is open.", db=db),
-        why=_("Open connections: {path}.", path=", ".join(each.database.path for each in connections)),
-        hint=_("did you mean {near}?", near=near) if near else _("%connect_db {db}", db=db),
+        why=_("Open connections: {paths}.", paths=", ".join(each.database.path for each in connections)),
+        hint=_("did you mean {near}?", near=near)
+        if near
+        else f"%connect_db {db}",  # not translated: a command
     )
 
 

@@ -285,7 +285,9 @@ def service(namespace: str | None = None) -> SharingService:
 
 def _revoke_hint(name: str | None) -> str:
     """Return the commands that revoke the shares which a word names, or their general form."""
-    lines = _("%unshare {name} bob\n%unshare {name} --all", name=name or "DATABASE")
+    lines = (
+        f"%unshare {name or 'DATABASE'} bob\n%unshare {name or 'DATABASE'} --all"  # not translated: commands
+    )
     if name:
         with suppress(SspcloudError):  # the usage error matters more than its hint
             lines = service().revoke_hint(name) or lines

@@ -17,7 +17,7 @@ from sspcloud_magics.databases.postgres.sql import name_cache, name_hints
 from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.databases.query_result import Columns
 from sspcloud_magics.errors import QueryFailed
-from sspcloud_magics.i18n import _, format_number
+from sspcloud_magics.i18n import _, _n, format_bytes, format_number
 from sspcloud_magics.printable import printable
 
 _PARTS = """CROSS JOIN LATERAL (
@@ -45,7 +45,7 @@ ORDER BY 1, 2
 
 _FACTS = f"""
 SELECT format('%I.%I', n.nspname, c.relname) AS path,
-       parts.rows_about, pg_size_pretty(coalesce(parts.bytes, 0)) AS size, pg_get_userbyid(c.relowner) AS owner,
+       parts.rows_about, coalesce(parts.bytes, 0) AS bytes, pg_get_userbyid(c.relowner) AS owner,
        obj_description(c.oid, 'pg_class') AS comment
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace {_PARTS}
 WHERE c.oid = CAST(:oid AS oid)
@@ -124,8 +124,8 @@ class TableDescription:
         A DataFrame: ``name``, ``definition``.
     rows_about
         The number of rows in the server's statistics; None if there are none.
-    size
-        The size with indexes, as text.
+    bytes
+        The size with indexes.
     owner
         The role that owns it.
     comment
@@ -140,7 +140,7 @@ class TableDescription:
     columns: ResourceTable
     indexes: pd.DataFrame
     rows_about: int | None
-    size: str
+    bytes: int
     owner: str
     comment: str
     head: pd.DataFrame
@@ -148,13 +148,16 @@ class TableDescription:
 
     @property
     def _facts(self) -> str:
-        rows = (
-            ""
-            if self.rows_about is None
-            else _("about {rows_about} rows, ", rows_about=format_number(self.rows_about))
-        )
-        return _(
-            "{name}: {rows}{size}, owner {owner}", name=self.name, rows=rows, size=self.size, owner=self.owner
+        size = format_bytes(self.bytes)
+        if self.rows_about is None:
+            return _("{name}: {size}, owner {owner}", name=self.name, size=size, owner=self.owner)
+        return _n(
+            "{name}: about {count} row, {size}, owner {owner}",
+            "{name}: about {count} rows, {size}, owner {owner}",
+            self.rows_about,
+            name=self.name,
+            size=size,
+            owner=self.owner,
         )
 
     def __repr__(self) -> str:
@@ -192,28 +195,25 @@ def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.Dat
     """
     like = (pattern or "*").replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
     like = like.replace("*", "%").replace("?", "_")
-    nothing = _("No table or view that you may read") + (f" matches '{pattern}'." if pattern else ".")
+    nothing = (
+        _("No table or view that you may read matches '{pattern}'.", pattern=pattern)
+        if pattern
+        else _("No table or view that you may read.")
+    )
     with _explain_locks(connection):
         found = _frame(connection, _TABLES, pattern=like)
     if found.empty and pattern and (known := name_cache.get_names_for_hint(connection)):
         near = name_hints.find_near_relation(pattern, known)
-        nothing += _(" Did you mean {near}?", near=near) if near else ""
+        nothing += " " + _("Did you mean {near}?", near=near) if near else ""
     return make_table(found, replace(_VIEW, nothing=nothing))
 
 
 def _size_in_words(row: Row) -> str:
-    size = row["bytes"]
-    if size is pd.NA:
-        return ""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:,.0f} {unit}"
-        size /= 1024
-    return f"{size:,.1f} TiB"
+    return "" if row["bytes"] is pd.NA else format_bytes(row["bytes"])
 
 
 def _rows_in_words(row: Row) -> str:
-    return "" if row["rows_about"] is pd.NA else f"{row['rows_about']:,}"
+    return "" if row["rows_about"] is pd.NA else format_number(row["rows_about"])
 
 
 _VIEW = TableView(
@@ -233,7 +233,7 @@ _COLUMNS_VIEW = TableView(
     columns=(
         TableColumn("name", "COLUMN"),
         TableColumn("type", "TYPE"),
-        TableColumn("nullable", "NULL", lambda row: "nullable" if row["nullable"] else _("not null")),
+        TableColumn("nullable", "NULL", lambda row: _("nullable") if row["nullable"] else _("not null")),
         TableColumn("default", "DEFAULT"),
         TableColumn("comment", "COMMENT"),
     ),
@@ -261,10 +261,8 @@ def describe_table(connection: DatabaseConnection, name: str, *, seconds: float 
     try:
         oid = int(_frame(connection, _RESOLVED, name=name)["oid"].iloc[0])
     except QueryFailed as error:
-        is_near = error.hint.startswith("did you mean")
-        raise QueryFailed(
-            error.what, hint=error.hint if is_near else _("list the tables with %tables")
-        ) from None
+        hint = error.hint if error.near else _("list the tables with %tables")
+        raise QueryFailed(error.what, hint=hint) from None
     with _explain_locks(connection):
         facts = _frame(connection, _FACTS, oid=oid).iloc[0]
         columns = make_table(_frame(connection, _COLUMNS, oid=oid), _COLUMNS_VIEW)
@@ -276,7 +274,7 @@ def describe_table(connection: DatabaseConnection, name: str, *, seconds: float 
         columns=columns,
         indexes=indexes,
         rows_about=None if pd.isna(facts["rows_about"]) else int(facts["rows_about"]),
-        size=str(facts["size"]),
+        bytes=int(facts["bytes"]),
         owner=owner,
         comment="" if pd.isna(facts["comment"]) else str(facts["comment"]),
         head=head,
@@ -336,7 +334,7 @@ def _explain_locks(connection: DatabaseConnection) -> Iterator[None]:
         with pin_search_path(connection.psycopg):
             yield
     except QueryFailed as error:
-        if _LOCKED not in error.what:
+        if error.sqlstate != _LOCKED:
             raise
     else:
         return
@@ -358,7 +356,7 @@ def _explain_locks(connection: DatabaseConnection) -> Iterator[None]:
     )
 
 
-_LOCKED = "SQLSTATE 55P03"
+_LOCKED = "55P03"  # lock_not_available
 
 _HOLDERS = """
 SELECT coalesce(a.usename::text, 'an internal process') AS role, a.pid AS process, l.relation::regclass::text AS relation

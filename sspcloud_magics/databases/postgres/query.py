@@ -42,10 +42,9 @@ from sspcloud_magics.databases.query_result import (
     Part,
     QueryResult,
     StatementResult,
-    count_rows,
 )
 from sspcloud_magics.errors import QueryFailed, UsageProblem
-from sspcloud_magics.i18n import N_, _, format_number
+from sspcloud_magics.i18n import N_, _, _n, format_bytes, format_number
 from sspcloud_magics.printable import shorten
 
 
@@ -123,7 +122,7 @@ def run(
                     if not fetched.rows and (meant := find_slip_hint(statement.text, variables=params or ())):
                         notes.append(_("No row was found: {meant}.", meant=meant))
         if connection.in_transaction:
-            heard.append(TRANSACTION_OPEN)
+            heard.append(_(TRANSACTION_OPEN))
         return QueryResult(frame, tuple(done), (*notes, *heard), time.perf_counter() - began, types)
 
 
@@ -239,7 +238,7 @@ def _word_errors(
             ) from None
         failed = _make_failure(connection, error, statement, before, total)
         if in_transaction and connection.in_transaction:
-            failed.hint = "\n".join(part for part in (failed.hint, _FAILED_IN_TRANSACTION) if part)
+            failed.hint = "\n".join(part for part in (failed.hint, _(_FAILED_IN_TRANSACTION)) if part)
         raise failed from None
 
 
@@ -270,7 +269,10 @@ def _limit_time(session: psycopg.Connection[Any], timeout: float | None) -> Iter
         if not over.is_set():
             raise
         raise QueryFailed(
-            _("The statement was cancelled after its timeout of {timeout:g} s.", timeout=timeout),
+            _(
+                "The statement was cancelled after its timeout of {timeout} s.",
+                timeout=format_number(timeout),
+            ),
             hint=_("raise the timeout, fetch fewer rows, or check the plan: %%query_db --explain"),
         ) from None
     finally:
@@ -293,11 +295,11 @@ def _warn_of_size(warn: Callable[[str], None], share: float, described: Descript
     if expected > free * share:
         warn(
             _(
-                "About {rows} rows expected: {expected} GiB, with {free} GiB of memory free. "
+                "About {rows} rows expected: {expected}, with {free} of memory free. "
                 "Interrupt the cell, then use %%query_db --limit ROWS, --to FILE.parquet or --chunks ROWS.",
                 rows=format_number(described.rows),
-                expected=format_number(expected / 2**30, 1),
-                free=format_number(free / 2**30, 1),
+                expected=format_bytes(expected),
+                free=format_bytes(free),
             )
         )
 
@@ -308,7 +310,7 @@ _VALUE_BYTES = 40  # the approximate overhead of a value in Python
 def _refuse_copy(statement: Statement) -> None:
     if statement.words[:1] == ("copy",) and {"stdin", "stdout"} & set(statement.words):
         raise UsageProblem(
-            "COPY from or to the client needs a local file.",
+            _("COPY from or to the client needs a local file."),
             hint=_(
                 "save the output of one COPY … TO STDOUT: %%query_db --to FILE\n"
                 "load a file with one COPY … FROM STDIN: %%query_db --from FILE"
@@ -338,7 +340,11 @@ def _notices(session: psycopg.Connection[Any]) -> Iterator[list[str]]:
         session.remove_notice_handler(hear)
         if left_out:
             heard.append(
-                _("{left_out} more notices of the server are not shown.", left_out=format_number(left_out))
+                _n(
+                    "{count} more notice of the server is not shown.",
+                    "{count} more notices of the server are not shown.",
+                    left_out,
+                )
             )
 
 
@@ -347,19 +353,18 @@ def _make_failure(
 ) -> QueryFailed:
     failed = statement_errors.make_statement_error(error, statement, connection)
     if total > 1:
-        done = (
-            _("the {before} before it {choice} run", before=before, choice="has" if before == 1 else "have")
-            if before
-            else _("none before it has run")
-        )
-        failed.why = "\n".join(
-            part
-            for part in (
-                failed.why,
-                _("It is statement {before} of {total}: {done}.", before=before + 1, total=total, done=done),
+        place = (
+            _n(
+                "It is statement {place} of {total}: the {count} before it has run.",
+                "It is statement {place} of {total}: the {count} before it have run.",
+                before,
+                place=before + 1,
+                total=total,
             )
-            if part
+            if before
+            else _("It is statement 1 of {total}: none before it has run.", total=total)
         )
+        failed.why = "\n".join(part for part in (failed.why, place) if part)
     return failed
 
 
@@ -369,30 +374,35 @@ def _notes_on(fetched: Fetched) -> list[str]:
     twice = list_duplicates(names) if len({*names}) < len(names) else []
     if twice:
         notes.append(
-            _("Several columns are named {map}: rename them with AS.", map=", ".join(map(repr, twice)))
+            _("Several columns are named {names}: rename them with AS.", names=", ".join(map(repr, twice)))
         )
     notes += _notes_on_values(fetched.columns or ())
     if fetched.cut:
-        of = (
-            _("; there are more")
-            if fetched.cut_by_server
-            else _(" of {rows}", rows=format_number(fetched.rows + fetched.cut))
-        )
-        kept = _("The first {rows}{of}", rows=count_rows(fetched.rows), of=of)
-        notes.append(f"{kept}." if fetched.cut_by_server else _("{kept} are kept.", kept=kept))
+        notes.append(_describe_cut(fetched))
     return notes
+
+
+def _describe_cut(fetched: Fetched) -> str:
+    if fetched.cut_by_server:
+        return _n(
+            "The first {count} row; there are more.",
+            "The first {count} rows; there are more.",
+            fetched.rows,
+        )
+    return _n(
+        "The first {count} row of {total} is kept.",
+        "The first {count} rows of {total} are kept.",
+        fetched.rows,
+        total=format_number(fetched.rows + fetched.cut),
+    )
 
 
 def _notes_on_values(columns: Sequence[ResultColumn]) -> list[str]:
     return [
-        f"{column.name}: {_values(count)} {words}."
+        note.describe(column.name, count)
         for column in columns
-        for words, count in sorted(column.notes.items())
+        for note, count in sorted(column.notes.items())
     ]
-
-
-def _values(count: int) -> str:
-    return f"{count:,} value{'' if count == 1 else 's'}"
 
 
 def make_explain(sql: str) -> str:

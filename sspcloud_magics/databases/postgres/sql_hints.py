@@ -81,7 +81,7 @@ def _hint_psql_command(slip: Slip) -> str:
     if slip.sqlstate != SYNTAX or found is None:
         return ""
     if found[1].startswith("d") and found[2]:
-        return _("commands of psql are not SQL: use %describe_table {rstrip}", rstrip=found[2].rstrip(";"))
+        return _("commands of psql are not SQL: use %describe_table {table}", table=found[2].rstrip(";"))
     return _("commands of psql are not SQL: use %tables, %describe_table NAME or %databases")
 
 
@@ -106,7 +106,7 @@ def _hint_odd_space(slip: Slip) -> str:
 def _hint_python_parameter(slip: Slip) -> str:
     found = _PYTHON_PARAMETER.search(slip.text)
     if found and slip.sqlstate == SYNTAX and f'"{found[0][0]}"' in slip.message:
-        return _("write :{found} for the value of a variable", found=found[1] or found[2] or "name")
+        return _("write :{name} for the value of a variable", name=found[1] or found[2] or "name")
     return ""
 
 
@@ -141,9 +141,9 @@ def _hint_apostrophe(slip: Slip) -> str:
             text = slip.text[before.start : before.end]
             if text.startswith("'") and len(text) > 2 and slip.text.count("'") % 2:
                 return _(
-                    "double an apostrophe in a string: {text}'{text_2}…",
-                    text=text,
-                    text_2=slip.text[each.start : each.end],
+                    "double an apostrophe in a string: {before}'{after}…",
+                    before=text,
+                    after=slip.text[each.start : each.end],
                 )
         before = each if each.kind == Kind.QUOTED else None
     return ""
@@ -154,9 +154,7 @@ def _hint_double_quotes(slip: Slip) -> str:
     if slip.sqlstate != UNDEFINED_COLUMN or not found or found[0] not in slip.text:
         return ""
     if parameter := _PARAMETER_IN_NAME.fullmatch(found[1]):
-        return _(
-            "in quotes it is a name: write :{parameter} without them", parameter=parameter[1] or parameter[2]
-        )
+        return _("in quotes it is a name: write :{name} without them", name=parameter[1] or parameter[2])
     text = found[1].replace("'", "''")
     return _("double quotes enclose a column name: write a string in single quotes: '{text}'", text=text)
 
@@ -165,8 +163,8 @@ def _hint_text_with_number(slip: Slip) -> str:
     found = _TEXT_WITH_NUMBER.search(slip.message)
     if slip.sqlstate == UNDEFINED_FUNCTION and found and any(word[0].isdigit() for word in slip.words):
         return _(
-            "one side is of type text: write the number in single quotes, such as {found} '35'",
-            found=found[1] or found[2],
+            "one side is of type text: write the number in single quotes, such as {operator} '35'",
+            operator=found[1] or found[2],
         )
     return ""
 
@@ -177,7 +175,8 @@ def _hint_untyped_parameter(slip: Slip) -> str:
     # The number may refer to a parameter of a function.
     if slip.sqlstate in NO_TYPE and found and 0 < int(found[1]) <= len(names):
         return _(
-            "cast the parameter to a type, such as CAST({names} AS text)", names=names[int(found[1]) - 1]
+            "cast the parameter to a type, such as CAST({parameter} AS text)",
+            parameter=names[int(found[1]) - 1],
         )
     return ""
 
@@ -189,7 +188,7 @@ def _hint_quoted_parameter(slip: Slip) -> str:
             continue
         is_named = f'"{found[0][1:-1]}"' in slip.message or found[0] in slip.message
         if is_named or _is_compared(slip.text[: each.start].rstrip(), slip.text[each.end :].lstrip()):
-            return _("in quotes it is a string: write :{found} without them", found=found[1] or found[2])
+            return _("in quotes it is a string: write :{name} without them", name=found[1] or found[2])
     return ""
 
 

@@ -161,7 +161,7 @@ def _gather_jsons(values: Sequence[bytes | None], column: ResultColumn) -> Array
     found = json.loads((b"[" + together + b"]").replace(_JSONB_VERSION, b""))
     marks = len(values) - 1
     if len(found) != len(values) + marks or found[1::2].count(_MARK.hex()) != marks:
-        raise ValueError("the server sent invalid JSON")
+        raise ValueError(_("the server sent invalid JSON"))
     column.size += len(together) - marks * len(_JSON_MARK)
     return column_types.objects(found[::2], column)
 
@@ -180,16 +180,17 @@ def _decode_fixed(gathered: Sequence[Fixed], wire: Any, column: ResultColumn) ->
     """Return values of a fixed size in their wire format, with zeros for NULL, and the NULL mask."""
     data = b"".join([values for values, _unused in gathered])
     wire = np.dtype(wire)
-    wrong = _(
-        "the server sent a value of another length than the {itemsize} bytes of its type",
-        itemsize=wire.itemsize,
-    )
     try:
         marked = np.frombuffer(data, [("value", wire), ("mark", "u8")])
     except ValueError:
-        raise ValueError(wrong) from None
+        marked = np.zeros(1, [("value", wire), ("mark", "u8")])  # without the mark
     if (marked["mark"] != _MARK_READ).any():
-        raise ValueError(wrong)
+        raise ValueError(
+            _(
+                "the server sent a value of another length than the {size} bytes of its type",
+                size=wire.itemsize,
+            )
+        )
     present = marked["value"]
     column.size += present.nbytes
     if all(nulls is None for _unused, nulls in gathered):
@@ -234,7 +235,7 @@ def _stamps(wire: str, unit: str, epoch: int) -> Decode:
         nothing = missing
         if lowest == least or highest == greatest:
             infinite = (counted == least) | (counted == greatest)
-            column.note(column_types.INFINITE, int(infinite.sum()))
+            column.note(column_types.Note.INFINITE, int(infinite.sum()))
             nothing = missing | infinite
         if unit == "us" and highest > _LAST:
             far = (counted > _LAST) & ~nothing
@@ -259,7 +260,7 @@ def _intervals(gathered: list[Fixed], column: ResultColumn) -> Array:
     days, months = read["days"].astype(np.int64), read["months"].astype(np.int64)
     infinite = np.abs(months) >= np.iinfo(np.int32).max
     if infinite.any():
-        column.note(column_types.INFINITE, int(infinite.sum()))
+        column.note(column_types.Note.INFINITE, int(infinite.sum()))
     # As in psycopg: 365 days per year, and 30 per remaining month.
     years, left = np.divmod(np.abs(months), 12)
     days += np.sign(months) * (years * 365 + left * 30)
@@ -279,10 +280,10 @@ def _gather_numerics(
     try:
         data = b"".join(values)  # type: ignore[arg-type]  # None raises a TypeError
         if not all(values):
-            raise ValueError(_NO_NUMERIC)
+            raise ValueError(_(_NO_NUMERIC))
     except TypeError:
         if b"" in values:
-            raise ValueError(_NO_NUMERIC) from None
+            raise ValueError(_(_NO_NUMERIC)) from None
         values = present = [b"" if value is None else value for value in values]
         data = b"".join(present)
     return data, _lengths(values)
@@ -310,7 +311,7 @@ def _numerics(gathered: list[tuple[bytes, npt.NDArray[np.int64]]], column: Resul
     # NULL is read as the zero after all values.
     begins[missing], digits[missing] = len(wire) - len(_PADDING) // 2, 0
     if (lengths & 1).any() or (digits < 0).any() or (wire[begins] != digits).any():
-        raise ValueError(_NO_NUMERIC)
+        raise ValueError(_(_NO_NUMERIC))
     sign = wire[begins + 2] & 0xFFFF
     exponent = (wire[begins + 1] - digits + 1) * _DIGITS
     whole = np.zeros(len(digits), np.int64)

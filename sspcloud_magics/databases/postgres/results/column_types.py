@@ -33,6 +33,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -43,7 +44,7 @@ import psycopg
 
 from sspcloud_magics.databases.growable_array import GrowingArray
 from sspcloud_magics.databases.query_options import Numeric
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import _n
 
 Array: TypeAlias = npt.NDArray[Any]
 Values: TypeAlias = Sequence[Any] | Array
@@ -51,9 +52,55 @@ Values: TypeAlias = Sequence[Any] | Array
 _FLOAT_EXACT = 2**53
 
 
-INFINITE = N_("infinite and became NaT")
-_TOO_FAR = N_("later than pandas can hold and became NaT")
-_BEYOND = N_("beyond the years 1 to 9999, which pandas has in UTC only, and became NaT: SET time zone 'UTC'")
+class Note(StrEnum):
+    """A reason for which values differ from the server's."""
+
+    BEYOND = "beyond"
+    INFINITE = "infinite"
+    ROUNDED = "rounded"
+    TOO_FAR = "too_far"
+    TOO_LARGE = "too_large"
+
+    def describe(self, column: str, count: int) -> str:
+        """Return the note for `count` values of a column."""
+        if self is Note.BEYOND:
+            return _n(
+                "{column}: {count} value beyond the years 1 to 9999, which pandas has in UTC only, and became NaT: "
+                "SET time zone 'UTC'.",
+                "{column}: {count} values beyond the years 1 to 9999, which pandas has in UTC only, and became NaT: "
+                "SET time zone 'UTC'.",
+                count,
+                column=column,
+            )
+        if self is Note.INFINITE:
+            return _n(
+                "{column}: {count} value infinite and became NaT.",
+                "{column}: {count} values infinite and became NaT.",
+                count,
+                column=column,
+            )
+        if self is Note.ROUNDED:
+            return _n(
+                "{column}: {count} value of 2**53 or more may be rounded: numeric='decimal' keeps them exact.",
+                "{column}: {count} values of 2**53 or more may be rounded: numeric='decimal' keeps them exact.",
+                count,
+                column=column,
+            )
+        if self is Note.TOO_FAR:
+            return _n(
+                "{column}: {count} value later than pandas can hold and became NaT.",
+                "{column}: {count} values later than pandas can hold and became NaT.",
+                count,
+                column=column,
+            )
+        return _n(
+            "{column}: {count} value too large for a float became infinite: numeric='decimal' keeps them.",
+            "{column}: {count} values too large for a float became infinite: numeric='decimal' keeps them.",
+            count,
+            column=column,
+        )
+
+
 LAST_YEAR = 294_246
 """The last full year that 64-bit microseconds since 1970 can represent; PostgreSQL's range ends 30 years later."""
 
@@ -88,7 +135,7 @@ class ResultColumn:
     large, grown
         The earlier pieces, joined: Python or Arrow values in lists of large pieces, others in growing arrays.
     notes
-        The number of values that differ from the server's, by the text of the note.
+        The number of values that differ from the server's, by the reason.
     """
 
     name: str
@@ -102,7 +149,7 @@ class ResultColumn:
     waiting: int = 0
     large: list[Any] = field(default_factory=list)
     grown: tuple[GrowingArray, ...] = ()
-    notes: dict[str, int] = field(default_factory=dict)
+    notes: dict[Note, int] = field(default_factory=dict)
 
     def take(self, piece: Any) -> None:
         """Add a piece."""
@@ -122,13 +169,13 @@ class ResultColumn:
         else:
             self.large.append(join_pieces(pieces))
 
-    def note(self, words: str, count: int) -> None:
+    def note(self, note: Note, count: int) -> None:
         """Add a note that `count` values differ from the server's."""
-        self.notes[words] = self.notes.get(words, 0) + count
+        self.notes[note] = self.notes.get(note, 0) + count
 
     def note_too_far(self, count: int = 1) -> None:
         """Add a note on `count` instants beyond the range of 64 bits, which is also beyond Python's years."""
-        self.note(_BEYOND if self.bounded else _TOO_FAR, count)
+        self.note(Note.BEYOND if self.bounded else Note.TOO_FAR, count)
 
     def finish(self) -> Any:
         """Return the array of all chunks, and leave the column empty."""
@@ -302,13 +349,9 @@ def note_large_numerics(numbers: Array, finite: Array, column: ResultColumn) -> 
     infinite = np.isinf(numbers) & finite
     large = (size >= _FLOAT_EXACT) & np.isfinite(numbers)
     if large.any():
-        column.note(
-            _("of 2**53 or more may be rounded: numeric='decimal' keeps them exact"), int(large.sum())
-        )
+        column.note(Note.ROUNDED, int(large.sum()))
     if infinite.any():
-        column.note(
-            _("too large for a float became infinite: numeric='decimal' keeps them"), int(infinite.sum())
-        )
+        column.note(Note.TOO_LARGE, int(infinite.sum()))
     return numbers
 
 
@@ -348,7 +391,7 @@ def _intervals(values: Values, column: ResultColumn) -> Array:
     for value in values:
         infinite = value is not None and value.endswith("infinity")  # psycopg cannot load it
         if infinite:
-            column.note(INFINITE, 1)
+            column.note(Note.INFINITE, 1)
         counted.append(
             nothing if value is None or infinite else _load_interval(value.encode()) // microsecond
         )
@@ -373,7 +416,7 @@ _YEAR_ENDS = ("-", "")  # the latter is that of NaT
 
 def _stamp(text: str, column: ResultColumn, unit: str) -> str:
     if text.endswith("infinity"):
-        column.note(INFINITE, 1)
+        column.note(Note.INFINITE, 1)
         return "NaT"
     found = _UNUSUAL.fullmatch(text)
     if found is None:
@@ -452,7 +495,7 @@ def clip_instants(instants: Array, column: ResultColumn) -> Array:
     if column.bounded:
         beyond = (instants < _FIRST) | (instants > _LAST)
         if beyond.any():
-            column.note(_BEYOND, int(beyond.sum()))
+            column.note(Note.BEYOND, int(beyond.sum()))
             instants[beyond] = np.datetime64("NaT", "us")
     return instants
 

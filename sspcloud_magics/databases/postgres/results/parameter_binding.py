@@ -63,7 +63,7 @@ def values_of(names: Sequence[str], variables: Mapping[str, object]) -> list[Any
             found.append(to_bindable(value))
         except (TypeError, ValueError) as error:
             raise ParameterError(
-                _(":{name} cannot be bound.", name=name), why=str(error), hint=_TAKEN
+                _(":{name} cannot be bound.", name=name), why=str(error), hint=_(_TAKEN)
             ) from None
     return found
 
@@ -106,7 +106,7 @@ def to_bindable(value: object) -> Any:
     if isinstance(value, list | tuple | set | frozenset | range):
         return _list(value)
     if isinstance(value, pd.DataFrame):
-        raise TypeError("It is a DataFrame, but a parameter is one value or one list of values.")
+        raise TypeError(_("It is a DataFrame, but a parameter is one value or one list of values."))
     return _scalar(value)
 
 
@@ -133,15 +133,15 @@ def _scalar(value: Any) -> Any:
     if type(python) is int:
         return _integer(python)
     if isinstance(python, pd.Period):
-        raise TypeError("It is a pandas Period: bind its start_time or end_time.")
+        raise TypeError(_("It is a pandas Period: bind its start_time or end_time."))
     if isinstance(python, str) and "\0" in python:
-        raise ValueError("It contains a NUL character, which PostgreSQL cannot store.")
+        raise ValueError(_("It contains a NUL character, which PostgreSQL cannot store."))
     if type(python) in _PLAIN:
         return python
     try:
         psycopg.adapters.get_dumper(type(python), _AUTO)
     except psycopg.ProgrammingError:
-        raise TypeError(f"Its type is {type(python).__name__}.") from None
+        raise TypeError(_("Its type is {type}.", type=type(python).__name__)) from None
     return python
 
 
@@ -195,7 +195,7 @@ def dump_values(transformer: Transformer, names: Sequence[str], values: Iterable
             transformer.dump_sequence([value], [_AUTO])
         except _CANNOT_BE_WRITTEN as error:
             which, why = f":{name}", str(error)
-    raise ParameterError(_("{which} cannot be bound.", which=which), why=why, hint=_TAKEN)
+    raise ParameterError(_("{names} cannot be bound.", names=which), why=why, hint=_(_TAKEN))
 
 
 _AUTO = psycopg.adapt.PyFormat.AUTO

@@ -295,7 +295,7 @@ class _Reading:
             self._rows = result.command_tuples or 0
         elif result.status in _COPIES:
             connection.close()  # the session is in COPY mode, which is not implemented here
-            raise psycopg.NotSupportedError("COPY from or to the client is not a query")
+            raise psycopg.NotSupportedError(_("COPY from or to the client is not a query"))
         elif result.status != pq.ExecStatus.EMPTY_QUERY:
             if self.remembered is not None:
                 statement_description.get_seen_queries(connection).discard(self.remembered[0])
@@ -390,7 +390,7 @@ class _Reading:
                         load(value)
             except (*_NOT_IN_PYTHON, struct.error):
                 return column.name
-        return "a column"
+        return _("a column")
 
     def load_arrays(self) -> None:
         """Convert arrays of unknown types, which arrive as text, to lists; call it after the last row."""
@@ -444,4 +444,4 @@ def _read_to_the_end(connection: psycopg.Connection[Any], timeout: float | None 
             pgconn.put_copy_end(b"interrupted")
             wait_for(connection, generators.send(pgconn), timeout)
         elif result.status in _COPIES:
-            raise psycopg.NotSupportedError("COPY to the client cannot be ended by the client")
+            raise psycopg.NotSupportedError(_("COPY to the client cannot be ended by the client"))

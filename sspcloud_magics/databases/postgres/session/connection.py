@@ -36,7 +36,7 @@ from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.login import Login, Tls
 from sspcloud_magics.databases.postgres import forked_sessions, libpq
 from sspcloud_magics.databases.postgres.results import result_reader
-from sspcloud_magics.databases.postgres.session import pg_errors, pooler, session_contents
+from sspcloud_magics.databases.postgres.session import pg_errors, pooler, session_contents, sqlstates
 from sspcloud_magics.databases.postgres.session.session_settings import Preferences, Settings
 from sspcloud_magics.databases.postgres.sql_lexer import Statement, statements
 from sspcloud_magics.databases.route import Route
@@ -45,7 +45,7 @@ from sspcloud_magics.errors import (
     ConnectionBusy,
     QueryFailed,
 )
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import N_, _, format_list
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.cluster import Cluster
@@ -193,7 +193,7 @@ class DatabaseConnection(Connection):
         with self.turn:
             self._refuse_if_closed()
             if self._is_inherited:
-                return self._log_in_again(_OWN_SESSION)
+                return self._log_in_again(_(_OWN_SESSION))
             self._free()
             in_transaction, was_reported = self.in_transaction, self._session.closed
             ended = self._explain_end()
@@ -204,12 +204,17 @@ class DatabaseConnection(Connection):
             self._session.close()
             if in_transaction or self._blocks:
                 raise pg_errors.make_connection_error(ended, place=self.database.path, in_transaction=True)
-            reason = f" ({self._reason})" if self._reason else ""
             lost = session_contents.describe_lost(
                 self._held, unseen=self._is_shared, was_reported=was_reported
             )
             return self._log_in_again(
-                _("The session ended{reason}, and a new one replaces it: {lost}.", reason=reason, lost=lost)
+                _(
+                    "The session ended ({reason}), and a new one replaces it: {lost}.",
+                    reason=sqlstates.quote(self._reason),
+                    lost=lost,
+                )
+                if self._reason
+                else _("The session ended, and a new one replaces it: {lost}.", lost=lost)
             )
 
     def _explain_end(self) -> SessionError | None:
@@ -458,7 +463,7 @@ class DatabaseConnection(Connection):
             self._roll_back(block)
             if isinstance(error, _NOT_IN_A_TRANSACTION):
                 raise QueryFailed(
-                    f"{error.diag.message_primary}.",
+                    f"{sqlstates.describe(error)}.",
                     why=_(
                         "The pooler of {path} keeps no session, so your settings travel in a transaction with each query.",
                         path=self.database.path,
@@ -577,19 +582,24 @@ class DatabaseConnection(Connection):
             self._give_up()
             raise
         else:
-            route = _("through a forward") if self._reach is not None else "directly"
-            _log.info("%s: logged in as %s %s (%s)", self.database.path, self.user, route, tls.name)
+            _log.info(
+                "%s: logged in as %s %s (%s)",
+                self.database.path,
+                self.user,
+                "through a forward" if self._reach is not None else "directly",
+                tls.name,
+            )
             return session, tls
         self._give_up()
         raise refused
 
     def _kind_facts(self) -> list[tuple[str, str]]:
-        return [("pooler", _(_POOLED))] if self.is_pooled else []
+        return [(_("pooler"), _(_POOLED))] if self.is_pooled else []
 
 
 def _describe_refused_settings(names: list[str]) -> tuple[str, ...]:
     return (
-        (_("The server refuses the value that was set for {names}.", names=", ".join(names)),)
+        (_("The server refuses the value that was set for {names}.", names=format_list(names)),)
         if names
         else ()
     )

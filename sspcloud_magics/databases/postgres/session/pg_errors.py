@@ -1,6 +1,6 @@
 """Conversion of errors of PostgreSQL and libpq into this package's errors, with hints.
 
-The server's message is always quoted. Connection parameters never are, since the password is one of them.
+The server's message is always quoted, in some languages after an explanation (`sqlstates`). Connection parameters never are, since the password is one of them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import re
 
 import psycopg
 
+from sspcloud_magics.databases.postgres.session import sqlstates
 from sspcloud_magics.databases.postgres.sql_hints import find_slip_hint
 from sspcloud_magics.databases.postgres.sql_lexer import Statement
 from sspcloud_magics.errors import (
@@ -28,52 +29,54 @@ _GUESSES = re.compile(
     r"^(?:consuming input|sending query|flushing) failed: |\s*This probably means.*", re.DOTALL
 )
 
+_NAME_DATABASE = N_("name {known} with --database")
+
 # Messages of libpq about failed logins, which have no SQLSTATE. The first match applies.
 _LOGINS: tuple[tuple[str, type[DatabaseError], str, str], ...] = (
     (
-        r"(?:password|SASL) authentication failed|role \".*\" does not exist|is not permitted to log in",
+        r"(?:password|SASL) authentication failed|role \".*\" does not exist|is not permitted to log in",  # not translated: a pattern
         LoginRefused,
         N_("{place} refuses the user {user}."),
         N_("check the user and the password; if a share has expired, ask the owner to share it again"),
     ),
     (
-        r"no pg_hba.conf entry|pg_hba.conf rejects|permission denied for database",
+        r"no pg_hba.conf entry|pg_hba.conf rejects|permission denied for database",  # not translated: a pattern
         LoginRefused,
         N_("{place} does not allow the user {user} to connect."),
         N_("ask the owner which database the user may connect to"),
     ),
     (
-        r"database \".*\" does not exist",
+        r"database \".*\" does not exist",  # not translated: a pattern
         LoginRefused,
         N_("{place} has no database {dbname}."),
-        "name {known} with --database",
+        _NAME_DATABASE,
     ),
     (
-        r"too many (?:clients|connections)|remaining connection slots",
+        r"too many (?:clients|connections)|remaining connection slots",  # not translated: a pattern
         DatabaseUnavailable,
         N_("{place} has no connection left: its limit is reached."),
         N_("close unused connections, such as those of other notebooks, then try again"),
     ),
     (
-        r"unsupported startup parameter",
+        r"unsupported startup parameter",  # not translated: a pattern
         DatabaseUnavailable,
         N_("{place} is behind a pooler that refuses settings at login."),
         N_("connect to the server's own service, not to the pooler"),
     ),
     (
-        r"is (?:starting up|shutting down|in recovery)|not (?:yet )?accepting connections",
+        r"is (?:starting up|shutting down|in recovery)|not (?:yet )?accepting connections",  # not translated: a pattern
         DatabaseUnavailable,
         N_("{place} accepts no connections at the moment."),
         N_("try again in a few seconds"),
     ),
     (
-        r"server does not support SSL",
+        r"server does not support SSL",  # not translated: a pattern
         DatabaseNotTrusted,
         N_("{place} offers no TLS: it cannot prove its identity, so nothing was sent to it."),
         N_("ask the owner whether TLS was switched off"),
     ),
     (
-        r"SSL error: unexpected eof|SSL SYSCALL error",
+        r"SSL error: unexpected eof|SSL SYSCALL error",  # not translated: a pattern
         DatabaseUnavailable,
         N_("The connection to {place} was closed before the login."),
         N_(
@@ -81,19 +84,19 @@ _LOGINS: tuple[tuple[str, type[DatabaseError], str, str], ...] = (
         ),
     ),
     (
-        r"certificate|SSL error|does not match host name",
+        r"certificate|SSL error|does not match host name",  # not translated: a pattern
         DatabaseNotTrusted,
         N_("The certificate of {place} cannot be trusted, so nothing was sent to it."),
         N_("if the database was reinstalled, connect again to read its new certificate authority"),
     ),
     (
-        r"authentication method requirement|auth method .* requirement failed",
+        r"authentication method requirement|auth method .* requirement failed",  # not translated: a pattern
         DatabaseNotTrusted,
         N_("{place} proves its identity neither by a certificate nor by SCRAM."),
         N_("ask the owner for a share, which contains the certificate authority to verify it with"),
     ),
     (
-        r"timeout expired|connection timeout",
+        r"timeout expired|connection timeout",  # not translated: a pattern
         DatabaseUnavailable,
         N_("{place} did not answer in time."),
         N_("try again; check the tunnel with %forwards"),
@@ -124,16 +127,19 @@ def make_login_error(
         The password of the login: a message that contains it is not quoted.
     """
     full = _SEVERITY.sub("", str(error).strip()).strip()
-    why = message = shorten(full)
+    message = shorten(full)
+    why = sqlstates.quote(message)
     if password and password.reveal() in full:
         # Hiding only the password would reveal it, since the rest of the message is known.
         why = _("The server's message contains the password, so it is not shown.")
     for pattern, kind, what, hint in _LOGINS:
         if re.search(pattern, message):
             return kind(
-                what.format(place=place, user=user, dbname=dbname),
+                _(what, place=place, user=user, dbname=dbname),
                 why=why,
-                hint=hint.format(known=known or _("another one")),
+                hint=_("name another one with --database")
+                if hint is _NAME_DATABASE and not known
+                else _(hint, known=known),
             )
     return DatabaseUnavailable(
         _("The connection to {place} failed.", place=place),
@@ -151,7 +157,7 @@ def make_connection_error(
     error: psycopg.Error, *, place: str, in_transaction: bool = False
 ) -> ConnectionLost:
     """Return this package's error for a connection that ended during use."""
-    why = get_reason(error)
+    why = sqlstates.quote(get_reason(error))
     if in_transaction:
         return ConnectionLost(
             _("The connection to {place} was lost; its transaction is rolled back.", place=place),
@@ -175,7 +181,7 @@ def make_statement_error(
     statement: Statement,
     *,
     near: str = "",
-    to_write: str = ONLY_READS,
+    to_write: str = "",
     is_ours: bool = False,
 ) -> QueryFailed:
     """Return this package's error for a failed statement, with the error position marked below its line.
@@ -187,20 +193,22 @@ def make_statement_error(
     near
         The existing name that is most similar to the unknown one; empty if there is none.
     to_write
-        The hint for a statement that failed because the session is read-only.
+        The hint for a statement that failed because the session is read-only; empty for the usual one.
     is_ours
         Whether this package wrote the statement: the error then shows no position.
     """
     diagnosis = error.diag
-    what = shorten(diagnosis.message_primary or str(error).strip() or type(error).__name__)
+    what = sqlstates.describe(error)
     parts = []
     if (position := diagnosis.statement_position) is not None and not is_ours:
         offset = statement.offset_as_written(int(position) - 1)
         parts.append(mark_line(statement.text, offset, first_line=statement.line))
     elif diagnosis.internal_query and diagnosis.internal_position:
         parts.append(shorten(mark_line(diagnosis.internal_query, int(diagnosis.internal_position) - 1)))
-    parts += [shorten(words) for words in (diagnosis.message_detail, diagnosis.context) if words]
-    steps = [shorten(diagnosis.message_hint)] if diagnosis.message_hint else []
+    parts += [
+        sqlstates.quote(shorten(words)) for words in (diagnosis.message_detail, diagnosis.context) if words
+    ]
+    steps = [sqlstates.quote(shorten(diagnosis.message_hint))] if diagnosis.message_hint else []
     if meant := _find_hint(error, statement, near, is_ours=is_ours):
         steps = [meant]
     if diagnosis.sqlstate is None:  # raised by psycopg, for a value such as the time 24:00
@@ -208,9 +216,9 @@ def make_statement_error(
     if isinstance(error, psycopg.errors.InFailedSqlTransaction):
         steps.append(_("an earlier statement of this transaction failed: ROLLBACK, then start again"))
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
-        steps = [to_write]
+        steps = [to_write or _(ONLY_READS)]
     failed = QueryFailed(f"{what} (SQLSTATE {diagnosis.sqlstate})" if diagnosis.sqlstate else what)
-    failed.sqlstate = diagnosis.sqlstate
+    failed.sqlstate, failed.near = diagnosis.sqlstate, near
     failed.why, failed.hint = "\n".join(parts), "\n".join(steps)
     return failed
 

@@ -87,7 +87,7 @@ class _Need:
     pattern
         Matches the words of the statement, separated by blanks.
     what
-        The session state that it needs, for the error.
+        The first sentence of the error.
     hint
         The alternative.
     unless
@@ -101,19 +101,19 @@ class _Need:
 
 
 _TEMPORARY = (
-    r"(?:local |global )?temp(?:orary)? (?:recursive )?(?:table|view|sequence)\b"
+    r"(?:local |global )?temp(?:orary)? (?:recursive )?(?:table|view|sequence)\b"  # not translated: a pattern
     r"|(?:unlogged )?\w+ (?:if not exists )?pg_temp\b"
 )
 _NEEDS = (
     _Need(
         re.compile(r"(?:set (?!local\b|transaction\b|constraints\b)|reset\b|discard\b)"),
-        "What SET, RESET or DISCARD changes",
+        N_("What SET, RESET or DISCARD changes needs a session, and the pooler keeps none."),
         N_("for one transaction, run inside it: SET LOCAL name = value\n"
         "for each query: %config SSPCloud.search_path, %config SSPCloud.time_zone, %%query_db --timeout 30s"),
     ),
     _Need(
         re.compile(r".*\bset_config\b"),
-        "set_config(name, value, false)",
+        N_("set_config(name, value, false) needs a session, and the pooler keeps none."),
         N_("for one transaction, run inside it: set_config(name, value, true)"),
         unless=re.compile(r"(?!.*\b(?:false|not)\b).*\btrue\b"),
     ),
@@ -121,37 +121,39 @@ _NEEDS = (
         re.compile(
             rf"create (?:or replace )?(?:{_TEMPORARY})|(?:select|with)\b.*(?<!insert )(?<!merge )\binto (?:(?:local |global )?temp(?:orary)? |(?:table )?pg_temp\b)"
         ),
-        N_("A temporary table that outlasts its transaction"),
+        N_("A temporary table that outlasts its transaction needs a session, and the pooler keeps none."),
         N_("run inside a transaction: CREATE TEMP TABLE name (…) ON COMMIT DROP"),
         unless=re.compile(r".*\bon commit drop\b"),
     ),
     _Need(
         re.compile(r".*\bpg_(?:try_)?advisory_(?:un)?lock"),
-        N_("An advisory lock that outlasts its transaction"),
+        N_("An advisory lock that outlasts its transaction needs a session, and the pooler keeps none."),
         N_("run inside a transaction: SELECT pg_advisory_xact_lock(key)"),
     ),
     _Need(
         re.compile(r"(?:un)?listen\b"),
-        "LISTEN",
+        N_("LISTEN needs a session, and the pooler keeps none."),
         N_("connect to the server's own service, not to the pooler: %databases lists them"),
     ),
     _Need(
         re.compile(r"declare (?:(?!for\b)\w+ )*with hold\b"),
-        "A cursor WITH HOLD",
+        N_("A cursor WITH HOLD needs a session, and the pooler keeps none."),
         N_("read the rows in chunks: %%query_db --chunks ROWS --into chunks"),
     ),
     _Need(
         re.compile(r"(?:prepare (?!transaction\b)|execute\b|deallocate\b)"),
-        N_("A prepared statement"),
+        N_("A prepared statement needs a session, and the pooler keeps none."),
         N_("send the statement itself, with its values as :name"),
     ),
     _Need(
-        re.compile(r".*\bdblink_connect"), N_("A named connection of dblink"), N_("name the connection in each dblink(…)")
+        re.compile(r".*\bdblink_connect"),
+        N_("A named connection of dblink needs a session, and the pooler keeps none."),
+        N_("name the connection in each dblink(…)"),
     ),
 )  # fmt: skip
 _KEPT_IN_BLOCKS = _Need(
     re.compile(r".*\b(?:currval|lastval|setseed)\b"),
-    N_("currval, lastval or setseed outside a transaction"),
+    N_("currval, lastval or setseed outside a transaction needs a session, and the pooler keeps none."),
     N_("run it in one transaction with the previous statement, or use INSERT … RETURNING"),
 )
 _EXPLAINED = re.compile(
@@ -180,13 +182,13 @@ def refuse(parsed: Sequence[Statement], place: str, *, in_transaction: bool) -> 
 
 def _refuse(need: _Need, place: str) -> NoReturn:
     raise QueryFailed(
-        _("{what} needs a session, and the pooler keeps none.", what=need.what),
+        _(need.what),
         why=_(
             "The pooler of {place} gives each transaction another session: "
             "session state would be lost to you, and leak to other clients.",
             place=place,
         ),
-        hint=need.hint,
+        hint=_(need.hint),
     )
 
 

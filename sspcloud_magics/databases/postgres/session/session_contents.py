@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sspcloud_magics.databases.postgres.sql_lexer import Statement
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import N_, _, format_list
 
 _TEMPORARY = frozenset({"temp", "temporary"})
 _LOCKS = ("pg_advisory_lock", "pg_try_advisory_lock")
 
 
 def describe_held_after(statement: Statement) -> str | None:
-    """Return the session state that a statement creates, as text; None if it creates none.
+    """Return the session state that a statement creates, in English; None if it creates none.
 
     Examples
     --------
@@ -26,15 +26,15 @@ def describe_held_after(statement: Statement) -> str | None:
     made = words[1:5] if first == "create" else words[into : into + 3]
     found = None
     if not _TEMPORARY.isdisjoint(made):
-        found = _("temporary tables")
+        found = N_("temporary tables")
     elif first == "prepare" and words[1:2] != ("transaction",):
-        found = _("prepared statements")
+        found = N_("prepared statements")
     elif first == "declare" and "hold" in words:
-        found = "cursors"
+        found = N_("cursors")
     elif first == "listen":
-        found = "LISTEN registrations"
+        found = N_("LISTEN registrations")
     elif any(word.startswith(_LOCKS) for word in words):
-        found = _("advisory locks")
+        found = N_("advisory locks")
     return found
 
 
@@ -57,8 +57,8 @@ def describe_lost(held: Iterable[str], *, unseen: bool, was_reported: bool) -> s
     >>> describe_lost(["temporary tables", "cursors"], unseen=False, was_reported=False)
     'temporary tables and cursors are gone'
     """
-    if listed := " and ".join(held):
-        return _("{listed} are gone", listed=listed)
+    if listed := [_(each) for each in held]:
+        return _("{contents} are gone", contents=format_list(listed))
     if unseen:
         return _("temporary tables and locks, if it had any, are gone")
     return _("nothing else was lost") if was_reported else _("nothing was lost")

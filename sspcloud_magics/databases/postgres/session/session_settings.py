@@ -18,7 +18,6 @@ from psycopg import pq, sql
 
 from sspcloud_magics.databases.postgres.results import result_reader
 from sspcloud_magics.databases.postgres.sql_lexer import Statement
-from sspcloud_magics.i18n import N_
 
 LOOK = "2s"
 """The interval at which the server checks, while a query runs, that its client is still connected."""
@@ -29,7 +28,11 @@ _SET = re.compile(
 )
 _NAME = re.compile(r"(time\s+zone|session\s+authorization|[^\W\d][\w$.]*)", re.IGNORECASE)
 _OF_A_TRANSACTION = frozenset({"local", "transaction", "constraints", "session"})
-_NAMES = {N_("time zone"): "timezone", "schema": "search_path", N_("session authorization"): "role"}
+_NAMES = {
+    "time zone": "timezone",  # not translated: SQL
+    "schema": "search_path",
+    "session authorization": "role",  # not translated: SQL
+}
 
 
 @dataclass(frozen=True, slots=True)

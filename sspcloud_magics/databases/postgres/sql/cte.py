@@ -94,8 +94,8 @@ def check_query(sql: str, name: str, uses: Iterable[str], saved: Mapping[str, Sa
     if changes:
         raise UsageProblem(
             _(
-                "--save takes a query: every statement that uses it would run the {min} again.",
-                min=min(changes).upper(),
+                "--save takes a query: every statement that uses it would run the {verb} again.",
+                verb=min(changes).upper(),
             ),
             hint=_("run it without --save, and save a SELECT of its result"),
         )
@@ -146,7 +146,7 @@ def compose(sql: str, uses: Iterable[str], saved: Mapping[str, SavedStatement]) 
     needed = _require(uses, saved)
     if clash := [name for name in parts.names if name in needed]:
         raise UsageProblem(
-            _("{clash} is both a saved statement and a name in the statement's own WITH.", clash=clash[0]),
+            _("{name} is both a saved statement and a name in the statement's own WITH.", name=clash[0]),
             hint=_("rename the one in the statement"),
         )
     names = _in_order(needed)
@@ -221,7 +221,7 @@ def _require(uses: Iterable[str], saved: Mapping[str, SavedStatement]) -> dict[s
             near = nearest(name, saved)
             raise UsageProblem(
                 _("No statement is saved as {name}.", name=name),
-                why=_("{by} uses it.", by=by) if by else "",
+                why=_("{statement} uses it.", statement=by) if by else "",
                 hint=_("did you mean {near}?", near=near)
                 if near
                 else _("list the statements and their names with %queries"),
@@ -261,7 +261,11 @@ def _refuse_recursion(listed: Sequence[SavedStatement], own: Sequence[str]) -> N
         taken = {each.name, *(later.name for later in listed[place + 1 :]), *own}
         if clash := taken & _find_names(each.sql):
             raise UsageProblem(
-                f"WITH RECURSIVE would change what {min(clash)} means in the saved statement {each.name}.",
+                _(
+                    "WITH RECURSIVE would change what {name} means in the saved statement {statement}.",
+                    name=min(clash),
+                    statement=each.name,
+                ),
                 hint=_(
                     "save {name} under a name that is not a table, or rename the query in WITH RECURSIVE",
                     name=each.name,

@@ -28,7 +28,6 @@ from sspcloud_magics.databases.postgres.sql.sql_scope import (
     word,
 )
 from sspcloud_magics.databases.postgres.sql_lexer import Kind, tokens
-from sspcloud_magics.i18n import N_, _
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +233,7 @@ def _expect_in_parentheses(
     if "into" in around and not {"values", "select"} & set(around) and sources:
         return "columns", sources[-1]
     if opens == "using" and "join" in around:
-        return _("shared columns"), None
+        return "shared columns", None  # not translated: a key of _EXPECTED
     if opens == "cast" and word(before[-1] if before else None) == "as":
         return "types", None
     if not before and opens in ("as", "materialized", "from", "join", "exists", ""):
@@ -271,13 +270,13 @@ def _column_offers(sources: Iterable[Source]) -> Iterator[Offer]:
 
 
 _SHORT = {
-    N_("character varying"): "varchar",
+    "character varying": "varchar",  # not translated: a type
     "character": "char",
-    N_("double precision"): "float8",
-    N_("timestamp without time zone"): "timestamp",
-    N_("timestamp with time zone"): "timestamptz",
-    N_("time without time zone"): "time",
-    N_("time with time zone"): "timetz",
+    "double precision": "float8",  # not translated: a type
+    "timestamp without time zone": "timestamp",  # not translated: a type
+    "timestamp with time zone": "timestamptz",  # not translated: a type
+    "time without time zone": "time",  # not translated: a type
+    "time with time zone": "timetz",  # not translated: a type
 }
 
 
@@ -346,7 +345,7 @@ _Offering: TypeAlias = Callable[[CursorContext, SchemaNames, str], Iterator[Offe
 
 _EXPECTED: dict[str, tuple[_Offering, ...]] = {
     "columns": (_columns_of_target,),
-    N_("shared columns"): (_list_shared_columns,),
+    "shared columns": (_list_shared_columns,),  # not translated: a key
     "types": (_types,),
     "relations": (_relations, _keywords("ONLY LATERAL SELECT IF NOT EXISTS")),
     "source's end": (_keywords(_SOURCE_KEYWORDS),),

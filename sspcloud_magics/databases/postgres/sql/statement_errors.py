@@ -77,9 +77,9 @@ def _how_to_write(connection: DatabaseConnection) -> str:
         )
     if is_set_here:
         return _(
-            "you have set this session to read-only: undo it with %query_db SET {reads_only} = off",
-            reads_only=_READS_ONLY,
+            "you have set this session to read-only: undo it with %query_db SET {setting} = off",
+            setting=_READS_ONLY,
         )
     if connection.in_transaction and report.get(_READS_ONLY) != "on":
         return _("this transaction is READ ONLY: begin one that writes with BEGIN alone")
-    return ONLY_READS
+    return _(ONLY_READS)

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from sspcloud_magics.databases.column_names import refuse_long
-from sspcloud_magics.databases.postgres.session import pg_errors
+from sspcloud_magics.databases.postgres.session import pg_errors, sqlstates
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.sql import statement_errors
 from sspcloud_magics.databases.postgres.sql_lexer import statements
@@ -89,13 +89,13 @@ def load_table(
                 return len(frame)
         except psycopg.errors.DuplicateTable as error:
             raise QueryFailed(
-                f"{error.diag.message_primary}.",
+                f"{sqlstates.describe(error)}.",
                 hint=_("add to it with %load_table … --append, or replace it with --replace"),
             ) from None
         except psycopg.errors.DependentObjectsStillExist as error:
             raise QueryFailed(
-                f"{error.diag.message_primary}.",
-                why=shorten(error.diag.message_detail or ""),
+                f"{sqlstates.describe(error)}.",
+                why=sqlstates.quote(shorten(error.diag.message_detail or "")),
                 hint=_(
                     "keep the table: %query_db DELETE FROM {name}, then %load_table … {name} --append",
                     name=name,
@@ -148,7 +148,7 @@ def _as_pandas(frame: Any) -> pd.DataFrame:
             made = frame.to_pandas(types_mapper=pd.ArrowDtype)
     if not isinstance(made, pd.DataFrame):
         raise UsageProblem(
-            _("A {name} is not a DataFrame.", name=type(frame).__name__),
+            _("A {type} is not a DataFrame.", type=type(frame).__name__),
             hint=_("convert it: df = pd.DataFrame(…)"),
         )
     return made

@@ -34,6 +34,9 @@ _DAY = dt.timedelta(days=1)
 _LISTS = (list, tuple, set, frozenset, np.ndarray)
 _DOCUMENTS = (Mapping, *_LISTS)
 
+_INSTANT_WITH_ZONE = "instant with a zone"  # not translated: a key
+_TIME_WITH_ZONE = "time with a zone"  # not translated: a key
+
 _TYPES: dict[frozenset[str], str] = {
     frozenset(): "text",
     frozenset({"text"}): "text",
@@ -47,11 +50,11 @@ _TYPES: dict[frozenset[str], str] = {
     frozenset({"decimal", "integer", "float"}): "numeric",
     frozenset({"bytes"}): "bytea",
     frozenset({"instant"}): "timestamp",
-    frozenset({N_("instant with a zone")}): "timestamptz",
+    frozenset({_INSTANT_WITH_ZONE}): "timestamptz",
     frozenset({"date"}): "date",
     frozenset({"date", "instant"}): "timestamp",
     frozenset({"time"}): "time",
-    frozenset({N_("time with a zone")}): "timetz",
+    frozenset({_TIME_WITH_ZONE}): "timetz",
     frozenset({"duration"}): "interval",
     frozenset({"uuid"}): "uuid",
     frozenset({"document"}): "jsonb",
@@ -156,7 +159,7 @@ def _convert_arrow_times(column: pd.Series[Any], name: str, kind: Any) -> pd.Ser
     if kind == pa.time64("ns"):
         for row, value in enumerate(column.array.__arrow_array__().cast(pa.int64()).to_pylist()):
             if value is not None and value % 1000:
-                raise _make_refusal(name, row, column.iloc[row], _NANOSECONDS)
+                raise _make_refusal(name, row, column.iloc[row], str(_TooPreciseError()), is_too_precise=True)
     if pa.types.is_timestamp(kind) or pa.types.is_date32(kind) or pa.types.is_duration(kind):
         values = column.array.__arrow_array__().to_numpy()
         if pa.types.is_date32(kind):
@@ -211,9 +214,9 @@ def _type_by_values(column: pd.Series[Any], name: str) -> str:
     if found is None:
         first, other, *_unused = kinds
         why = _(
-            "It is {with_article}, but each value before it is {with_article_2}.",
-            with_article=_with_article(other),
-            with_article_2=_with_article(first),
+            "It is {kind}, but each value before it is {other}.",
+            kind=_(_KINDS[other]),
+            other=_(_KINDS[first]),
         )
         raise _make_refusal(name, kinds[other], column.iloc[kinds[other]], why)
     if (found == "int8" and longest >= 2**63) or (found == "float8" and longest > _EXACT_FLOAT):
@@ -221,8 +224,23 @@ def _type_by_values(column: pd.Series[Any], name: str) -> str:
     return found
 
 
-def _with_article(kind: str) -> str:
-    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+# The kinds of values, as `_kind` returns them, with their article.
+_KINDS = {
+    "boolean": N_("a boolean"),
+    "bytes": N_("a value of bytes"),
+    "date": N_("a date"),
+    "decimal": N_("a decimal"),
+    "document": N_("a document"),
+    "duration": N_("a duration"),
+    "float": N_("a float"),
+    "instant": N_("an instant"),
+    _INSTANT_WITH_ZONE: N_("an instant with a zone"),
+    "integer": N_("an integer"),
+    "text": N_("a text"),
+    "time": N_("a time"),
+    _TIME_WITH_ZONE: N_("a time with a zone"),
+    "uuid": N_("a uuid"),
+}
 
 
 def _kind(value: Any) -> str | None:  # noqa: PLR0911 - a table of types, the most specific ones first
@@ -237,9 +255,9 @@ def _kind(value: Any) -> str | None:  # noqa: PLR0911 - a table of types, the mo
     if isinstance(value, float | np.floating):
         return "float"
     if isinstance(value, dt.datetime | np.datetime64):
-        return _("instant with a zone") if getattr(value, "tzinfo", None) else "instant"
+        return _INSTANT_WITH_ZONE if getattr(value, "tzinfo", None) else "instant"
     if isinstance(value, dt.time):
-        return _("time with a zone") if value.tzinfo else "time"
+        return _TIME_WITH_ZONE if value.tzinfo else "time"
     if isinstance(value, np.ndarray) and value.ndim == 0:
         return _kind(value.item())
     if isinstance(value, _DOCUMENTS):
@@ -278,7 +296,13 @@ def _values(column: pd.Series[Any], name: str) -> Iterator[Any]:
 
 
 _NOT_IN_PYTHON = (ValueError, TypeError, ArithmeticError, RecursionError, NotImplementedError)
-_NANOSECONDS = N_("PostgreSQL has microseconds, and would round its nanoseconds.")
+
+
+class _TooPreciseError(ValueError):
+    """A value has nanoseconds."""
+
+    def __str__(self) -> str:
+        return _("PostgreSQL has microseconds, and would round its nanoseconds.")
 
 
 def _texts(column: pd.Series[Any], name: str, write: Callable[[Any], str]) -> Iterator[str | None]:
@@ -290,14 +314,15 @@ def _texts(column: pd.Series[Any], name: str, write: Callable[[Any], str]) -> It
                 name, row, value, _("Its lists and dicts are nested too deeply, or contain themselves.")
             ) from None
         except _NOT_IN_PYTHON as error:
-            raise _make_refusal(name, row, value, str(error)) from None
+            is_too_precise = isinstance(error, _TooPreciseError)
+            raise _make_refusal(name, row, value, str(error), is_too_precise=is_too_precise) from None
 
 
-def _make_refusal(name: str, row: int, value: Any, why: str) -> UsageProblem:
+def _make_refusal(name: str, row: int, value: Any, why: str, *, is_too_precise: bool = False) -> UsageProblem:
     try:
         shown = " ".join(repr(value).split())
     except Exception:  # noqa: BLE001 - any error of a user's class, or an integer of 4,300 digits
-        shown = _("a value of the type {name}", name=type(value).__name__)
+        shown = _("a value of the type {type}", type=type(value).__name__)
     if len(shown) > SHOWN:
         shown = f"{shown[: SHOWN - 1]}…"
     shown = shown.encode("utf-8", "backslashreplace").decode()
@@ -305,7 +330,7 @@ def _make_refusal(name: str, row: int, value: Any, why: str) -> UsageProblem:
         _("Column {name!r}, row {row}: {shown} cannot be loaded.", name=name, row=row, shown=shown),
         why=why,
         hint=_("round them: df[{name!r}] = df[{name!r}].dt.round('us')", name=name)
-        if why == _NANOSECONDS
+        if is_too_precise
         else _(
             "change the value, or convert the column to strings: df[{name!r}] = df[{name!r}].astype(str)",
             name=name,
@@ -325,11 +350,11 @@ def _check_text(text: str) -> str:
         If it contains NUL or a lone surrogate.
     """
     if "\0" in text:
-        raise ValueError(_NUL)
+        raise ValueError(_(_NUL))
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("It contains a lone surrogate, which UTF-8 cannot encode.") from None
+        raise ValueError(_("It contains a lone surrogate, which UTF-8 cannot encode.")) from None
     return text
 
 
@@ -367,7 +392,7 @@ def _day(value: dt.date) -> str:
 @_text.register(dt.time)
 def _time(value: dt.time) -> str:
     if value.tzinfo is not None and value.utcoffset() is None:
-        raise ValueError("Its time zone has no offset without a date.")
+        raise ValueError(_("Its time zone has no offset without a date."))
     return dt.time.isoformat(value)
 
 
@@ -399,7 +424,7 @@ def _float(value: float) -> str:
 def _instant(value: dt.datetime) -> str:
     """Return an instant with microseconds; years before 1 are BC in PostgreSQL."""
     if isinstance(value, pd.Timestamp) and value.nanosecond:
-        raise ValueError(_NANOSECONDS)
+        raise _TooPreciseError
     if (value.utcoffset() or dt.timedelta()).microseconds:
         value = value.astimezone(dt.UTC)
     era, year = ("", value.year) if value.year > 0 else (" BC", 1 - value.year)
@@ -415,17 +440,12 @@ def _instant(value: dt.datetime) -> str:
 @_text.register(dt.timedelta)
 def _duration(value: dt.timedelta) -> str:
     if isinstance(value, pd.Timedelta) and value.nanoseconds:
-        raise ValueError(_NANOSECONDS)
+        raise _TooPreciseError
     microseconds = value // dt.timedelta(microseconds=1)
     days, rest = divmod(abs(microseconds), _DAY // dt.timedelta(microseconds=1))
     sign = "-" if microseconds < 0 else ""
-    return _(
-        "{sign}{days} days {sign}{rest}.{rest_2:06d} seconds",
-        sign=sign,
-        days=days,
-        rest=rest // 10**6,
-        rest_2=rest % 10**6,
-    )
+    seconds = f"{rest // 10**6}.{rest % 10**6:06d}"
+    return f"{sign}{days} days {sign}{seconds} seconds"  # not translated: a value of PostgreSQL
 
 
 def _document(value: Any) -> str:
@@ -447,20 +467,20 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         items = {_as_json(str(key)): _as_json(item) for key, item in value.items()}
         if len(items) < len(value):
-            raise ValueError("Two of its keys are equal as strings.")
+            raise ValueError(_("Two of its keys are equal as strings."))
         return items
     if isinstance(value, _LISTS):
         return [_as_json(item) for item in value]
     if isinstance(value, str) and "\0" in value:
-        raise ValueError(_NUL)
+        raise ValueError(_(_NUL))
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, bytes | bytearray | memoryview):
-        raise ValueError("JSON cannot represent bytes.")  # noqa: TRY004 - refused like any other value
+        raise ValueError(_("JSON cannot represent bytes."))  # noqa: TRY004 - refused like any other value
     if isinstance(value, dt.date | dt.time):  # datetime is a subclass of date
         return value.isoformat()
     if _kind(value) is None:
-        raise ValueError(f"JSON cannot represent a value of the type {type(value).__name__}.")
+        raise ValueError(_("JSON cannot represent a value of the type {type}.", type=type(value).__name__))
     return value if isinstance(value, str | bool | int) else _text(value)
 
 
@@ -476,14 +496,14 @@ def _numpy_json(value: np.generic) -> Any:
 @_as_json.register(float)
 def _float_json(value: float) -> float | None:
     if math.isinf(value):
-        raise ValueError("JSON cannot represent infinity.")
+        raise ValueError(_("JSON cannot represent infinity."))
     return None if math.isnan(value) else float(value)
 
 
 @_as_json.register(Decimal)
 def _decimal_json(value: Decimal) -> float | int:
     if not value.is_finite() or Decimal(float(value)) != value:
-        raise ValueError("JSON would round this decimal.")
+        raise ValueError(_("JSON would round this decimal."))
     return int(value) if value == value.to_integral_value() else float(value)
 
 
@@ -526,14 +546,14 @@ def _date(value: Any) -> str:
         value = pd.Timestamp(value)
     if isinstance(value, dt.datetime):
         if value.time() != dt.time():
-            raise ValueError("The column is a date, so the time of day would be lost.")
+            raise ValueError(_("The column is a date, so the time of day would be lost."))
         return _instant(value).replace(" 00:00:00.000000", "")
     return _text(value)
 
 
 def _without_zone(value: Any) -> str:
     if getattr(value, "tzinfo", None) is not None:
-        raise ValueError("The column has no time zone, so that of the value would be lost.")
+        raise ValueError(_("The column has no time zone, so that of the value would be lost."))
     return _text(value)
 
 

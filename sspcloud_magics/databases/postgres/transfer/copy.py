@@ -91,7 +91,7 @@ def _copy(
 ) -> QueryResult:
     statement: Statement = statements(sql)[0]
     if statement.names:
-        raise UsageProblem("COPY takes no parameters.", hint=_("write the values into the statement"))
+        raise UsageProblem(_("COPY takes no parameters."), hint=_("write the values into the statement"))
     began = time.perf_counter()
     size = 0
 
