@@ -96,7 +96,8 @@ def server(context: DoctorContext) -> Iterator[Finding]:
         hint = _("%k8s_login FILE --ca CA.pem   saves a certificate authority, which verifies it")
         if not access.is_encrypted:
             hint = _("use the server's https:// address")
-        yield look(step, f"{what} {_('Its certificate is not verified.')}", *seen, warning, hint=hint)
+        what = " ".join((what, _("Its certificate is not verified.")))
+        yield look(step, what, *seen, warning, hint=hint)
     else:
         yield fine(step, what, *seen, _("its certificate verifies"))
     difference = measure_skew(headers.get("Date"))

@@ -114,11 +114,12 @@ class Report:
 
     def _repr_mimebundle_(self, **_bundle: Any) -> dict[str, str]:
         rows = "".join(_row(finding) for finding in self.findings)
+        heads = "".join(f"<th style={_CELL!r}>{each}</th>" for each in ("", _("Check"), _("Finding")))
         html = (
             "<div style='color:var(--jp-content-font-color1,inherit)'>"
             f"<p><strong>{escape(self.summary)}</strong></p>"
             "<table style='border-collapse:collapse;margin:0'>"
-            f"<thead><tr>{''.join(f'<th style={_CELL!r}>{each}</th>' for each in ('', _('Check'), _('Finding')))}</tr></thead>"
+            f"<thead><tr>{heads}</tr></thead>"
             f"<tbody>{rows}</tbody></table></div>"
         )
         return {"text/plain": str(self), "text/html": html}

@@ -295,7 +295,7 @@ def _open_first_route(journey: RouteRequest) -> tuple[Any, list[str]]:
     raise type(last)(
         last.what,
         why="\n".join([last.why, *failures]).strip(),
-        hint=f"{last.hint}\n{_('%connect_db also tries a relay, a pod of yours')}".strip(),
+        hint="\n".join((last.hint, _("%connect_db also tries a relay, a pod of yours"))).strip(),
     )
 
 

@@ -53,7 +53,7 @@ def run(
         if copy.direction(sql) != "from":
             raise UsageProblem(
                 _("A file needs exactly one COPY … FROM STDIN."),
-                hint=_("%%query_db --from rows.csv\nCOPY t FROM STDIN (FORMAT csv, HEADER)"),
+                hint="%%query_db --from rows.csv\nCOPY t FROM STDIN (FORMAT csv, HEADER)",  # not translated: a command
             )
         return copy.copy_from(connection, sql, output.from_, progress=options.progress)
     if output.as_ == "polars":

@@ -140,11 +140,8 @@ def _hint_apostrophe(slip: Slip) -> str:
         if before is not None and each.kind == Kind.WORD:
             text = slip.text[before.start : before.end]
             if text.startswith("'") and len(text) > 2 and slip.text.count("'") % 2:
-                return _(
-                    "double an apostrophe in a string: {before}'{after}…",
-                    before=text,
-                    after=slip.text[each.start : each.end],
-                )
+                example = f"{text}'{slip.text[each.start : each.end]}…"
+                return _("double an apostrophe in a string: {example}", example=example)
         before = each if each.kind == Kind.QUOTED else None
     return ""
 
