@@ -59,10 +59,13 @@ class ConsideredSource:
         Its description.
     outcome
         ``used``, or the reason why not.
+    is_copy
+        Whether it is a file with a copy of the mounted token, which is ignored.
     """
 
     source: str
     outcome: str
+    is_copy: bool = False
 
 
 class AccessSource(Protocol):
@@ -378,7 +381,9 @@ def find_cluster(
     considered.insert(0, ConsideredSource(source.description, "used"))
     if isinstance(source, MountedToken):
         considered += [
-            ConsideredSource(str(file), _("ignored: the mounted token is renewed, a copy in a file is not"))
+            ConsideredSource(
+                str(file), _("ignored: the mounted token is renewed, a copy in a file is not"), is_copy=True
+            )
             for file in files.default_files(environ)
             if _exists(file)
         ]

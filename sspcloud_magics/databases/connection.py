@@ -245,7 +245,7 @@ class Connection(ABC):
 
     def __repr__(self) -> str:
         state = _("closed") if self._closed else _("connected as {user}", user=self.user)
-        lines = [f"{self.database.path} ({self.database.kind}): {state}"]
+        lines = [_("{path} ({kind}): {state}", path=self.database.path, kind=self.database.kind, state=state)]
         if not self._closed:
             facts = self._facts()[1:]
             width = max(len(name) for name, _value in facts)

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.target import Target
+
+ROUTE_NAMES = {"direct": N_("direct"), "forward": N_("forward"), "relay": N_("relay")}
+"""The words for the names of routes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,4 +39,5 @@ class Route:
     address: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.why})" if self.why else self.name
+        name = _(ROUTE_NAMES[self.name]) if self.name in ROUTE_NAMES else self.name
+        return f"{name} ({self.why})" if self.why else name

@@ -31,7 +31,10 @@ def configuration(context: DoctorContext) -> Iterator[Finding]:
     step = "Configuration"
     context.personal |= {_user(), Path.home().name, socket.gethostname()} - {"", "root"}
     context.cluster = cluster = context.find()
-    seen = [f"{considered.source}: {considered.outcome}" for considered in cluster.considered]
+    seen = [
+        _("{source}: {outcome}", source=considered.source, outcome=considered.outcome)
+        for considered in cluster.considered
+    ]
     what = _("{source}, namespace {namespace}.", source=cluster.source, namespace=cluster.namespace)
     if cluster.file_warnings:
         warnings = [each.what for each in cluster.file_warnings]

@@ -43,7 +43,7 @@ def _check_environment(context: DoctorContext) -> Iterator[Finding]:
             hint=_("if another program connects to the wrong database, unset them there"),
         )
     cluster = context.get_cluster()
-    copies = [each.source for each in cluster.considered if each.outcome.startswith("ignored")]
+    copies = [each.source for each in cluster.considered if each.is_copy]
     if copies:
         yield look(
             "Environment",

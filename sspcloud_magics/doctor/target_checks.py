@@ -15,6 +15,7 @@ from sspcloud_magics.cluster.requests.object_reads import get_object, list_objec
 from sspcloud_magics.cluster.workloads.resolve import RESOURCES, resolve
 from sspcloud_magics.databases import credentials
 from sspcloud_magics.databases.discovery import Database, require_usable
+from sspcloud_magics.databases.route import ROUTE_NAMES
 from sspcloud_magics.doctor.context import DoctorContext
 from sspcloud_magics.doctor.findings import Finding, fine, look, make_broken, not_needed
 from sspcloud_magics.errors import (
@@ -289,7 +290,7 @@ def _open_first_route(journey: RouteRequest) -> tuple[Any, list[str]]:
         try:
             return open_by_route(journey, route), failures
         except (Forbidden, TargetError, DatabaseUnavailable) as error:
-            failures.append(f"{route}: {error.what}")
+            failures.append(_("{route}: {reason}", route=_(ROUTE_NAMES[route]), reason=error.what))
             last = error
     assert last is not None  # noqa: S101 - the loop ran
     raise type(last)(

@@ -75,7 +75,7 @@ def test_owner_is_told_all_is_well_but_the_network(doctor: Examine) -> None:
     network = find_one(report, "Network")
     assert network.verdict is Verdict.LOOK
     assert f"{DATABASE}-isolation selects no pod" in " ".join([network.what, *network.evidence])
-    assert "MB/s" in " ".join(find_one(report, "Login").evidence)
+    assert "MiB/s" in " ".join(find_one(report, "Login").evidence)
     assert f"{DATABASE}-app" in find_one(report, "Secrets").what
     assert session_module.open_forwards() == [], "a forward was left open"
 

@@ -209,11 +209,11 @@ def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.Dat
 
 
 def _size_in_words(row: Row) -> str:
-    return "" if row["bytes"] is pd.NA else format_bytes(row["bytes"])
+    return "" if pd.isna(row["bytes"]) else format_bytes(row["bytes"])
 
 
 def _rows_in_words(row: Row) -> str:
-    return "" if row["rows_about"] is pd.NA else format_number(row["rows_about"])
+    return "" if pd.isna(row["rows_about"]) else format_number(row["rows_about"])
 
 
 _VIEW = TableView(
