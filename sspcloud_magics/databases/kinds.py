@@ -19,7 +19,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from sspcloud_magics.databases.arrow import import_optional
 from sspcloud_magics.databases.query_options import Output, Progress, QueryOptions
+from sspcloud_magics.i18n import _
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,13 +113,29 @@ class Probe:
 # PostgreSQL's manual, "Message Formats": the server answers an SSLRequest with one byte, S or N.
 _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
-PROBES = {"postgres": Probe("PostgreSQL", _SSL_REQUEST, lambda answer: answer[:1] in (b"S", b"N"))}
+# MariaDB speaks first: a packet whose content begins with the version of the protocol, or an error.
+_GREETINGS = (b"\x0a", b"\xff")
+
+PROBES = {
+    "postgres": Probe("PostgreSQL", _SSL_REQUEST, lambda answer: answer[:1] in (b"S", b"N")),
+    "mariadb": Probe("MariaDB", b"", lambda answer: answer[4:5] in _GREETINGS),
+}
 """The probe of each kind that queries run on."""
 
 
 def of(kind: str) -> Kind:
-    """Return the implementation of a kind in `PROBES`."""
-    from sspcloud_magics.databases.postgres import kind as found  # noqa: PLC0415 - at first use
+    """Return the implementation of a kind in `PROBES`.
 
-    del kind
-    return found
+    Raises
+    ------
+    UsageProblem
+        If the library of that kind is not installed.
+    """
+    if kind == "mariadb":
+        import_optional("pymysql", "mariadb", _("A connection to MariaDB"))
+        from sspcloud_magics.databases.mariadb import kind as mariadb  # noqa: PLC0415 - at first use
+
+        return mariadb
+    from sspcloud_magics.databases.postgres import kind as postgres  # noqa: PLC0415 - at first use
+
+    return postgres

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pandas as pd
 
-from sspcloud_magics.cluster.workloads.tables import ResourceTable, Row, TableColumn, TableView, make_table
+from sspcloud_magics.cluster.workloads.tables import make_table
 from sspcloud_magics.databases.postgres.query import run
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.session.search_path import pin_search_path
 from sspcloud_magics.databases.postgres.sql import name_cache, name_hints
 from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.databases.query_result import Columns
+from sspcloud_magics.databases.table_description import COLUMNS_VIEW, TABLES_VIEW, TableDescription, as_like
 from sspcloud_magics.errors import QueryFailed
-from sspcloud_magics.i18n import _, _n, format_bytes, format_number
-from sspcloud_magics.printable import printable
+from sspcloud_magics.i18n import _
 
 _PARTS = """CROSS JOIN LATERAL (
     SELECT (sum(part.reltuples) FILTER (WHERE part.reltuples >= 0))::bigint AS rows_about,
@@ -110,78 +109,6 @@ ORDER BY 1
 """
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TableDescription:
-    """The description of one table.
-
-    Parameters
-    ----------
-    name
-        Its schema and name, quoted as needed.
-    columns
-        A DataFrame: ``name``, ``type``, ``nullable``, ``default``, ``comment``.
-    indexes
-        A DataFrame: ``name``, ``definition``.
-    rows_about
-        The number of rows in the server's statistics; None if there are none.
-    bytes
-        The size with indexes.
-    owner
-        The role that owns it.
-    comment
-        Its COMMENT; empty if there is none.
-    head
-        Its first five rows.
-    head_note
-        The reason for which no rows were read; empty if they were.
-    """
-
-    name: str
-    columns: ResourceTable
-    indexes: pd.DataFrame
-    rows_about: int | None
-    bytes: int
-    owner: str
-    comment: str
-    head: pd.DataFrame
-    head_note: str = ""
-
-    @property
-    def _facts(self) -> str:
-        size = format_bytes(self.bytes)
-        if self.rows_about is None:
-            return _("{name}: {size}, owner {owner}", name=self.name, size=size, owner=self.owner)
-        return _n(
-            "{name}: about {count} row, {size}, owner {owner}",
-            "{name}: about {count} rows, {size}, owner {owner}",
-            self.rows_about,
-            name=self.name,
-            size=size,
-            owner=self.owner,
-        )
-
-    def __repr__(self) -> str:
-        parts = [
-            self._facts,
-            self.comment,
-            repr(self.columns),
-            *self.indexes["definition"],
-            self.head_note or self.head.to_string(index=False),
-        ]
-        return printable("\n\n".join(part for part in parts if part))
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - IPython's signature
-        indexes = "".join(f"<li><code>{html.escape(text)}</code></li>" for text in self.indexes["definition"])
-        parts = [
-            f"<strong>{html.escape(self._facts)}</strong>",
-            f"<div>{html.escape(self.comment)}</div>" if self.comment else "",
-            self.columns._repr_html_(),
-            f"<ul>{indexes}</ul>" if indexes else "",
-            f"<div>{html.escape(self.head_note)}</div>" if self.head_note else self.head.to_html(index=False),
-        ]
-        return {"text/plain": repr(self), "text/html": printable(f"<div>{''.join(parts)}</div>")}
-
-
 def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.DataFrame:
     """Return the tables and views that you may read.
 
@@ -193,8 +120,7 @@ def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.Dat
         ``schema``, ``name``, ``kind`` (string), ``rows_about`` and ``bytes`` (Int64; <NA> for views), ``owner``,
         ``comment`` (string).
     """
-    like = (pattern or "*").replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-    like = like.replace("*", "%").replace("?", "_")
+    like = as_like(pattern, "\\")
     nothing = (
         _("No table or view that you may read matches '{pattern}'.", pattern=pattern)
         if pattern
@@ -205,40 +131,7 @@ def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.Dat
     if found.empty and pattern and (known := name_cache.get_names_for_hint(connection)):
         near = name_hints.find_near_relation(pattern, known)
         nothing += " " + _("Did you mean {near}?", near=near) if near else ""
-    return make_table(found, replace(_VIEW, nothing=nothing))
-
-
-def _size_in_words(row: Row) -> str:
-    return "" if pd.isna(row["bytes"]) else format_bytes(row["bytes"])
-
-
-def _rows_in_words(row: Row) -> str:
-    return "" if pd.isna(row["rows_about"]) else format_number(row["rows_about"])
-
-
-_VIEW = TableView(
-    columns=(
-        TableColumn("schema", "SCHEMA"),
-        TableColumn("name", "NAME"),
-        TableColumn("kind", "KIND"),
-        TableColumn("rows_about", "ROWS (ABOUT)", _rows_in_words),
-        TableColumn("bytes", "SIZE", _size_in_words),
-        TableColumn("owner", "OWNER"),
-        TableColumn("comment", "COMMENT"),
-    ),
-    noun="table",
-)
-
-_COLUMNS_VIEW = TableView(
-    columns=(
-        TableColumn("name", "COLUMN"),
-        TableColumn("type", "TYPE"),
-        TableColumn("nullable", "NULL", lambda row: _("nullable") if row["nullable"] else _("not null")),
-        TableColumn("default", "DEFAULT"),
-        TableColumn("comment", "COMMENT"),
-    ),
-    noun="column",
-)
+    return make_table(found, replace(TABLES_VIEW, nothing=nothing))
 
 
 def describe_table(connection: DatabaseConnection, name: str, *, seconds: float = 5.0) -> TableDescription:
@@ -265,7 +158,7 @@ def describe_table(connection: DatabaseConnection, name: str, *, seconds: float 
         raise QueryFailed(error.what, hint=hint) from None
     with _explain_locks(connection):
         facts = _frame(connection, _FACTS, oid=oid).iloc[0]
-        columns = make_table(_frame(connection, _COLUMNS, oid=oid), _COLUMNS_VIEW)
+        columns = make_table(_frame(connection, _COLUMNS, oid=oid), COLUMNS_VIEW)
         indexes = _frame(connection, _INDEXES, oid=oid)
     path, owner = str(facts["path"]), str(facts["owner"])
     head, note = _head(connection, oid, path, owner, seconds)

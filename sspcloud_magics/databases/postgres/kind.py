@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sspcloud_magics.databases import arrow
 from sspcloud_magics.databases.column_names import FOR_POLARS, refuse_duplicates
 from sspcloud_magics.databases.postgres import catalogue, query
-from sspcloud_magics.databases.postgres.catalogue import TableDescription, columns
+from sspcloud_magics.databases.postgres.catalogue import columns
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection, open_connection
 from sspcloud_magics.databases.postgres.transfer import copy
 from sspcloud_magics.databases.postgres.transfer.bulk_load import load_table
@@ -19,6 +19,7 @@ from sspcloud_magics.databases.postgres.transfer.export import export
 from sspcloud_magics.databases.postgres.transfer.sqlalchemy_engine import engine
 from sspcloud_magics.databases.query_options import Output, QueryOptions
 from sspcloud_magics.databases.query_result import attach_notes
+from sspcloud_magics.databases.table_description import TableDescription
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
 

@@ -28,9 +28,9 @@ from psycopg.abc import Transformer
 from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Int4, Int8, IntNumeric
 
+from sspcloud_magics.databases.parameter_values import PLAIN, find_value, to_python
 from sspcloud_magics.errors import ParameterError
 from sspcloud_magics.i18n import N_, _
-from sspcloud_magics.spelling import nearest
 
 
 def values_of(names: Sequence[str], variables: Mapping[str, object]) -> list[Any]:
@@ -55,10 +55,14 @@ def values_of(names: Sequence[str], variables: Mapping[str, object]) -> list[Any
     """
     found = []
     for name in names:
-        try:
-            value = variables[name]
-        except KeyError:
-            raise _make_unknown_error(name, variables) from None
+        value = find_value(
+            name,
+            variables,
+            hint=_(
+                "assign it first: {name} = …\nif you meant no parameter, put a space after the colon, as in a[1 : n], or use quotes",
+                name=name,
+            ),
+        )
         try:
             found.append(to_bindable(value))
         except (TypeError, ValueError) as error:
@@ -73,20 +77,6 @@ _TAKEN = N_(
 )
 
 
-def _make_unknown_error(name: str, variables: Mapping[str, object]) -> ParameterError:
-    candidates = [other for other in variables if not other.startswith("_")]
-    near = nearest(name, candidates)
-    return ParameterError(
-        _("The statement has the parameter :{name}, but there is no variable of that name.", name=name),
-        hint=_("did you mean :{near}?", near=near)
-        if near
-        else _(
-            "assign it first: {name} = …\nif you meant no parameter, put a space after the colon, as in a[1 : n], or use quotes",
-            name=name,
-        ),
-    )
-
-
 def to_bindable(value: object) -> Any:
     """Return the Python value that psycopg binds for `value`.
 
@@ -95,7 +85,7 @@ def to_bindable(value: object) -> Any:
     TypeError
         If no type of PostgreSQL corresponds to its type, such as for a function or a DataFrame.
     """
-    if type(value) in _PLAIN:
+    if type(value) in PLAIN:
         return _scalar(value)
     if isinstance(value, dict):
         return Jsonb(_json(value))
@@ -136,34 +126,13 @@ def _scalar(value: Any) -> Any:
         raise TypeError(_("It is a pandas Period: bind its start_time or end_time."))
     if isinstance(python, str) and "\0" in python:
         raise ValueError(_("It contains a NUL character, which PostgreSQL cannot store."))
-    if type(python) in _PLAIN:
+    if type(python) in PLAIN:
         return python
     try:
         psycopg.adapters.get_dumper(type(python), _AUTO)
     except psycopg.ProgrammingError:
         raise TypeError(_("Its type is {type}.", type=type(python).__name__)) from None
     return python
-
-
-_PLAIN = frozenset({int, float, bool, str, type(None)})
-
-
-def to_python(value: Any) -> Any:
-    """Convert a value of pandas or NumPy to Python; a missing value becomes None."""
-    if type(value) in _PLAIN:
-        return value
-    if isinstance(value, np.datetime64 | np.timedelta64):
-        if np.isnat(value):
-            return None
-        value = pd.Timestamp(value) if isinstance(value, np.datetime64) else pd.Timedelta(value)
-    if value is pd.NaT or value is pd.NA:
-        return None
-    # Only nanoseconds are rounded: pandas 2 cannot round to a finer unit.
-    if isinstance(value, pd.Timestamp):
-        return (value.round("us") if value.unit == "ns" else value).to_pydatetime()
-    if isinstance(value, pd.Timedelta):
-        return (value.round("us") if value.unit == "ns" else value).to_pytimedelta()
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _json(value: object) -> object:

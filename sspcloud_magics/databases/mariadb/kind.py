@@ -1,0 +1,108 @@
+"""MariaDB, behind the interface of a kind of database (`sspcloud_magics.databases.kinds`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from sspcloud_magics.databases import arrow
+from sspcloud_magics.databases.chunks import Chunks
+from sspcloud_magics.databases.column_names import FOR_POLARS, refuse_duplicates
+from sspcloud_magics.databases.export import export_parts
+from sspcloud_magics.databases.mariadb import query
+from sspcloud_magics.databases.mariadb.catalogue import columns, describe_table, tables
+from sspcloud_magics.databases.mariadb.connection import MariadbConnection, open_connection
+from sspcloud_magics.databases.query_options import Output, Progress, QueryOptions
+from sspcloud_magics.databases.query_result import attach_notes
+from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import _
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pymysql
+
+__all__ = [
+    "columns",
+    "describe_table",
+    "engine",
+    "explain",
+    "load_table",
+    "native",
+    "open_connection",
+    "run",
+    "tables",
+]
+
+
+def run(
+    connection: MariadbConnection,
+    sql: str,
+    params: Mapping[str, Any] | None,
+    options: QueryOptions,
+    output: Output,
+) -> Any:
+    """Run statements, and return the result in the form that `output` names."""
+    if output.from_ is not None:
+        raise UsageProblem(
+            _("--from reads the input of PostgreSQL's COPY, which MariaDB does not have."),
+            hint=_('df.to_sql("table", ssp.engine(), index=False)   writes a DataFrame into a table'),
+        )
+    if output.as_ == "polars":
+        options = replace(options, on_columns=partial(refuse_duplicates, refusal=FOR_POLARS))
+    read = partial(query.parts, connection, sql, params)
+    if output.to is not None:
+        return export_parts(connection, read, output.to, options, overwrite=output.overwrite)
+    convert = arrow.converter(output.as_)
+    if output.chunks is not None:
+        parts = read(replace(options, progress=None), size=output.chunks)
+        return Chunks(connection, parts, output.chunks, convert)
+    result = query.run(connection, sql, params, options)
+    return result if result.frame is None else convert(attach_notes(result), result.types)
+
+
+def explain(sql: str) -> str:
+    """Return the statement that shows the plan of a query."""
+    return f"EXPLAIN {sql}"
+
+
+def load_table(
+    connection: MariadbConnection,
+    frame: pd.DataFrame,
+    name: str,
+    mode: Literal["new", "append", "replace"] = "new",
+    *,
+    progress: Progress | None = None,
+) -> int:
+    """Refuse: pandas itself writes a DataFrame through SQLAlchemy.
+
+    Raises
+    ------
+    UsageProblem
+        Always.
+    """
+    del frame, mode, progress
+    raise UsageProblem(
+        _("%load_table writes into PostgreSQL only, and {path} is MariaDB.", path=connection.database.path),
+        hint=_('df.to_sql("{name}", ssp.engine(), index=False)   uses pandas and SQLAlchemy', name=name),
+    )
+
+
+def native(connection: MariadbConnection) -> pymysql.Connection[Any]:
+    """Return the session as PyMySQL's connection."""
+    return connection.session
+
+
+def engine(connection: MariadbConnection) -> Any:
+    """Return a SQLAlchemy engine, each of whose connections is a session of its own with the same login.
+
+    Raises
+    ------
+    UsageProblem
+        If SQLAlchemy is not installed.
+    """
+    sqlalchemy = arrow.import_optional("sqlalchemy", "sqlalchemy", _("An engine"))
+    return sqlalchemy.create_engine(
+        "mysql+pymysql://", creator=lambda: connection.copy_connection().session, pool_size=2, max_overflow=0
+    )

@@ -1,0 +1,131 @@
+"""A lexer for MariaDB's SQL that finds parameters and the ends of statements, without I/O.
+
+Users write ``:name`` for a variable of the notebook; MariaDB has ``?``. Strings, quoted identifiers and comments contain
+no parameters and end no statement. ``:=`` and ``/*! … */``, whose contents MariaDB executes, stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+_STRINGS = r"""
+    (?P<quoted> '(?:[^'{escape}]{escaped}|'')*(?:'|\Z) | "(?:[^"{escape}]{escaped}|"")*(?:"|\Z) | `(?:[^`]|``)*(?:`|\Z) )
+"""
+_PATTERN = r"""
+    (?P<space> \s+ | --(?=[\s]|\Z)[^\n]* | \#[^\n]* | /\*(?!M?!).*?(?:\*/|\Z) )
+  | {strings}
+  | :(?P<parameter> [^\W\d]\w* )
+  | (?P<word> [\w$@]+ )
+  | (?P<end> ; )
+  | (?P<symbol> . )
+"""
+
+
+def _make_pattern(escape: str, escaped: str) -> re.Pattern[str]:
+    strings = _STRINGS.format(escape=escape, escaped=escaped)
+    return re.compile(_PATTERN.format(strings=strings), re.VERBOSE | re.DOTALL)
+
+
+_TOKENS = {True: _make_pattern(r"\\", r"|\\."), False: _make_pattern("", "")}
+"""The patterns with and without backslash escapes in strings, which the mode NO_BACKSLASH_ESCAPES turns off."""
+
+_CODE = frozenset({"procedure", "function", "trigger", "event", "package"})
+_BLOCKS = frozenset({"begin", "loop", "repeat", "while"})
+# Words between CREATE and the kind of object: OR REPLACE AGGREGATE DEFINER = user@host.
+_MOST_BETWEEN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of a text.
+
+    Parameters
+    ----------
+    text
+        The statement as it was written, without the semicolon.
+    pieces
+        The text between its parameters.
+    names
+        The names of its parameters, in the order of their use, as often as they are used.
+    words
+        Its keywords and unquoted identifiers, in lower case.
+    """
+
+    text: str
+    pieces: tuple[str, ...]
+    names: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+@lru_cache(maxsize=128)
+def statements(text: str, *, backslashes: bool = True) -> tuple[Statement, ...]:
+    """Return the statements of a text in order, without those that consist only of comments.
+
+    The body of stored code contains semicolons: a statement that creates code with a block is the last of its text.
+
+    Parameters
+    ----------
+    text
+        SQL, with ``:name`` for each parameter.
+    backslashes
+        Whether a backslash in a string escapes the next character.
+
+    Examples
+    --------
+    >>> [only] = statements("select * from t where a = :a and b <> ':b' and c > :a")
+    >>> only.pieces, only.names
+    (('select * from t where a = ', " and b <> ':b' and c > ", ''), ('a', 'a'))
+    """
+    found: list[Statement] = []
+    begun = _Begun()
+    for token in _TOKENS[backslashes].finditer(text):
+        if token.lastgroup == "end" and not begun.is_code:
+            found += begun.finish()
+            begun = _Begun()
+        else:
+            begun.take(token)
+    return (*found, *begun.finish())
+
+
+class _Begun:
+    """A statement that is being read."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = [""]
+        self._names: list[str] = []
+        self._words: list[str] = []
+        self._written: list[str] = []
+        self._has_content = False
+        # Whether it is stored code with a block, which contains semicolons and no parameters.
+        self.is_code = False
+
+    def take(self, token: re.Match[str]) -> None:
+        if token.lastgroup == "space" and not self._has_content:
+            return
+        self._has_content = True
+        self._written.append(token.group())
+        if token.lastgroup == "word":
+            self._words.append(token.group().lower())
+            self.is_code = self.is_code or self._begins_code()
+        if token.lastgroup == "parameter" and not self.is_code:
+            self._names.append(token["parameter"])
+            self._parts.append("")
+        else:
+            self._parts[-1] += token.group()
+
+    def _begins_code(self) -> bool:
+        if self._words[:3] == ["begin", "not", "atomic"]:
+            return True
+        is_code = self._words[0] in ("create", "alter") and not _CODE.isdisjoint(self._words[:_MOST_BETWEEN])
+        return is_code and self._words[-1] in _BLOCKS
+
+    def finish(self) -> list[Statement]:
+        if not self._has_content:
+            return []
+        text = "".join(self._written).rstrip()
+        if self.is_code:
+            text = text.removesuffix(";")
+        self._parts[-1] = self._parts[-1].rstrip()
+        return [Statement(text, tuple(self._parts), tuple(self._names), tuple(self._words))]

@@ -1,0 +1,133 @@
+"""Tables of a database, and the description of one table, as a notebook shows them."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+import pandas as pd
+
+from sspcloud_magics.cluster.workloads.tables import ResourceTable, Row, TableColumn, TableView
+from sspcloud_magics.i18n import _, _n, format_bytes, format_number
+from sspcloud_magics.printable import printable
+
+
+def as_like(pattern: str | None, escape: str) -> str:
+    """Return the pattern of LIKE for a glob, in which ``*`` matches any characters, and ``?`` matches one.
+
+    Examples
+    --------
+    >>> as_like("a_b*", "|")
+    'a|_b%'
+    """
+    like = pattern or "*"
+    for special in (escape, "%", "_"):
+        like = like.replace(special, escape + special)
+    return like.replace("*", "%").replace("?", "_")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TableDescription:
+    """The description of one table.
+
+    Parameters
+    ----------
+    name
+        Its schema and name, quoted as needed.
+    columns
+        A DataFrame: ``name``, ``type``, ``nullable``, ``default``, ``comment``.
+    indexes
+        A DataFrame: ``name``, ``definition``.
+    rows_about
+        The number of rows in the server's statistics; None if there are none.
+    bytes
+        The size with indexes; None for a view.
+    owner
+        The role that owns it; empty if the server knows no owner.
+    comment
+        Its COMMENT; empty if there is none.
+    head
+        Its first five rows.
+    head_note
+        The reason for which no rows were read; empty if they were.
+    """
+
+    name: str
+    columns: ResourceTable
+    indexes: pd.DataFrame
+    rows_about: int | None
+    bytes: int | None
+    owner: str
+    comment: str
+    head: pd.DataFrame
+    head_note: str = ""
+
+    @property
+    def _facts(self) -> str:
+        size = "" if self.bytes is None else format_bytes(self.bytes)
+        if not self.owner:
+            return f"{self.name}: {size}" if size else self.name
+        if self.rows_about is None:
+            return _("{name}: {size}, owner {owner}", name=self.name, size=size, owner=self.owner)
+        return _n(
+            "{name}: about {count} row, {size}, owner {owner}",
+            "{name}: about {count} rows, {size}, owner {owner}",
+            self.rows_about,
+            name=self.name,
+            size=size,
+            owner=self.owner,
+        )
+
+    def __repr__(self) -> str:
+        parts = [
+            self._facts,
+            self.comment,
+            repr(self.columns),
+            *self.indexes["definition"],
+            self.head_note or self.head.to_string(index=False),
+        ]
+        return printable("\n\n".join(part for part in parts if part))
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - IPython's signature
+        indexes = "".join(f"<li><code>{html.escape(text)}</code></li>" for text in self.indexes["definition"])
+        parts = [
+            f"<strong>{html.escape(self._facts)}</strong>",
+            f"<div>{html.escape(self.comment)}</div>" if self.comment else "",
+            self.columns._repr_html_(),
+            f"<ul>{indexes}</ul>" if indexes else "",
+            f"<div>{html.escape(self.head_note)}</div>" if self.head_note else self.head.to_html(index=False),
+        ]
+        return {"text/plain": repr(self), "text/html": printable(f"<div>{''.join(parts)}</div>")}
+
+
+def _size_in_words(row: Row) -> str:
+    return "" if pd.isna(row["bytes"]) else format_bytes(row["bytes"])
+
+
+def _rows_in_words(row: Row) -> str:
+    return "" if pd.isna(row["rows_about"]) else format_number(row["rows_about"])
+
+
+TABLES_VIEW = TableView(
+    columns=(
+        TableColumn("schema", "SCHEMA"),
+        TableColumn("name", "NAME"),
+        TableColumn("kind", "KIND"),
+        TableColumn("rows_about", "ROWS (ABOUT)", _rows_in_words),
+        TableColumn("bytes", "SIZE", _size_in_words),
+        TableColumn("owner", "OWNER"),
+        TableColumn("comment", "COMMENT"),
+    ),
+    noun="table",
+)
+
+COLUMNS_VIEW = TableView(
+    columns=(
+        TableColumn("name", "COLUMN"),
+        TableColumn("type", "TYPE"),
+        TableColumn("nullable", "NULL", lambda row: _("nullable") if row["nullable"] else _("not null")),
+        TableColumn("default", "DEFAULT"),
+        TableColumn("comment", "COMMENT"),
+    ),
+    noun="column",
+)
