@@ -39,7 +39,7 @@ FRAMES = """
             filter.value = step % 12 ? 'service-4' : '';
             filter.dispatchEvent(new Event('input', { bubbles: true }));
         },
-        news: step => { if (step % 6 === 0) window.tell({ part: window.news(step) }); },
+        news: step => { if (step % 6 === 0) window.tell({ type: 'changes', values: window.news(step) }); },
         nothing: () => undefined,
     }[steps.what];
     const frames = [];

@@ -34,7 +34,7 @@ from sspcloud_magics.printable import printable, printable_values, shorten
 from sspcloud_magics.sharing.rendering import Answer
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.ipc import ForwardCounters, ForwardSpec, ForwardState, State
-from sspcloud_magics.widgets import reply_parts, static_fallback
+from sspcloud_magics.widgets import static_fallback
 from sspcloud_magics.widgets.controller import Controller
 
 # Colours, a bell, an 8-bit CSI, an OSC that sets a title, bidirectional and invisible marks.
@@ -122,12 +122,13 @@ def progress() -> str:
 
 
 def panel() -> str:
-    told: list[dict[str, Any]] = []
-    controller = Controller(told.append)
-    controller._queue.update({HOSTILE: {"name": [HOSTILE]}})
-    controller._collect = lambda: {HOSTILE: {"name": [HOSTILE]}}  # type: ignore[method-assign]
-    controller._owes_whole = True
-    controller._turn()
+    told: list[Any] = []
+    scheduler = Controller(told.append).scheduler
+    scheduler._collect = lambda: {HOSTILE: {"name": [HOSTILE]}}  # type: ignore[method-assign]
+    scheduler._replies.append({"type": "reply", "key": HOSTILE, "id": "1", "value": [HOSTILE]})
+    scheduler._owes_all = True
+    scheduler._turn()
+    assert [message["type"] for message in told] == ["reply", "snapshot"]
     return json.dumps(told, ensure_ascii=False)
 
 
@@ -153,12 +154,9 @@ SURFACES: dict[str, Callable[[], str]] = {
     "values as HTML": lambda: frame(dataframe_display.render_html),
     "progress": progress,
     "panel": panel,
-    "panel's answers": lambda: json.dumps(
-        json.loads("".join(reply_parts.split_reply([HOSTILE]))), ensure_ascii=False
-    ),
     "panel without a kernel": lambda: (
         static_fallback.text({"who": {"user": HOSTILE, "namespace": HOSTILE, "server": HOSTILE}})
-        + static_fallback.html({"look/who": {"what": HOSTILE, "mend": HOSTILE}})
+        + static_fallback.html({"source/who": {"what": HOSTILE, "hint": HOSTILE}})
     ),
 }
 

@@ -9,7 +9,7 @@ function form(html: string, data: Record<string, string>): HTMLFormElement {
 }
 
 const SHARE = `<input name="colleagues" value=" bob carol "><input name="schemas" value="">
-  <input name="lasts" value="7d"><input type="radio" name="access" value="read">
+  <input name="duration" value="7d"><input type="radio" name="access" value="read">
   <input type="radio" name="access" value="write" checked>`;
 
 test("the share form is a preview or a share, by its button", () => {
@@ -19,20 +19,20 @@ test("the share form is a preview or a share, by its button", () => {
     colleagues: "bob carol",
     write: true,
     schemas: "all",
-    lasts: "7d",
+    duration: "7d",
   };
   expect(readShareRequest(made)).toEqual(asked);
   expect(readForm(made, "plan")).toEqual({
-    command: { do: "plan share", ...asked },
-    key: "plan share user-alice/db",
+    command: { do: "preview_share", ...asked },
+    key: "preview user-alice/db",
   });
   expect(readForm(made, "share")).toEqual({ command: { do: "share", ...asked }, key: "share user-alice/db" });
-  expect(readForm(made, "")?.command.do).toBe("plan share");
+  expect(readForm(made, "")?.command.do).toBe("preview_share");
 });
 
 test.each([
   ["connect", "database", { do: "connect", database: "x/y" }],
-  ["namespace", "namespace", { do: "namespace", namespace: "x/y" }],
+  ["namespace", "namespace", { do: "use_namespace", namespace: "x/y" }],
 ])("the form %s returns its command, or null if it is empty", (name, field, command) => {
   expect(readForm(form(`<input name="${field}" value=" x/y ">`, { form: name }), "")?.command).toEqual(
     command,
@@ -42,7 +42,7 @@ test.each([
 
 test("a script is read from its text area", () => {
   const made = form('<textarea name="script">kubectl config</textarea>', { form: "script" });
-  expect(readForm(made, "")).toEqual({ command: { do: "log in", script: "kubectl config" }, key: "log in" });
+  expect(readForm(made, "")).toEqual({ command: { do: "log_in", script: "kubectl config" }, key: "log-in" });
 });
 
 test("an unknown form returns null", () => {

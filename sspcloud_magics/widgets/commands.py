@@ -47,14 +47,14 @@ def _forward(command: Command) -> None:
         session.forward(f"{text(command, 'kind')}/{text(command, 'name')}", number(command, "port"))
 
 
-def _stop(command: Command) -> None:
+def _stop_forward(command: Command) -> None:
     wanted = number(command, "forward")
     for each in session.open_forwards():
         if each.id == wanted:
             each.stop()
 
 
-def _restart(command: Command) -> None:
+def _restart_forward(command: Command) -> None:
     wanted = number(command, "forward")
     for each in session.open_forwards():
         if each.id == wanted:
@@ -74,41 +74,50 @@ def _reset_sandbox(_command: Command) -> None:
     sandbox_session.end(forget=True)
 
 
-def _become(command: Command) -> None:
+def _act_as(command: Command) -> None:
     person = text(command, "person")
     if person not in sandbox_session.PEOPLE:
         raise UsageProblem("The sandbox has no user of that name.", hint="choose alice, bob, carol or admin")
     sandbox_session.become(person)
 
 
-def _look_again(_command: Command) -> None:
+def _refresh(_command: Command) -> None:
     """Do nothing: the cluster is polled after each command."""
 
 
 COMMANDS: dict[str, Callable[[Command], Any]] = {
-    "log in": _log_in,
+    "log_in": _log_in,
     "renew": _renew,
-    "namespace": _use_namespace,
+    "use_namespace": _use_namespace,
     "forward": _forward,
-    "stop": _stop,
-    "restart": _restart,
+    "stop_forward": _stop_forward,
+    "restart_forward": _restart_forward,
     "connect": database_commands.connect,
-    "tables": database_commands.tables,
-    "columns": database_commands.columns,
-    "schemas": database_commands.schemas,
-    "plan share": database_commands.plan_share,
+    "list_tables": database_commands.list_tables,
+    "describe_table": database_commands.describe_table,
+    "list_schemas": database_commands.list_schemas,
+    "preview_share": database_commands.preview_share,
     "share": database_commands.share,
     "revoke": database_commands.revoke,
-    "sessions": database_commands.sessions,
-    "start sandbox": _start_sandbox,
-    "stop sandbox": _stop_sandbox,
-    "reset sandbox": _reset_sandbox,
-    "become": _become,
-    "look again": _look_again,
+    "list_sessions": database_commands.list_sessions,
+    "start_sandbox": _start_sandbox,
+    "stop_sandbox": _stop_sandbox,
+    "reset_sandbox": _reset_sandbox,
+    "act_as": _act_as,
+    "refresh": _refresh,
 }
 
 WITHOUT_CLUSTER_CHANGES = frozenset(
-    {"forward", "stop", "restart", "tables", "columns", "schemas", "plan share", "sessions"}
+    {
+        "forward",
+        "stop_forward",
+        "restart_forward",
+        "list_tables",
+        "describe_table",
+        "list_schemas",
+        "preview_share",
+        "list_sessions",
+    }
 )
 """Commands that change nothing in the cluster: it is polled after them only if they fail."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics import session
 from sspcloud_magics.widgets.command_args import Command, names, text, words
+from sspcloud_magics.widgets.protocol import Columns, OpenSessions, Preview, ShareResult, Tables
 from sspcloud_magics.widgets.snapshots import cut
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 MOST_TABLES = 200
 MOST_COLUMNS = 200
+LONGEST_DOCUMENT = 200_000
+"""Characters of a preview's SQL and YAML: Jupyter Server drops messages above 1 MB a second."""
 
 
 def connect(command: Command) -> None:
@@ -20,7 +23,7 @@ def connect(command: Command) -> None:
     session.connect_db(text(command, "database"))
 
 
-def tables(command: Command) -> dict[str, Any]:
+def list_tables(command: Command) -> Tables:
     """Return the tables of a database, connecting to it if necessary."""
     from sspcloud_magics.databases import kinds  # noqa: PLC0415 - at first use
 
@@ -28,22 +31,22 @@ def tables(command: Command) -> dict[str, Any]:
         found = kinds.of(connection.database.kind).tables(connection, None)
     return {
         "tables": [
-            [
-                row.schema,
-                row.name,
-                row.kind,
+            (
+                str(row.schema),
+                str(row.name),
+                str(row.kind),
                 _number(row.rows_about),
                 _number(row.bytes),
                 _text(row.comment),
-                "" if row.owner == connection.user else row.owner,
-            ]
+                "" if row.owner == connection.user else str(row.owner),
+            )
             for row in found.head(MOST_TABLES).itertuples()
         ],
         "all": len(found),
     }
 
 
-def columns(command: Command) -> dict[str, Any]:
+def describe_table(command: Command) -> Columns:
     """Return the columns of a table, and a SELECT statement with them."""
     from sspcloud_magics.databases import kinds  # noqa: PLC0415 - at first use
 
@@ -52,7 +55,7 @@ def columns(command: Command) -> dict[str, Any]:
         found = kind.columns(connection, text(command, "schema"), text(command, "table"))
     return {
         "columns": [
-            [row.name, row.type, bool(row.nullable), _text(row.comment)]
+            (str(row.name), str(row.type), bool(row.nullable), _text(row.comment))
             for row in found.frame.head(MOST_COLUMNS).itertuples()
         ],
         "all": len(found.frame),
@@ -60,12 +63,12 @@ def columns(command: Command) -> dict[str, Any]:
     }
 
 
-def schemas(command: Command) -> list[str]:
+def list_schemas(command: Command) -> list[str]:
     """Return the schemas of your database that you can share."""
     return session.shareable_schemas(text(command, "database"))
 
 
-def plan_share(command: Command) -> dict[str, Any]:
+def preview_share(command: Command) -> Preview:
     """Return the preview of a share, without creating anything."""
     plan: SharePlan = session.preview_share(**_share_arguments(command))
     return {
@@ -77,12 +80,12 @@ def plan_share(command: Command) -> dict[str, Any]:
         "until": int(plan.shares[0].until.timestamp()),
         "objects": ["Job", "Secret", "Role", "RoleBinding"],
         "notes": list(plan.notes),
-        "sql": plan.sql(),
-        "yaml": plan.yaml(),
+        "sql": plan.sql()[:LONGEST_DOCUMENT],
+        "yaml": plan.yaml()[:LONGEST_DOCUMENT],
     }
 
 
-def share(command: Command) -> dict[str, Any]:
+def share(command: Command) -> ShareResult:
     """Share a database, and return the line to send to the colleagues."""
     result: Any = session.share_db(**_share_arguments(command))
     return {
@@ -99,7 +102,7 @@ def _share_arguments(command: Command) -> dict[str, Any]:
         "colleagues": words(command, "colleagues"),
         "read_write": command.get("write") is True,
         "schemas": names(command, "schemas"),
-        "duration": text(command, "lasts"),
+        "duration": text(command, "duration"),
     }
 
 
@@ -108,7 +111,7 @@ def revoke(command: Command) -> None:
     session.unshare(text(command, "database"), text(command, "colleague"))
 
 
-def sessions(_command: Command) -> dict[str, tuple[int, int | None]]:
+def list_sessions(_command: Command) -> dict[str, OpenSessions]:
     """Return the number of open sessions of each colleague, and the start of the first, by database and colleague."""
     import pandas as pd  # noqa: PLC0415 - at first use
 

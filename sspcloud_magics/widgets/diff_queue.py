@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
-Snapshot: TypeAlias = dict[str, Any]
+from sspcloud_magics.widgets.protocol import Snapshot
 
 MOST = 1900
 """Bytes of JSON in one update; with the envelope, an update has 2 kB."""
 
-AWAITED = ("order/", "answer/", "who", "look/who", "forward/", "connection/")
+AWAITED = ("command/", "who", "source/who", "forward/", "connection/")
 """Prefixes of the keys that a command changes: they are sent before all others, such as a hundred pods."""
 
 

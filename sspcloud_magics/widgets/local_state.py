@@ -5,7 +5,8 @@ from __future__ import annotations
 from sspcloud_magics import session
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.sockets import UNIX
-from sspcloud_magics.widgets.diff_queue import Snapshot
+from sspcloud_magics.widgets.protocol import Connection, Snapshot
+from sspcloud_magics.widgets.protocol import Forward as ForwardSnapshot
 from sspcloud_magics.widgets.snapshots import MOST_PORTS, cut
 
 
@@ -14,17 +15,18 @@ def forwards() -> Snapshot:
     snapshot: Snapshot = {}
     for each in session.open_forwards():
         counters = each.counters
-        snapshot[f"forward/{each.id}"] = {
+        forward: ForwardSnapshot = {
             "target": str(each.target),
-            "state": str(each.state),
+            "state": each.state.value,
             "reason": cut(each.reason),
             "address": each.address,
-            "ports": [list(pair) for pair in each.ports[:MOST_PORTS]],
+            "ports": list(each.ports[:MOST_PORTS]),
             "sockets": list(each.sockets[:MOST_PORTS]),
             "pod": each.pod,
             "notes": cut(" ".join(each.notes)),
             "magic": _magic(each),
         }
+        snapshot[f"forward/{each.id}"] = forward
         snapshot[f"traffic/{each.id}"] = [counters.sent, counters.received, counters.open_connections]
     return snapshot
 
@@ -43,12 +45,13 @@ def _magic(forward: Forward) -> str:
 def connections() -> Snapshot:
     """Return the connections of this process; the last one is the current connection."""
     opened = session.open_connections()
-    return {
-        f"connection/{each.database.path}/{each.user}/{each.dbname}": {
+    snapshot: Snapshot = {}
+    for each in opened:
+        connection: Connection = {
             "database": each.database.path,
             "user": each.user,
             "dbname": each.dbname,
             "current": each is opened[-1],
         }
-        for each in opened
-    }
+        snapshot[f"connection/{each.database.path}/{each.user}/{each.dbname}"] = connection
+    return snapshot

@@ -9,11 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sspcloud_magics import sandbox_session, session
 from sspcloud_magics.errors import SandboxFailed, SspcloudError
-from sspcloud_magics.widgets.diff_queue import Snapshot
+from sspcloud_magics.widgets.protocol import (
+    Database,
+    ErrorMessage,
+    OpenSessions,
+    Pod,
+    Port,
+    Sandbox,
+    Service,
+    Share,
+    Snapshot,
+    Tone,
+    Who,
+)
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.api.resources import Resource
@@ -24,8 +36,8 @@ if TYPE_CHECKING:
 LONGEST = 240
 MOST_PORTS = 12
 MOST_NAMESPACES = 12
-_DATABASE_TONES = {"running": "good", "starting": "waiting"}
-_SHARE_TONES = {"open": "good", "incomplete": "waiting"}
+_DATABASE_TONES: dict[str, Tone] = {"running": "good", "starting": "waiting"}
+_SHARE_TONES: dict[str, Tone] = {"open": "good", "incomplete": "waiting"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,34 +62,31 @@ def who(cluster: Cluster) -> Snapshot:
 
     found = who_am_i(cluster)
     expiry = cluster.expiry()
-    return {
-        "who": {
-            "user": cut(found.user),
-            "namespace": found.namespace,
-            "namespaces": [each for each in session.recent_use().namespaces if each != "*"][
-                -MOST_NAMESPACES:
-            ],
-            "server": cut(found.server),
-            "source": cut(found.source),
-            "role": strongest_role(cluster),
-            "ends": int(expiry.ends.timestamp()) if expiry.ends else None,
-            "renews": expiry.renews,
-            "renewable": expiry.renews and not cluster.in_service,
-            "unverified": not cluster.verifies,
-            "remote": cluster.in_service,
-        }
+    identity: Who = {
+        "user": cut(found.user),
+        "namespace": found.namespace,
+        "namespaces": [each for each in session.recent_use().namespaces if each != "*"][-MOST_NAMESPACES:],
+        "server": cut(found.server),
+        "source": cut(found.source),
+        "role": cast("Literal['admin', 'edit', 'view', 'none']", strongest_role(cluster)),
+        "ends": int(expiry.ends.timestamp()) if expiry.ends else None,
+        "renews": expiry.renews,
+        "renewable": expiry.renews and not cluster.in_service,
+        "unverified": not cluster.verifies,
+        "remote": cluster.in_service,
     }
+    return {"who": identity}
 
 
-def pod(item: dict[str, Any]) -> Snapshot:
+def pod(item: dict[str, Any]) -> Pod:
     """Return the snapshot of a pod."""
-    from sspcloud_magics.cluster.workloads.inventory import Pod  # noqa: PLC0415 - at first use
+    from sspcloud_magics.cluster.workloads import inventory  # noqa: PLC0415 - at first use
     from sspcloud_magics.cluster.workloads.tables import pod_tone  # noqa: PLC0415
 
-    found = Pod.from_object(item)
+    found = inventory.Pod.from_object(item)
     return {
         "state": found.status,
-        "tone": pod_tone({"status": found.status, "ready": found.ready}).name.lower(),
+        "tone": cast("Tone", pod_tone({"status": found.status, "ready": found.ready}).name.lower()),
         "ready": found.ready,
         "restarts": found.restarts,
         "created": int(found.created.timestamp()) if found.created else None,
@@ -85,11 +94,11 @@ def pod(item: dict[str, Any]) -> Snapshot:
     }
 
 
-def service(item: dict[str, Any]) -> Snapshot:
+def service(item: dict[str, Any]) -> Service:
     """Return the snapshot of a service."""
-    from sspcloud_magics.cluster.workloads.inventory import Service  # noqa: PLC0415 - at first use
+    from sspcloud_magics.cluster.workloads import inventory  # noqa: PLC0415 - at first use
 
-    found = Service.from_object(item)
+    found = inventory.Service.from_object(item)
     return {
         "type": found.type,
         "created": int(found.created.timestamp()) if found.created else None,
@@ -109,7 +118,7 @@ def _services() -> Resource:
     return SERVICES
 
 
-WATCHED: dict[str, tuple[Callable[[], Resource], str, Callable[[dict[str, Any]], Snapshot]]] = {
+WATCHED: dict[str, tuple[Callable[[], Resource], str, Callable[[dict[str, Any]], Pod | Service]]] = {
     "pods": (_pods, "pod/", pod),
     "services": (_services, "service/", service),
 }
@@ -118,16 +127,17 @@ WATCHED: dict[str, tuple[Callable[[], Resource], str, Callable[[dict[str, Any]],
 
 def databases(cluster: Cluster) -> Snapshot:
     """Return the databases of your namespace, and those that colleagues share with you."""
-    return {
-        f"database/{each.path}": {
+    snapshot: Snapshot = {}
+    for each in session.reachable_databases(cluster):
+        database: Database = {
             "name": each.name,
             "kind": each.kind,
             "state": each.state,
             "tone": _DATABASE_TONES.get(each.state, "over"),
             "mine": each.namespace == cluster.namespace,
         }
-        for each in session.reachable_databases(cluster)
-    }
+        snapshot[f"database/{each.path}"] = database
+    return snapshot
 
 
 def shares(cluster: Cluster) -> Snapshot:
@@ -136,8 +146,9 @@ def shares(cluster: Cluster) -> Snapshot:
 
     found = list_shares(cluster)
     connected = _sessions({f"{each.namespace}/{each.database}" for each in found})
-    return {
-        f"share/{each.database}/{each.colleague}": {
+    snapshot: Snapshot = {}
+    for each in found:
+        share: Share = {
             "database": each.database,
             "colleague": each.colleague,
             "access": each.access,
@@ -147,14 +158,14 @@ def shares(cluster: Cluster) -> Snapshot:
             "tone": _SHARE_TONES.get(each.state, "over"),
             "sessions": connected.get((f"{each.namespace}/{each.database}", each.role)),
         }
-        for each in found
-    }
+        snapshot[f"share/{each.database}/{each.colleague}"] = share
+    return snapshot
 
 
-def _sessions(wanted: set[str]) -> dict[tuple[str, str], tuple[int, int | None]]:
+def _sessions(wanted: set[str]) -> dict[tuple[str, str], OpenSessions]:
     """Return the sessions of the roles of shares, their number and start, in databases with an open connection."""
     opened = {each.database.path for each in session.open_connections() if each.database.kind == "postgres"}
-    sessions: dict[tuple[str, str], tuple[int, int | None]] = {}
+    sessions: dict[tuple[str, str], OpenSessions] = {}
     for path in wanted & opened:
         from sspcloud_magics.sharing.inventory import list_roles  # noqa: PLC0415 - at first use
 
@@ -182,17 +193,22 @@ def sandbox() -> Snapshot:
         status = sandbox_session.status()
     except SandboxFailed:
         return {}
-    return {"sandbox": {"running": status.running, "server": status.server or "", "keeps": status.keeps}}
+    found: Sandbox = {"running": status.running, "server": status.server or "", "keeps": status.keeps}
+    return {"sandbox": found}
 
 
-def describe_error(error: BaseException) -> Snapshot:
-    """Return the value for an error: what, why, hint, and the base class in the tree of errors."""
-    if isinstance(error, SspcloudError):
-        parts = error.to_wire() | {"family": type(error).__mro__[1].__name__}
-    else:
+def describe_error(error: BaseException) -> ErrorMessage:
+    """Return the value for an error."""
+    if not isinstance(error, SspcloudError):
         # Without its message, which may hold anything.
-        parts = SspcloudError(f"Something unexpected went wrong ({type(error).__name__}).").to_wire()
-    return {name: cut(text) for name, text in parts.items()}
+        error = SspcloudError(f"Something unexpected went wrong ({type(error).__name__}).")
+    return {
+        "code": type(error).__name__,
+        "family": type(error).__mro__[1].__name__,
+        "what": cut(error.what),
+        "why": cut(error.why),
+        "hint": cut(error.hint),
+    }
 
 
 def cut(text: str) -> str:
@@ -200,6 +216,6 @@ def cut(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def _ports(ports: Iterable[TargetPort]) -> list[list[Any]]:
+def _ports(ports: Iterable[TargetPort]) -> list[Port]:
     # Only TCP ports can be forwarded.
-    return [[port.number, port.name] for port in ports if port.protocol == "TCP"][:MOST_PORTS]
+    return [(port.number, port.name) for port in ports if port.protocol == "TCP"][:MOST_PORTS]

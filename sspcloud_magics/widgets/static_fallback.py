@@ -17,9 +17,9 @@ def lines(snapshot: Mapping[str, Any]) -> list[str]:
     """Return lines with the identity, an error if there is one, the forwards and the connections."""
     who = snapshot.get("who")
     shown = [f"{who['user']} in {who['namespace']}, {who['server']}"] if who else []
-    error = snapshot.get("look/who")
+    error = snapshot.get("source/who")
     if isinstance(error, dict):
-        shown += [error["what"], *(f"→ {step}" for step in error["mend"].splitlines())]
+        shown += [error["what"], *(f"→ {step}" for step in error["hint"].splitlines())]
     shown += [_forward(value) for key, value in snapshot.items() if key.startswith("forward/")]
     shown += [
         f"connected to {value['database']} as {value['user']}"

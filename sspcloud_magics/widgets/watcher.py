@@ -1,6 +1,6 @@
 """Snapshots of pods and services, updated by a watch of each while the panel is visible.
 
-A watcher is a thread that reads a watch and rebuilds a snapshot. The controller reads the snapshot
+A watcher is a thread that reads a watch and rebuilds a snapshot. The scheduler reads the snapshot
 in its turns, and closes the watcher when no view is visible, or the identity changes. Without the permission to watch,
 the objects are listed periodically (`cluster.requests.watch`). An error becomes the snapshot of the section, and the
 watcher tries again.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics.errors import Forbidden, SspcloudError
 from sspcloud_magics.widgets import snapshots
-from sspcloud_magics.widgets.diff_queue import Snapshot
+from sspcloud_magics.widgets.protocol import Pod, Service, Snapshot
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.cluster import Cluster
@@ -47,7 +47,7 @@ class ResourceWatcher:
         self._name = name
         # The objects of the current list and watch.
         self._objects: Snapshot = {}
-        # What the controller reads: the objects and the state of the section, or an error. Replaced, never changed.
+        # What the scheduler reads: the objects and the state of the section, or an error. Replaced, never changed.
         self._snapshot = dict(known)
         self._closing = threading.Event()
         # The running watch, or the last one.
@@ -88,18 +88,18 @@ class ResourceWatcher:
                 for change in self._watch.changes():
                     self._apply(change, prefix, convert)
             except SspcloudError as error:
-                self._snapshot = {f"look/{self._name}": snapshots.describe_error(error)}
+                self._snapshot = {f"source/{self._name}": snapshots.describe_error(error)}
                 pause = REFUSED_AGAIN if isinstance(error, Forbidden) else AGAIN
             except Exception as error:  # noqa: BLE001 - try again, whatever the server has sent
                 _log.exception("the watch of %s failed", self._name)
-                self._snapshot = {f"look/{self._name}": snapshots.describe_error(error)}
+                self._snapshot = {f"source/{self._name}": snapshots.describe_error(error)}
             self._closing.wait(pause)
 
     def _apply(
         self,
         change: Mapping[str, dict[str, Any] | None] | None,
         prefix: str,
-        convert: Callable[[dict[str, Any]], Snapshot],
+        convert: Callable[[dict[str, Any]], Pod | Service],
     ) -> None:
         if change is None:
             self._objects = {}
@@ -113,4 +113,38 @@ class ResourceWatcher:
                 except Exception:  # noqa: BLE001 - a malformed object must not hide the others
                     _log.exception("an object of %s could not be read", self._name)
         self._objects = {key: value for key, value in self._objects.items() if key not in deleted} | changed
-        self._snapshot = self._objects | {f"look/{self._name}": True}
+        self._snapshot = self._objects | {f"source/{self._name}": True}
+
+
+class Watchers:
+    """The watchers of all `snapshots.WATCHED`; used by one thread."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[str, ResourceWatcher] = {}
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The snapshots of all watched objects."""
+        return {key: value for each in self._watchers.values() for key, value in each.snapshot.items()}
+
+    def update(self, cluster: Cluster | None, *, is_watched: bool) -> None:
+        """Run the watchers while the panel is watched, and its server has accepted the identity."""
+        if cluster is None:
+            for watcher in self._watchers.values():
+                watcher.close()
+            self._watchers = {}
+            return
+        for name in snapshots.WATCHED:
+            before = self._watchers.get(name)
+            if before is not None and not (is_watched and before.cluster is cluster):
+                before.close()
+            if is_watched and (before is None or before.is_closed):
+                # Show the last known objects until the first list has arrived.
+                known = before.snapshot if before is not None and before.cluster is cluster else {}
+                self._watchers[name] = ResourceWatcher(cluster, name, known)
+
+    def close(self) -> None:
+        """Stop the watchers, and wait for their threads."""
+        for watcher in self._watchers.values():
+            watcher.close()
+            watcher.join()

@@ -21,6 +21,7 @@ from sspcloud_magics import fork_hooks
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.widgets import static_fallback
 from sspcloud_magics.widgets.controller import Controller
+from sspcloud_magics.widgets.protocol import KernelMessage
 
 STATIC = Path(__file__).parent / "static"
 LANGUAGES = ("en", "fr")
@@ -50,7 +51,7 @@ class Panel(anywidget.AnyWidget):
         self.controller = Controller(self._send_message)
         self.on_msg(lambda _widget, message, _buffers: self.controller.receive(message))
 
-    def _send_message(self, message: dict[str, Any]) -> None:
+    def _send_message(self, message: KernelMessage) -> None:
         self.send(message)
         for observe in tuple(observers):
             observe()

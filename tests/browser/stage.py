@@ -6,7 +6,6 @@ measured, and examined by axe-core. What the whole does is for the tests in a re
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -89,13 +88,13 @@ def stage(
 
 def tell(page: Page, facts: dict[str, Any]) -> None:
     """Send the view a complete state, and wait until it is drawn."""
-    page.evaluate("facts => window.tell({ whole: facts })", facts)
+    page.evaluate("facts => window.tell({ type: 'snapshot', values: facts })", facts)
     wait_until_drawn(page)
 
 
 def part(page: Page, facts: dict[str, Any]) -> None:
     """Send the view a change of its state, and wait until it is drawn."""
-    page.evaluate("facts => window.tell({ part: facts })", facts)
+    page.evaluate("facts => window.tell({ type: 'changes', values: facts })", facts)
     wait_until_drawn(page)
 
 
@@ -107,16 +106,15 @@ def wait_until_drawn(page: Page) -> None:
 def answer(page: Page, name: str, found: Any) -> None:
     """Answer the last order of that name as the kernel does."""
     order = page.evaluate("name => window.sent.filter(each => each.do === name).at(-1)", name)
-    outcome = {"id": order["id"], "state": "done", "pieces": 1}
-    part(
-        page, {f"order/{order['key']}": outcome, f"answer/{order['key']}/0": [order["id"], json.dumps(found)]}
-    )
+    reply = {"type": "reply", "key": order["key"], "id": order["id"], "value": found}
+    page.evaluate("message => window.tell(message)", reply)
+    part(page, {f"command/{order['key']}": {"id": order["id"], "state": "done"}})
 
 
 def fail(page: Page, name: str, error: dict[str, str]) -> None:
     """Answer the last order of that name with an error."""
     order = page.evaluate("name => window.sent.filter(each => each.do === name).at(-1)", name)
-    part(page, {f"order/{order['key']}": {"id": order["id"], "state": "failed", "error": error}})
+    part(page, {f"command/{order['key']}": {"id": order["id"], "state": "failed", "error": error}})
 
 
 def faults(page: Page, within: str = "#panel") -> list[str]:
@@ -136,7 +134,7 @@ def trouble(
     code: str, what: str, why: str = "", hint: str = "", family: str = "ClusterError"
 ) -> dict[str, str]:
     """Return an error as the kernel tells it."""
-    return {"code": code, "what": what, "why": why, "mend": hint, "family": family}
+    return {"code": code, "what": what, "why": why, "hint": hint, "family": family}
 
 
 HOUR = 3600
@@ -152,14 +150,17 @@ WHO = {
     "unverified": True,
     "remote": False,
 }
-LOOKS = {f"look/{name}": True for name in ("who", "pods", "services", "databases", "shares")}
+LOOKS = {f"source/{name}": True for name in ("who", "pods", "services", "databases", "shares")}
 
 
 def session(now: float | None = None) -> dict[str, Any]:
     """Return the facts of a session in which much is going on."""
     now = now or time.time()
     return LOOKS | {
-        "account": {"page": "https://datalab.sspcloud.fr/account"},
+        "platform": {
+            "account": "https://datalab.sspcloud.fr/account",
+            "services": "https://datalab.sspcloud.fr/my-services",
+        },
         "who": WHO | {"ends": int(now) + 6 * HOUR + 720},
         "forward/1": {
             "target": "user-alice/svc/mon-api",

@@ -33,7 +33,7 @@ UNREACHABLE = trouble(
 NOT_LOGGED_IN = trouble("NotLoggedIn", "No configuration names a cluster.", "There is no kubeconfig.")
 FORBIDDEN = trouble("Forbidden", "You may not list pods in user-carol.", "oidc-alice cannot list", "ask")
 LOGGED_OUT: dict[str, Any] = {
-    "account": {"page": "https://x/account"},
+    "platform": {"account": "https://x/account", "services": "https://x/my-services"},
     "sandbox": {"running": False, "server": ""},
 }
 
@@ -68,25 +68,29 @@ def login(page: Page) -> None:
 def share(page: Page) -> None:
     full(page)
     page.get_by_role("button", name=f"Share {DATABASE}").click()
-    answer(page, "schemas", ["enquete", "public", "a schema with blanks"])
+    answer(page, "list_schemas", ["enquete", "public", "a schema with blanks"])
     page.get_by_label("Colleagues").fill("bob carol")
     page.get_by_role("button", name="Preview").click()
-    answer(page, "plan share", staged.PLAN)
+    answer(page, "preview_share", staged.PLAN)
 
 
 def tables(page: Page) -> None:
     full(page)
     page.get_by_role("button", name=f"Tables of {DATABASE}").click()
-    answer(page, "tables", staged.TABLES)
+    answer(page, "list_tables", staged.TABLES)
     page.get_by_role("button", name="communes").click()
-    answer(page, "columns", staged.COLUMNS)
+    answer(page, "describe_table", staged.COLUMNS)
 
 
 def busy(page: Page) -> None:
     full(page)
     page.get_by_role("button", name="Forward port 8888 http of jupyter-python-417342-0").click()
     page.get_by_role("button", name="Stop the forward to user-alice/svc/mon-api").click()
-    fail(page, "stop", trouble("TunnelLost", "The tunnel ended.", "cut", "%forward svc/x", "ForwardError"))
+    fail(
+        page,
+        "stop_forward",
+        trouble("TunnelLost", "The tunnel ended.", "cut", "%forward svc/x", "ForwardError"),
+    )
     page.get_by_role("button", name="Revoke the share of postgresql-cnpg-951239 with bob").click()
 
 
@@ -101,10 +105,10 @@ STATES: dict[str, Callable[[Page], None]] = {
     "full": full,
     "busy": busy,
     "empty": lambda page: tell(page, LOGGED_OUT | LOOKS | {"who": WHO | {"ends": None}}),
-    "not logged in": lambda page: tell(page, LOGGED_OUT | {"look/who": NOT_LOGGED_IN}),
-    "unreachable": lambda page: tell(page, LOGGED_OUT | {"look/who": UNREACHABLE}),
+    "not logged in": lambda page: tell(page, LOGGED_OUT | {"source/who": NOT_LOGGED_IN}),
+    "unreachable": lambda page: tell(page, LOGGED_OUT | {"source/who": UNREACHABLE}),
     "forbidden": lambda page: tell(
-        page, LOGGED_OUT | LOOKS | {"who": WHO | {"ends": 1}, "look/pods": FORBIDDEN}
+        page, LOGGED_OUT | LOOKS | {"who": WHO | {"ends": 1}, "source/pods": FORBIDDEN}
     ),
     "log in": login,
     "share": share,
@@ -122,7 +126,7 @@ SAID: dict[str, tuple[dict[str, Any] | None, tuple[str, str], tuple[str, str]]] 
         ("Start the sandbox", "Démarrer le bac à sable"),
     ),
     "not logged in": (
-        LOGGED_OUT | {"look/who": NOT_LOGGED_IN},
+        LOGGED_OUT | {"source/who": NOT_LOGGED_IN},
         (
             "Log in with the script of your account page",
             "Connectez-vous avec le script de votre page",
@@ -130,29 +134,30 @@ SAID: dict[str, tuple[dict[str, Any] | None, tuple[str, str], tuple[str, str]]] 
         ("Log in", "Se connecter"),
     ),
     "token expired": (
-        LOGGED_OUT | {"look/who": trouble("TokenExpired", "The token has expired.", "It ended an hour ago.")},
+        LOGGED_OUT
+        | {"source/who": trouble("TokenExpired", "The token has expired.", "It ended an hour ago.")},
         ("Log in again with a fresh script", "Reconnectez-vous avec un nouveau script"),
         ("Log in", "Se connecter"),
     ),
     "configuration": (
         LOGGED_OUT
-        | {"look/who": trouble("KubeconfigInvalid", "The file is no kubeconfig.", "Line 3: no YAML.")},
+        | {"source/who": trouble("KubeconfigInvalid", "The file is no kubeconfig.", "Line 3: no YAML.")},
         ("Fix the file, or log in again.", "Corrigez le fichier, ou reconnectez-vous."),
         ("Log in", "Se connecter"),
     ),
     "unreachable": (
-        LOGGED_OUT | {"look/who": UNREACHABLE},
+        LOGGED_OUT | {"source/who": UNREACHABLE},
         ("Check the network or the VPN.", "Vérifiez le réseau ou le VPN."),
         ("Try again", "Réessayer"),
     ),
     "certificate": (
         LOGGED_OUT
-        | {"look/who": trouble("CertificateNotTrusted", "The certificate is not trusted.", "self-signed")},
+        | {"source/who": trouble("CertificateNotTrusted", "The certificate is not trusted.", "self-signed")},
         ("Specify the cluster's certificate", "%k8s_login FICHIER --ca CA.pem"),
         ("Try again", "Réessayer"),
     ),
     "forbidden": (
-        LOGGED_OUT | LOOKS | {"who": WHO | {"ends": 1}, "look/pods": FORBIDDEN},
+        LOGGED_OUT | LOOKS | {"who": WHO | {"ends": 1}, "source/pods": FORBIDDEN},
         ("Ask the owner of the namespace for the permission", "Demandez ce droit au propriétaire"),
         ("Switch to another namespace", "Changer d'espace de noms"),
     ),
@@ -202,9 +207,9 @@ def test_sandbox_is_reset_after_a_question(pages: Callable[..., Page], theme: st
     reset.click()
     assert faults(page) == []
     page.screenshot(path=staged.ROOT / "build" / "screenshots" / f"view-reset-{theme}.png", full_page=True)
-    assert "reset sandbox" not in page.evaluate("window.sent.map(order => order.do)")
+    assert "reset_sandbox" not in page.evaluate("window.sent.map(order => order.do)")
     page.get_by_role("button", name="Discard everything").click()
-    assert page.evaluate("window.sent.at(-1).do") == "reset sandbox"
+    assert page.evaluate("window.sent.at(-1).do") == "reset_sandbox"
     expect(reset).to_have_attribute("aria-busy", "true")
 
 
@@ -302,7 +307,7 @@ def test_click_counts_though_rows_change_under_it(
         ("Stop the forward to user-alice/svc/mon-api", {"traffic/1": [1, 2, 3]}, ["3 open"]),
         ("Restart the forward to user-alice/svc/mon-api", another, ["svc/another", "a line more"]),
         ("Forward port 8888 http of jupyter-python-417342-0", above, ["a-new-one-2"]),
-        (f"Connect to {DATABASE}", {"look/databases": FORBIDDEN}, ["You may not list pods"]),
+        (f"Connect to {DATABASE}", {"source/databases": FORBIDDEN}, ["You may not list pods"]),
     ):
         button = page.get_by_role("button", name=name, exact=True)
         button.scroll_into_view_if_needed()
@@ -313,9 +318,9 @@ def test_click_counts_though_rows_change_under_it(
         page.evaluate("() => { window.sent.length = 0; }")
         part(page, news)
         page.mouse.up()
-        given = page.evaluate("window.sent.filter(each => each.do !== 'look')")
+        given = page.evaluate("window.sent.filter(each => each.do !== 'view')")
         assert len(given) == 1, name
-        part(page, {f"order/{given[0]['key']}": {"id": given[0]["id"], "state": "done"}})
+        part(page, {f"command/{given[0]['key']}": {"id": given[0]["id"], "state": "done"}})
         for text in shown:
             expect(page.locator("#panel")).to_contain_text(text)
 
@@ -382,7 +387,7 @@ def test_what_is_filtered_begins_at_its_first_row(pages: Callable[..., Page]) ->
 def test_field_keeps_focus_when_a_table_appears_above(pages: Callable[..., Page]) -> None:
     page = pages()
     facts = staged.session()
-    later = {key: value for key, value in facts.items() if key.startswith(("database/", "look/databases"))}
+    later = {key: value for key, value in facts.items() if key.startswith(("database/", "source/databases"))}
     tell(page, {key: value for key, value in facts.items() if key not in later})
     field = page.get_by_label("A colleague's database", exact=True)
     field.click()
@@ -402,30 +407,30 @@ def test_what_is_typed_outlives_its_section(pages: Callable[..., Page]) -> None:
     field.click()
     page.keyboard.type("user-bob/postgres")
     page.keyboard.press("ArrowLeft")
-    part(page, {"look/who": UNREACHABLE})
+    part(page, {"source/who": UNREACHABLE})
     expect(field).to_have_count(0)
-    part(page, {"look/who": True})
+    part(page, {"source/who": True})
     expect(field).to_be_focused()
     page.keyboard.type("!")
     assert field.input_value() == "user-bob/postgre!s"
 
     # A user who has moved on keeps the focus elsewhere, and finds the text.
-    part(page, {"who": None, "look/who": None})
+    part(page, {"who": None, "source/who": None})
     page.evaluate("() => { const a = document.createElement('input'); document.body.append(a); a.focus(); }")
-    part(page, {"who": WHO | {"ends": None}, "look/who": True})
+    part(page, {"who": WHO | {"ends": None}, "source/who": True})
     expect(field).to_have_value("user-bob/postgre!s")
     expect(field).not_to_be_focused()
 
     # The filter keeps its text.
     page.locator("[data-filter]").fill("mon")
-    part(page, {"look/who": UNREACHABLE})
-    part(page, {"look/who": True})
+    part(page, {"source/who": UNREACHABLE})
+    part(page, {"source/who": True})
     expect(page.locator("[data-filter]")).to_have_value("mon")
 
 
 def test_a_pasted_script_leaves_the_page_at_once(pages: Callable[..., Page]) -> None:
     page = pages()
-    tell(page, LOGGED_OUT | {"look/who": NOT_LOGGED_IN})
+    tell(page, LOGGED_OUT | {"source/who": NOT_LOGGED_IN})
     page.get_by_role("button", name="Log in").click()
     page.evaluate(
         """() => {
@@ -435,21 +440,21 @@ def test_a_pasted_script_leaves_the_page_at_once(pages: Callable[..., Page]) -> 
                 new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
         }"""
     )
-    orders = page.evaluate("window.sent.filter(each => each.do === 'log in')")
+    orders = page.evaluate("window.sent.filter(each => each.do === 'log_in')")
     assert [order["script"] for order in orders] == ["kubectl config --token=canary"]
     everywhere = "() => document.documentElement.outerHTML + [...document.querySelectorAll('textarea, input')].map(e => e.value)"
     assert "canary" not in page.evaluate(everywhere)
     fail(
         page,
-        "log in",
+        "log_in",
         trouble("UsageProblem", "This is not a login script.", "", "copy it again", "SspcloudError"),
     )
     expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("This is not a login script.")
     page.locator("textarea").fill("kubectl config --token=canary")
     page.get_by_role("dialog").get_by_role("button", name="Log in").first.click()
     assert "canary" not in page.evaluate(everywhere)
-    order = page.evaluate("window.sent.filter(each => each.do === 'log in').at(-1)")
-    part(page, {"order/log in": {"id": order["id"], "state": "done"}})
+    order = page.evaluate("window.sent.filter(each => each.do === 'log_in').at(-1)")
+    part(page, {"command/log-in": {"id": order["id"], "state": "done"}})
     expect(page.get_by_role("dialog")).to_be_hidden()
 
 
@@ -457,12 +462,12 @@ def test_a_chosen_file_goes_the_way_of_a_paste(pages: Callable[..., Page], tmp_p
     script = tmp_path / "config.sh"
     script.write_text("kubectl config --token=canary\n")
     page = pages()
-    tell(page, LOGGED_OUT | {"look/who": NOT_LOGGED_IN})
+    tell(page, LOGGED_OUT | {"source/who": NOT_LOGGED_IN})
     page.get_by_role("button", name="Log in").click()
     page.get_by_text("Or choose the file").click()
     page.get_by_label("File").set_input_files(script)
-    page.wait_for_function("window.sent.some(each => each.do === 'log in')")
-    orders = page.evaluate("window.sent.filter(each => each.do === 'log in')")
+    page.wait_for_function("window.sent.some(each => each.do === 'log_in')")
+    orders = page.evaluate("window.sent.filter(each => each.do === 'log_in')")
     assert [order["script"] for order in orders] == ["kubectl config --token=canary"]
     assert not any("file" in order for order in orders)
     assert page.get_by_label("File").input_value() == ""
@@ -478,10 +483,10 @@ def test_a_share_is_made_of_what_was_previewed_only(pages: Callable[..., Page]) 
     make.click(force=True)
     assert page.evaluate("window.sent.filter(each => each.do === 'share')") == []
     page.get_by_role("button", name="Preview").click()
-    answer(page, "plan share", staged.PLAN | {"read_write": True})
+    answer(page, "preview_share", staged.PLAN | {"read_write": True})
     make.click()
     (order,) = page.evaluate("window.sent.filter(each => each.do === 'share')")
-    assert (order["colleagues"], order["write"], order["lasts"]) == ("bob carol", True, "7d")
+    assert (order["colleagues"], order["write"], order["duration"]) == ("bob carol", True, "7d")
     line = f"%connect_db {DATABASE}"
     answer(page, "share", {"line": line, "colleagues": ["bob"], "until": 2**31, "notes": []})
     expect(page.get_by_role("dialog")).to_contain_text(line)
@@ -492,14 +497,14 @@ def test_schemas_are_ticked_or_typed_when_unknown(pages: Callable[..., Page]) ->
     full(page)
     page.get_by_role("button", name=f"Partager {DATABASE}").click()
     dialog = page.get_by_role("dialog")
-    answer(page, "schemas", ["enquete", "public", "a schema with blanks"])
+    answer(page, "list_schemas", ["enquete", "public", "a schema with blanks"])
     page.get_by_label("Collègues").fill("bob")
     preview = dialog.get_by_role("button", name="Aperçu")
 
     def get_asked() -> Any:
         preview.click()
-        order = page.evaluate("window.sent.filter(each => each.do === 'plan share').at(-1)")
-        answer(page, "plan share", staged.PLAN)
+        order = page.evaluate("window.sent.filter(each => each.do === 'preview_share').at(-1)")
+        answer(page, "preview_share", staged.PLAN)
         return order["schemas"]
 
     assert get_asked() == "all"
@@ -525,9 +530,9 @@ def test_schemas_are_ticked_or_typed_when_unknown(pages: Callable[..., Page]) ->
     full(page)
     page.get_by_role("button", name=f"Partager {DATABASE}").click()
     preview = page.get_by_role("dialog").get_by_role("button", name="Aperçu")
-    order = page.evaluate("window.sent.filter(each => each.do === 'schemas').at(-1)")
+    order = page.evaluate("window.sent.filter(each => each.do === 'list_schemas').at(-1)")
     refused = trouble("CredentialsNotFound", "No credentials.", family="DatabaseError")
-    part(page, {f"order/schemas {DATABASE}": {"id": order["id"], "state": "failed", "error": refused}})
+    part(page, {f"command/schemas {DATABASE}": {"id": order["id"], "state": "failed", "error": refused}})
     page.get_by_label("Schémas").fill("enquete, public")
     page.get_by_label("Collègues").fill("bob")
     assert get_asked() == ["enquete", "public"]
@@ -556,9 +561,11 @@ def test_what_an_order_says_stands_beside_its_button(pages: Callable[..., Page])
     restart.click()
     expect(restart).to_have_attribute("aria-busy", "true")
     restart.click(force=True)
-    assert len(page.evaluate("window.sent.filter(each => each.do === 'restart')")) == 1, "pending: given once"
+    assert len(page.evaluate("window.sent.filter(each => each.do === 'restart_forward')")) == 1, (
+        "pending: given once"
+    )
     error = trouble("PortTaken", "Port 8000 is taken.", "by another program", "%forward :80", "ForwardError")
-    fail(page, "restart", error)
+    fail(page, "restart_forward", error)
     part(page, {"forward/1": None, "traffic/1": None})
     expect(page.get_by_role("alert")).to_contain_text("Port 8000 is taken.")
 

@@ -17,7 +17,7 @@ from sspcloud_magics.widgets.controller import LEASE, Controller
 from tests.testbed import Sandbox
 
 SECONDS = 30.0
-LOOK = {"do": "look", "view": "one", "seen": True, "new": True}
+LOOK = {"do": "view", "view": "one", "visible": True, "new": True}
 
 
 class Browser:
@@ -25,6 +25,7 @@ class Browser:
 
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}
+        self.replies: dict[tuple[str, str], Any] = {}
         self.told: list[tuple[float, dict[str, Any]]] = []
         self._changed = threading.Condition()
 
@@ -32,18 +33,21 @@ class Browser:
         message = json.loads(json.dumps(message))
         with self._changed:
             self.told.append((time.monotonic(), message))
-            if "whole" in message:
-                self.facts = message["whole"]
-            for key, value in message.get("part", {}).items():
-                if value is None:
-                    self.facts.pop(key, None)
-                else:
-                    self.facts[key] = value
+            if message["type"] == "reply":
+                self.replies[message["key"], message["id"]] = message["value"]
+            elif message["type"] == "snapshot":
+                self.facts = message["values"]
+            else:
+                for key, value in message["values"].items():
+                    if value is None:
+                        self.facts.pop(key, None)
+                    else:
+                        self.facts[key] = value
             self._changed.notify_all()
 
     def parts(self) -> list[tuple[float, dict[str, Any]]]:
         """Return the updates after the first, whole one, with their times."""
-        return [(moment, message["part"]) for moment, message in self.told if "part" in message]
+        return [(moment, message["values"]) for moment, message in self.told if message["type"] == "changes"]
 
     def wait_until(self, true: Callable[[dict[str, Any]], Any]) -> Any:
         """Wait until something is true of the facts, and return it."""
@@ -62,24 +66,17 @@ def outcome(browser: Browser, key: str, number: str) -> dict[str, Any]:
     """Wait for the end of a command, and return its outcome."""
 
     def find_ended(facts: dict[str, Any]) -> dict[str, Any] | None:
-        fact: dict[str, Any] | None = facts.get(f"order/{key}")
+        fact: dict[str, Any] | None = facts.get(f"command/{key}")
         return fact if fact and fact["id"] == number and fact["state"] != "pending" else None
 
     return browser.wait_until(find_ended)  # type: ignore[no-any-return]
 
 
 def answer(browser: Browser, key: str, number: str) -> Any:
-    """Wait for the end of a command, and return its reply, joined as the view does."""
+    """Wait for the end of a command, and return its reply, which comes before the outcome."""
     ended = outcome(browser, key, number)
     assert ended["state"] == "done", ended
-    names = [f"answer/{key}/{each}" for each in range(ended["pieces"])]
-
-    def whole(facts: dict[str, Any]) -> str | None:
-        pieces = [facts[name] for name in names if name in facts]
-        there = [text for order, text in pieces if order == number]
-        return "".join(there) if len(there) == len(names) else None
-
-    return json.loads(browser.wait_until(whole))
+    return browser.replies[key, number]
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ import pytest
 from sspcloud_magics import session
 from sspcloud_magics.forwards.helper import Helper
 from sspcloud_magics.session import session as session_module
-from sspcloud_magics.widgets import controller as board_module
-from sspcloud_magics.widgets import snapshots
+from sspcloud_magics.widgets import runner, snapshots
 from sspcloud_magics.widgets.controller import Controller
 from sspcloud_magics.widgets.gil_switch_interval import SHORT
 from sspcloud_magics.widgets.rate_limiter import AHEAD, PACE
@@ -35,7 +34,7 @@ def test_a_look_tells_who_one_is_and_what_runs(
     controller: Controller, browser: Browser, sandbox: Sandbox
 ) -> None:
     as_alice(controller, sandbox)
-    browser.wait_until(lambda facts: facts.get("look/shares") is True and f"pod/{POD}" in facts)
+    browser.wait_until(lambda facts: facts.get("source/shares") is True and f"pod/{POD}" in facts)
     assert browser.facts["who"]["user"] == "oidc-alice"
     assert browser.facts["who"]["role"] == "admin"
     assert browser.facts[f"pod/{POD}"]["ports"] == [[8000, "http"]]
@@ -64,7 +63,7 @@ def test_a_click_forwards_twice_the_same_and_stops(
     assert session.open_forwards() == [opened]
 
     for number in ("3", "4"):
-        controller.receive({"do": "stop", "forward": opened.id, "key": "stop", "id": number})
+        controller.receive({"do": "stop_forward", "forward": opened.id, "key": "stop", "id": number})
         assert outcome(browser, "stop", number)["state"] == "done"
     browser.wait_until(lambda facts: f"forward/{opened.id}" not in facts)
     assert session.open_forwards() == []
@@ -98,7 +97,7 @@ def test_forward_on_a_unix_socket_is_told_by_its_path(
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert client.recv(100).startswith(b"HTTP/1.")
     browser.wait_until(lambda facts: facts.get(f"traffic/{opened.id}", (0, 0))[1] > 0)
-    controller.receive({"do": "stop", "forward": opened.id, "key": "stop", "id": "1"})
+    controller.receive({"do": "stop_forward", "forward": opened.id, "key": "stop", "id": "1"})
     assert outcome(browser, "stop", "1")["state"] == "done"
     browser.wait_until(lambda facts: f"forward/{opened.id}" not in facts)
     assert not Path(fact["sockets"][0]).exists()
@@ -117,7 +116,7 @@ def test_forward_stopped_while_opening_is_no_failure(
     as_alice(controller, sandbox)
     controller.receive(FORWARD | {"id": "1"})
     number = browser.wait_until(lambda facts: forward_in(facts, "starting"))
-    controller.receive({"do": "stop", "key": "stop", "id": "2", "forward": number})
+    controller.receive({"do": "stop_forward", "key": "stop", "id": "2", "forward": number})
     assert outcome(browser, "stop", "2")["state"] == "done"
     assert outcome(browser, FORWARD["key"], "1") == {"id": "1", "state": "done"}
     starts.set()
@@ -148,12 +147,12 @@ def test_double_click_is_one_order_answered_twice(
         begun.set()
         goes_on.wait(SECONDS)
 
-    monkeypatch.setattr(board_module.commands, "run_command", slow)
+    monkeypatch.setattr(runner.commands, "run_command", slow)
     as_alice(controller, sandbox)
     controller.receive({"do": "connect", "key": "db", "id": "1"})
     assert begun.wait(SECONDS)
     controller.receive({"do": "connect", "key": "db", "id": "2"})
-    browser.wait_until(lambda facts: facts.get("order/db") == {"id": "2", "state": "pending"})
+    browser.wait_until(lambda facts: facts.get("command/db") == {"id": "2", "state": "pending"})
     goes_on.set()
     assert outcome(browser, "db", "2")["state"] == "done"
     assert runs == ["1"]
@@ -173,8 +172,8 @@ def test_an_order_that_fails_says_why(controller: Controller, browser: Browser, 
     [
         {"do": "format the disk"},
         {"do": "forward"},
-        {"do": "stop", "forward": True},
-        {"do": "become", "person": "eve"},
+        {"do": "stop_forward", "forward": True},
+        {"do": "act_as", "person": "eve"},
     ],
 )
 def test_senseless_order_fails_alone(
@@ -207,16 +206,16 @@ def test_another_identity_replaces_the_snapshot(
 ) -> None:
     as_alice(controller, sandbox)
     browser.wait_until(lambda facts: f"pod/{POD}" in facts)
-    controller.receive({"do": "become", "person": "bob", "key": "become", "id": "1"})
+    controller.receive({"do": "act_as", "person": "bob", "key": "become", "id": "1"})
     browser.wait_until(lambda facts: facts.get("who", {}).get("user") == "oidc-bob")
-    browser.wait_until(lambda facts: facts.get("look/pods") is True and f"pod/{POD}" not in facts)
+    browser.wait_until(lambda facts: facts.get("source/pods") is True and f"pod/{POD}" not in facts)
 
 
 def test_missing_cluster_is_told_with_a_hint(controller: Controller, browser: Browser) -> None:
     controller.receive(LOOK)
-    told = browser.wait_until(lambda facts: facts.get("look/who"))
+    told = browser.wait_until(lambda facts: facts.get("source/who"))
     assert told["code"] == "NotLoggedIn"
-    assert told["mend"]
+    assert told["hint"]
     assert browser.facts["sandbox"]["running"]
 
 
@@ -225,7 +224,7 @@ def test_forbidden_list_is_its_sections_trouble(
 ) -> None:
     session.login(kubeconfig=sandbox.kubeconfig("bob"), namespace="user-carol")
     controller.receive(LOOK)
-    told = browser.wait_until(lambda facts: facts.get("look/pods"))
+    told = browser.wait_until(lambda facts: facts.get("source/pods"))
     assert told["code"] == "Forbidden"
     assert browser.facts["who"]["user"] == "oidc-bob"
 
@@ -235,13 +234,13 @@ class Turns:
 
     def __init__(self, controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
         self._semaphore = threading.Semaphore(0)
-        turn = controller._turn
+        turn = controller.scheduler._turn
 
         def count_turn() -> None:
             turn()
             self._semaphore.release()
 
-        monkeypatch.setattr(controller, "_turn", count_turn)
+        monkeypatch.setattr(controller.scheduler, "_turn", count_turn)
 
     def wait(self, number: int) -> None:
         for _ in range(number):
@@ -261,7 +260,7 @@ def test_nothing_is_sent_while_nothing_changes(
 
     monkeypatch.setitem(snapshots.SOURCES, "databases", snapshots.SnapshotSource(ask_and_count, 0.2))
     as_alice(controller, sandbox)
-    browser.wait_until(lambda facts: facts.get("look/shares") is True)
+    browser.wait_until(lambda facts: facts.get("source/shares") is True)
     Turns(controller, monkeypatch).wait(12)
     before = len(browser.told)
     while asked.acquire(blocking=False):
@@ -276,13 +275,13 @@ def test_answer_does_not_wait_and_is_told_once(
 ) -> None:
     as_alice(controller, sandbox)
     browser.wait_until(lambda facts: "who" in facts)
-    controller._pace.pace, controller._pace.ahead = 10_000.0, 100_000.0
+    controller.scheduler._pace.pace, controller.scheduler._pace.ahead = 10_000.0, 100_000.0
     for number in ("1", "2"):
         controller.receive(FORWARD | {"id": number})
         assert outcome(browser, FORWARD["key"], number)["state"] == "done"
     controller.receive({"do": "nonsense", "key": "x", "id": "3"})
     assert outcome(browser, "x", "3")["state"] == "failed"
-    told = [part[key] for _, part in browser.parts() for key in part if key.startswith("order/")]
+    told = [part[key] for _, part in browser.parts() for key in part if key.startswith("command/")]
     assert [each["state"] for each in told] == ["done", "done", "failed"], (
         "what is done at once was never pending"
     )
@@ -292,9 +291,7 @@ def test_interpreter_lock_is_shared_during_an_order(
     controller: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, during = sys.getswitchinterval(), []
-    monkeypatch.setattr(
-        board_module.commands, "run_command", lambda _: during.append(sys.getswitchinterval())
-    )
+    monkeypatch.setattr(runner.commands, "run_command", lambda _: during.append(sys.getswitchinterval()))
     as_alice(controller, sandbox)
     controller.receive(FORWARD)
     assert outcome(browser, FORWARD["key"], "1")["state"] == "done"
@@ -302,7 +299,7 @@ def test_interpreter_lock_is_shared_during_an_order(
     # This is answered in a later turn than that in which the order ended.
     told = len(browser.told)
     controller.receive(LOOK)
-    browser.wait_until(lambda _: any("whole" in message for _, message in browser.told[told:]))
+    browser.wait_until(lambda _: any(message["type"] == "snapshot" for _, message in browser.told[told:]))
     assert sys.getswitchinterval() == before
 
 
@@ -313,7 +310,7 @@ def test_updates_keep_their_distance_and_their_size(
     for number in range(30):
         controller.receive({"do": "nonsense", "key": f"{number}", "id": "1"})
     browser.wait_until(
-        lambda facts: all(facts.get(f"order/{number}", {}).get("state") == "failed" for number in range(30))
+        lambda facts: all(facts.get(f"command/{number}", {}).get("state") == "failed" for number in range(30))
     )
     parts = browser.parts()
     assert len(parts) > 1
@@ -329,11 +326,11 @@ def test_nothing_is_polled_without_a_view(
 ) -> None:
     as_alice(controller, sandbox)
     browser.wait_until(lambda facts: "who" in facts)
-    controller.receive(LOOK | {"seen": False, "new": False})
+    controller.receive(LOOK | {"visible": False, "new": False})
     turns = Turns(controller, monkeypatch)
-    controller.receive(LOOK | {"view": "two", "seen": False, "new": False})
+    controller.receive(LOOK | {"view": "two", "visible": False, "new": False})
     turns.wait(1)
-    assert controller._pause() is None, "it sleeps until a view opens or the user clicks"
+    assert controller.scheduler._pause() is None, "it sleeps until a view opens or the user clicks"
     wait_until(lambda: not followers())  # it watches nothing
     controller.receive(LOOK | {"new": False})
     wait_until(lambda: len(followers()) == len(snapshots.WATCHED))
@@ -347,11 +344,11 @@ def test_click_is_answered_though_the_panel_is_hidden(
     def become_bob(_order: Any) -> None:
         session.login(kubeconfig=sandbox.kubeconfig("bob"))
 
-    monkeypatch.setattr(board_module.commands, "run_command", become_bob)
+    monkeypatch.setattr(runner.commands, "run_command", become_bob)
     as_alice(controller, sandbox)
     browser.wait_until(lambda facts: "who" in facts)
-    controller.receive({"do": "become", "person": "bob", "key": "bob", "id": "1"})
-    controller.receive(LOOK | {"seen": False, "new": False})
+    controller.receive({"do": "act_as", "person": "bob", "key": "bob", "id": "1"})
+    controller.receive(LOOK | {"visible": False, "new": False})
     browser.wait_until(lambda facts: facts.get("who", {}).get("user") == "oidc-bob")
     assert outcome(browser, "bob", "1")["state"] == "done"
 
@@ -368,6 +365,6 @@ def test_a_browser_that_vanished_is_forgotten(
     turns = Turns(controller, monkeypatch)
     as_alice(controller, sandbox)
     turns.wait(1)
-    while controller._views:
+    while controller.scheduler._views:
         turns.wait(1)
-    assert controller._pause() is None
+    assert controller.scheduler._pause() is None

@@ -17,20 +17,20 @@ from tests.support.waiting import wait_until
 from tests.testbed import Sandbox
 from tests.widgets.conftest import Browser, answer, as_alice, outcome
 
-WISH = {"database": DATABASE, "colleagues": "carol", "write": False, "schemas": "all", "lasts": "2h"}
+WISH = {"database": DATABASE, "colleagues": "carol", "write": False, "schemas": "all", "duration": "2h"}
 
 
 def test_a_share_is_previewed_then_made_then_revoked(
     controller: Controller, browser: Browser, sandbox: Sandbox
 ) -> None:
     as_alice(controller, sandbox)
-    browser.wait_until(lambda facts: facts.get("look/shares") is True)
-    controller.receive({"do": "schemas", "database": DATABASE, "key": "schemas", "id": "0"})
+    browser.wait_until(lambda facts: facts.get("source/shares") is True)
+    controller.receive({"do": "list_schemas", "database": DATABASE, "key": "schemas", "id": "0"})
     schemas = answer(browser, "schemas", "0")
     assert "public" in schemas
-    controller.receive({"do": "plan share", "key": "plan", "id": "1", **WISH | {"schemas": ["public"]}})
+    controller.receive({"do": "preview_share", "key": "plan", "id": "1", **WISH | {"schemas": ["public"]}})
     assert answer(browser, "plan", "1")["schemas"] == ["public"]
-    controller.receive({"do": "plan share", "key": "plan", "id": "1b", **WISH})
+    controller.receive({"do": "preview_share", "key": "plan", "id": "1b", **WISH})
     plan = answer(browser, "plan", "1b")
     assert plan["colleagues"] == ["carol"]
     assert not plan["read_write"]
@@ -54,7 +54,7 @@ def test_a_share_is_previewed_then_made_then_revoked(
     numbers = itertools.count(30)
 
     def list_sessions() -> Any:
-        controller.receive({"do": "sessions", "key": "sessions", "id": (number := str(next(numbers)))})
+        controller.receive({"do": "list_sessions", "key": "sessions", "id": (number := str(next(numbers)))})
         return answer(browser, "sessions", number)["postgresql-cnpg-951239/carol"]
 
     # The server may still count a session that carol ended a moment ago.
@@ -62,7 +62,7 @@ def test_a_share_is_previewed_then_made_then_revoked(
     _, since = list_sessions()
     assert 0 <= time.time() - since < 600
     session.connect_db(DATABASE)
-    controller.receive({"do": "look again", "key": "again", "id": "4"})
+    controller.receive({"do": "refresh", "key": "again", "id": "4"})
     browser.wait_until(
         lambda facts: facts.get("share/postgresql-cnpg-951239/carol", {}).get("sessions") == [1, since]
     )
@@ -85,7 +85,7 @@ def test_a_share_is_previewed_then_made_then_revoked(
     ("wish", "code"),
     [
         ({"colleagues": ""}, "UsageProblem"),
-        ({"lasts": "soon"}, "UsageProblem"),
+        ({"duration": "soon"}, "UsageProblem"),
         ({"schemas": ["nowhere"]}, "UsageProblem"),
         ({"schemas": []}, "UsageProblem"),
         ({"schemas": "nowhere"}, "UsageProblem"),
@@ -95,10 +95,10 @@ def test_impossible_wish_is_refused_with_its_reason(
     controller: Controller, browser: Browser, sandbox: Sandbox, wish: dict[str, Any], code: str
 ) -> None:
     as_alice(controller, sandbox)
-    controller.receive({"do": "plan share", "key": "plan", "id": "1", **WISH, **wish})
+    controller.receive({"do": "preview_share", "key": "plan", "id": "1", **WISH, **wish})
     failed = outcome(browser, "plan", "1")
     assert failed["error"]["code"] == code
-    assert failed["error"]["mend"]
+    assert failed["error"]["hint"]
 
 
 def test_tables_are_browsed_after_a_failed_transaction(
@@ -108,7 +108,7 @@ def test_tables_are_browsed_after_a_failed_transaction(
     session.connect_db(DATABASE)
     with pytest.raises(QueryFailed):
         session.query_db("BEGIN; SELECT 1 / 0")
-    controller.receive({"do": "tables", "database": DATABASE, "key": "tables", "id": "1"})
+    controller.receive({"do": "list_tables", "database": DATABASE, "key": "tables", "id": "1"})
     listed = answer(browser, "tables", "1")
     assert listed["all"] == len(listed["tables"]) > 0
     schema, table, kind, rows, size, _, _ = next(
@@ -116,7 +116,14 @@ def test_tables_are_browsed_after_a_failed_transaction(
     )
     assert (kind, rows > 0, size > 0) == ("table", True, True)
     controller.receive(
-        {"do": "columns", "database": DATABASE, "schema": schema, "table": table, "key": "columns", "id": "2"}
+        {
+            "do": "describe_table",
+            "database": DATABASE,
+            "schema": schema,
+            "table": table,
+            "key": "columns",
+            "id": "2",
+        }
     )
     described = answer(browser, "columns", "2")
     assert [len(each) for each in described["columns"]] == [4] * described["all"]
@@ -129,6 +136,13 @@ def test_tables_are_browsed_after_a_failed_transaction(
         == 1
     )
     controller.receive(
-        {"do": "columns", "database": DATABASE, "schema": "x", "table": 'y"', "key": "columns", "id": "3"}
+        {
+            "do": "describe_table",
+            "database": DATABASE,
+            "schema": "x",
+            "table": 'y"',
+            "key": "columns",
+            "id": "3",
+        }
     )
     assert outcome(browser, "columns", "3")["error"]["code"] == "QueryFailed"

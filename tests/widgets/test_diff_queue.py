@@ -62,11 +62,11 @@ def test_outcome_of_a_click_overtakes_the_pods() -> None:
     pods = {f"pod/jupyter-{number}": {"state": "Running", "ports": [[8888, "http"]]} for number in range(500)}
     box.update(pods)
     box.next_part()
-    click = {"order/stop 1": {"state": "done"}, "forward/2": {"state": "active"}}
+    click = {"command/stop 1": {"state": "done"}, "forward/2": {"state": "active"}}
     box.update(pods | click)
-    assert box.has_pending(("order/",))
+    assert box.has_pending(("command/",))
     assert box.next_part().items() >= click.items()
-    assert not box.has_pending(("order/",))
+    assert not box.has_pending(("command/",))
     assert box.has_pending(("pod/",))
 
 

@@ -8,13 +8,15 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 import sspcloud_magics
 from sspcloud_magics import errors
+from sspcloud_magics.widgets import protocol
 from sspcloud_magics.widgets.commands import COMMANDS
-from tools import frontend
+from tools import frontend, panel_types
 
 SOURCES = Path(__file__).resolve().parent.parent.parent / "labextension"
 
@@ -38,10 +40,22 @@ def test_error_or_its_family_has_a_french_name() -> None:
     ] == []
 
 
-def test_view_sends_only_known_commands() -> None:
-    sent = set(re.findall(r'\{ do: "([^"]+)"', (SOURCES / "src/view/commands.ts").read_text()))
-    assert sent
-    assert sent <= set(COMMANDS)
+def test_types_of_messages_are_as_written() -> None:
+    assert panel_types.TARGET.read_text(encoding="utf-8") == panel_types.Writer(protocol).text()
+
+
+def literals(kind: Any) -> set[str]:
+    """Return the names of the commands of a type."""
+    return set(get_args(get_type_hints(kind)["do"]))
+
+
+def test_each_command_has_a_function_and_a_reply() -> None:
+    named = {name for kind in get_args(protocol.Command) for name in literals(kind)}
+    assert named == set(COMMANDS)
+    replies = get_type_hints(protocol.Replies)
+    for name, function in COMMANDS.items():
+        hints = get_type_hints(function, vars(protocol) | vars(sys.modules[function.__module__]))
+        assert hints["return"] == replies.get(name, type(None)), name
 
 
 def test_lock_file_names_no_address() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sspcloud_magics import session
 from sspcloud_magics.sandbox import account
-from sspcloud_magics.widgets import controller as board_module
+from sspcloud_magics.widgets import runner
 from sspcloud_magics.widgets.controller import Controller
 from tests.testbed import Sandbox
 from tests.widgets.conftest import LOOK, Browser, as_alice, outcome
@@ -35,7 +35,7 @@ def test_a_pasted_script_logs_in_and_is_seen_nowhere(
     caplog.set_level(logging.DEBUG)
     script = account.login_script("bob", sandbox.home)
     controller.receive(LOOK)
-    controller.receive({"do": "log in", "script": script, "key": "log in", "id": "1"})
+    controller.receive({"do": "log_in", "script": script, "key": "log in", "id": "1"})
     assert outcome(browser, "log in", "1")["state"] == "done"
     who = browser.wait_until(lambda facts: facts.get("who"))
     assert (who["user"], who["namespace"], who["unverified"]) == ("oidc-bob", "user-bob", True)
@@ -63,7 +63,7 @@ def test_spoilt_script_is_refused_without_a_quote(
 ) -> None:
     script = spoil(account.login_script("bob", sandbox.home))
     controller.receive(LOOK)
-    controller.receive({"do": "log in", "script": script, "key": "log in", "id": "1"})
+    controller.receive({"do": "log_in", "script": script, "key": "log in", "id": "1"})
     failed = outcome(browser, "log in", "1")
     assert failed["error"]["code"] == "UsageProblem"
     told = json.dumps([message for _, message in browser.told]) + caplog.text
@@ -79,9 +79,9 @@ def test_a_fault_of_our_own_is_logged_without_its_text(
     def fail(order):
         raise ValueError(order["script"].reveal())
 
-    monkeypatch.setitem(board_module.commands.COMMANDS, "log in", fail)
+    monkeypatch.setitem(runner.commands.COMMANDS, "log_in", fail)
     controller.receive(LOOK)
-    controller.receive({"do": "log in", "script": "id-token=canary", "key": "log in", "id": "1"})
+    controller.receive({"do": "log_in", "script": "id-token=canary", "key": "log in", "id": "1"})
     assert outcome(browser, "log in", "1")["state"] == "failed"
     assert "ValueError" in caplog.text
     assert "canary" not in caplog.text + json.dumps(browser.facts)
@@ -95,7 +95,7 @@ def test_a_page_learns_nothing_of_files(
     (tmp_path / "config.sh").write_text("kubectl config use-context canary")
     (tmp_path / "unreadable").touch(mode=0o000)
     controller.receive(LOOK)
-    controller.receive({"do": "log in", "file": str(tmp_path / name), "key": "log in", "id": "1"})
+    controller.receive({"do": "log_in", "file": str(tmp_path / name), "key": "log in", "id": "1"})
     failed = outcome(browser, "log in", "1")["error"]
     assert failed["what"] == "The button sent no valid script."
     assert str(tmp_path) not in json.dumps(failed)
@@ -106,7 +106,7 @@ def test_an_expired_login_is_told_with_its_family(
 ) -> None:
     script = account.login_script("bob", sandbox.home, id_token_seconds=-60, login_seconds=-30)
     controller.receive(LOOK)
-    controller.receive({"do": "log in", "script": script, "key": "log in", "id": "1"})
+    controller.receive({"do": "log_in", "script": script, "key": "log in", "id": "1"})
     assert outcome(browser, "log in", "1")["error"]["code"] == "TokenExpired"
 
 
@@ -115,15 +115,15 @@ def test_the_namespace_is_switched_and_remembered(
 ) -> None:
     as_alice(controller, sandbox)
     browser.wait_until(lambda facts: "pod/mon-api-abcdef-12345" in facts)
-    controller.receive({"do": "namespace", "namespace": "user-bob", "key": "namespace", "id": "1"})
+    controller.receive({"do": "use_namespace", "namespace": "user-bob", "key": "namespace", "id": "1"})
     assert outcome(browser, "namespace", "1")["state"] == "done"
     moved = browser.wait_until(
         lambda facts: facts.get("who", {}).get("namespace") == "user-bob" and facts["who"]
     )
     assert moved["user"] == "oidc-alice"
     assert moved["namespaces"] == ["user-alice", "user-bob"]
-    assert browser.wait_until(lambda facts: facts.get("look/pods"))["code"] == "Forbidden"
+    assert browser.wait_until(lambda facts: facts.get("source/pods"))["code"] == "Forbidden"
     assert moved["role"] == "none"
-    controller.receive({"do": "namespace", "namespace": "No Such!", "key": "namespace", "id": "2"})
+    controller.receive({"do": "use_namespace", "namespace": "No Such!", "key": "namespace", "id": "2"})
     assert outcome(browser, "namespace", "2")["error"]["code"] == "UsageProblem"
     assert session.current_cluster().namespace == "user-bob"

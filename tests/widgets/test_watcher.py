@@ -52,5 +52,5 @@ def test_odd_pod_does_not_hide_the_others(api: ApiServer, cluster: Cluster) -> N
     assert watched.wait(SECONDS)
     follower.close()
     follower.join()
-    assert follower.snapshot["look/pods"] is True
+    assert follower.snapshot["source/pods"] is True
     assert {key for key in follower.snapshot if key.startswith("pod/")} == {"pod/fine"}

@@ -1,9 +1,8 @@
 /** Small components of the sections: badges, buttons, sentences, errors. */
 
 import { cls, h, type Attributes, type Content } from "./dom";
-import type { Dialog } from "./dialogs";
-import type { ForwardState, Tone, Trouble } from "./snapshot";
-import type { Command } from "./commands";
+import type { Dialog } from "./dialog";
+import type { Command, ErrorMessage, ForwardState, Tone } from "./protocol";
 import { t, type ViewContext } from "./context";
 import { errorsInFrench, isMessageKey } from "./i18n";
 
@@ -184,7 +183,7 @@ export function outcome(context: ViewContext, key: string): Content {
   if (isLate(context, key)) {
     return h("p", { class: cls("note"), "data-key": `slow ${key}` }, t(context, "silent"));
   }
-  const error = context.store.get("order", key)?.error;
+  const error = context.store.get("command", key)?.error;
   if (!error) return null;
   return h(
     "div",
@@ -194,10 +193,10 @@ export function outcome(context: ViewContext, key: string): Content {
 }
 
 /** An error: what, why, and the hints. */
-export function trouble(context: ViewContext, error: Trouble): Content {
+export function trouble(context: ViewContext, error: ErrorMessage): Content {
   const french = context.language === "fr";
   const step = `step.${error.code}`;
-  const steps = isMessageKey(step) ? [t(context, step)] : error.mend.split("\n").filter(Boolean);
+  const steps = isMessageKey(step) ? [t(context, step)] : error.hint.split("\n").filter(Boolean);
   const english = french ? "en" : null;
   const said = french
     ? (errorsInFrench[error.code] ?? errorsInFrench[error.family] ?? errorsInFrench.SspcloudError)

@@ -1,6 +1,7 @@
 /** The input of each section: the snapshots, the language, and the state of this view. */
 
-import type { Dialog } from "./dialogs";
+import type { Dialog } from "./dialog";
+import type { ShareRequest } from "./protocol";
 import type { Store } from "./store";
 import { translate, type Language, type Values } from "./i18n";
 
@@ -21,10 +22,10 @@ export interface ViewContext {
   readonly dialog: Dialog | null;
   /** The table whose columns the dialog shows. */
   readonly expanded: string;
-  /** The request in the share form, as JSON; a preview of another request does not count. */
-  readonly shareRequest: string;
-  /** The request of the preview, as JSON. */
-  readonly previewed: string;
+  /** The request in the share form; null before the first input. */
+  readonly shareRequest: ShareRequest | null;
+  /** The request of the preview, if there is one. */
+  readonly previewed: ShareRequest | null;
   /** The rows in the page, by their keys. */
   readonly rows: ReadonlyMap<string, RenderedRow>;
   /** The number of rendered rows of each long table; scrolling adds more. */

@@ -1,6 +1,7 @@
 /** Read the command from a form. */
 
-import { keys, type Command, type ShareRequest } from "./commands";
+import { keys } from "./keys";
+import type { Command, ShareRequest } from "./protocol";
 
 export interface FormCommand {
   command: Command;
@@ -16,21 +17,34 @@ export function readForm(form: HTMLFormElement, step: string): FormCommand | nul
         ? { command: { do: "connect", database: text("database") }, key: keys.connectNamed }
         : null;
     case "script":
-      return text("script") ? { command: { do: "log in", script: text("script") }, key: keys.logIn } : null;
+      return text("script") ? { command: { do: "log_in", script: text("script") }, key: keys.logIn } : null;
     case "namespace":
       return text("namespace")
-        ? { command: { do: "namespace", namespace: text("namespace") }, key: keys.namespace }
+        ? { command: { do: "use_namespace", namespace: text("namespace") }, key: keys.namespace }
         : null;
     case "share": {
       const asked = readShareRequest(form);
       if (!asked.schemas.length) return null;
       return step === "share"
         ? { command: { do: "share", ...asked }, key: keys.share(asked.database) }
-        : { command: { do: "plan share", ...asked }, key: keys.planShare(asked.database) };
+        : { command: { do: "preview_share", ...asked }, key: keys.previewShare(asked.database) };
     }
     default:
       return null;
   }
+}
+
+/** Whether two share requests ask for the same. */
+export function isSameRequest(one: ShareRequest | null, other: ShareRequest | null): boolean {
+  return (
+    one !== null &&
+    other !== null &&
+    one.database === other.database &&
+    one.colleagues === other.colleagues &&
+    one.write === other.write &&
+    one.duration === other.duration &&
+    String(one.schemas) === String(other.schemas)
+  );
 }
 
 /** Return the share request in the form. */
@@ -40,7 +54,7 @@ export function readShareRequest(form: HTMLFormElement): ShareRequest {
     colleagues: textOf(form, "colleagues"),
     write: form.querySelector<HTMLInputElement>('input[name="access"]:checked')?.value === "write",
     schemas: schemas(form),
-    lasts: textOf(form, "lasts"),
+    duration: textOf(form, "duration"),
   };
 }
 

@@ -1,6 +1,6 @@
 /** The traffic of the last minute, in slots of two seconds. */
 
-import type { Traffic } from "./snapshot";
+import type { Traffic } from "./protocol";
 
 /** The length of a slot, in milliseconds. */
 export const SLOT = 2_000;

@@ -1,6 +1,6 @@
 /** The widget's module for anywidget: one store per model, one view per place that shows it. */
 
-import type { SnapshotMessage } from "./snapshot";
+import type { KernelMessage } from "./protocol";
 import type { Model } from "./model";
 import { Store } from "./store";
 import { View } from "./view";
@@ -11,7 +11,7 @@ export default function panel() {
   const store = new Store();
   return {
     initialize({ model }: { model: Model }): Cleanup {
-      const take = (message: SnapshotMessage) => store.apply(message);
+      const take = (message: KernelMessage) => store.apply(message);
       const end = () => store.end();
       model.on("msg:custom", take);
       model.on("comm_live_update", end);

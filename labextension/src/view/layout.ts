@@ -24,9 +24,9 @@ export function layout(context: ViewContext): HTMLElement {
 
 function sections(context: ViewContext): Content {
   const { store } = context;
-  const look = store.get("look", "who");
+  const source = store.get("source", "who");
   const known = store.single("who") !== undefined;
-  const hopeless = look !== undefined && look !== true;
+  const hopeless = source !== undefined && source !== true;
   const cluster = known && !hopeless;
   return [
     (cluster || store.all("forward").length > 0) && forwards(context),

@@ -1,11 +1,11 @@
 /** The widget's model, as anywidget passes it. */
 
-import type { SnapshotMessage } from "./snapshot";
+import type { KernelMessage } from "./protocol";
 
 export interface Model {
   get(name: "language" | "kernel_language"): string;
   send(content: unknown): void;
-  on(event: "msg:custom", callback: (message: SnapshotMessage) => void): void;
+  on(event: "msg:custom", callback: (message: KernelMessage) => void): void;
   on(event: "comm_live_update" | "change:language", callback: () => void): void;
   off(event: string, callback: unknown): void;
 }

@@ -1,6 +1,6 @@
 /** The kernel's snapshots, shared by all views of the panel in a page. */
 
-import type { Kinds, Singles, SnapshotMessage, Traffic } from "./snapshot";
+import type { Collections, KernelMessage, Replies, Singles, Traffic } from "./protocol";
 import { History } from "./history";
 
 const ORDER = new Intl.Collator("en", { numeric: true });
@@ -18,21 +18,31 @@ export class Store {
 
   /** Cache: the snapshots of a kind in their order, until one of them changes. */
   private readonly sorted = new Map<string, [string, unknown][]>();
-  private readonly answers = new Map<string, { id: string; found: unknown }>();
-  private readonly facts = new Map<string, unknown>();
+  /** The last replies to the buttons of this page, by their keys. */
+  private readonly replies = new Map<string, unknown>();
+  /** The ids of the last commands that were sent from this page, by their keys. */
+  private readonly sentIds = new Map<string, string>();
+  private readonly values = new Map<string, unknown>();
   private readonly listeners = new Set<Listener>();
 
   /** Apply a message of the kernel. */
-  apply({ whole, part }: SnapshotMessage): void {
-    const changes = whole ?? part;
-    if (!changes) return;
-    const changed = new Set(Object.keys(changes));
-    if (whole) {
-      for (const key of this.facts.keys()) changed.add(key);
-      for (const key of [...this.facts.keys()]) if (!(key in whole)) this.forget(key);
+  apply(message: KernelMessage): void {
+    if (message.type === "reply") {
+      // Another page with the same kernel may have sent the command.
+      if (this.sentIds.get(message.key) === message.id) this.replies.set(message.key, message.value);
+      this.notify([]);
+      return;
+    }
+    const { type, values } = message;
+    const changed = new Set(Object.keys(values));
+    if (type === "snapshot") {
+      for (const key of [...this.values.keys()]) {
+        changed.add(key);
+        if (!(key in values)) this.forget(key);
+      }
       this.hasSnapshot = true;
     }
-    for (const [key, value] of Object.entries(changes)) {
+    for (const [key, value] of Object.entries(values)) {
       if (value === null) this.forget(key);
       else this.set(key, value);
     }
@@ -47,55 +57,48 @@ export class Store {
 
   /** Return a snapshot of which there is one. */
   single<Name extends keyof Singles>(name: Name): Singles[Name] | undefined {
-    return this.facts.get(name) as Singles[Name] | undefined;
+    return this.values.get(name) as Singles[Name] | undefined;
   }
 
   /** Return one snapshot of which there are many. */
-  get<Kind extends keyof Kinds>(kind: Kind, name: string): Kinds[Kind] | undefined {
-    return this.facts.get(`${kind}/${name}`) as Kinds[Kind] | undefined;
+  get<Kind extends keyof Collections>(kind: Kind, name: string): Collections[Kind] | undefined {
+    return this.values.get(`${kind}/${name}`) as Collections[Kind] | undefined;
   }
 
   /** Return all snapshots of a kind with their names, in the order of the names: `pod-2` before `pod-10`. */
-  all<Kind extends keyof Kinds>(kind: Kind): [string, Kinds[Kind]][] {
+  all<Kind extends keyof Collections>(kind: Kind): [string, Collections[Kind]][] {
     const prefix = `${kind}/`;
     let sorted = this.sorted.get(kind);
     if (!sorted) {
-      sorted = [...this.facts]
+      sorted = [...this.values]
         .filter(([key]) => key.startsWith(prefix))
         .map(([key, value]): [string, unknown] => [key.slice(prefix.length), value])
         .sort(([one], [other]) => ORDER.compare(one, other));
       this.sorted.set(kind, sorted);
     }
-    return sorted as [string, Kinds[Kind]][];
+    return sorted as [string, Collections[Kind]][];
   }
 
   /** Whether a command was sent and has not ended. */
   isPending(key: string): boolean {
-    return this.sentAt.has(key) || this.get("order", key)?.state === "pending";
+    return this.sentAt.has(key) || this.get("command", key)?.state === "pending";
   }
 
-  /** Return the reply to a command; while it runs again, the previous reply. */
-  answer(key: string): unknown {
-    const { id, pieces } = this.get("order", key) ?? {};
-    const kept = this.answers.get(key);
-    if (id === undefined || pieces === undefined || kept?.id === id) return kept?.found;
-    const parts = Array.from({ length: pieces }, (_, index) => this.get("answer", `${key}/${index}`));
-    const texts = parts.filter((part) => part?.[0] === id).map((part) => part?.[1]);
-    if (texts.length < pieces) return kept?.found;
-    const found: unknown = JSON.parse(texts.join(""));
-    this.answers.set(key, { id, found });
-    return found;
+  /** Return the reply to the last command of a button; while it runs again, the previous reply. */
+  reply<Name extends keyof Replies>(_: Name, key: string): Replies[Name] | undefined {
+    return this.replies.get(key) as Replies[Name] | undefined;
   }
 
-  /** Drop the reply to a command. */
+  /** Drop the outcome and the reply of a button. */
   dismiss(key: string): void {
-    this.answers.delete(key);
-    this.forget(`order/${key}`);
+    this.replies.delete(key);
+    this.forget(`command/${key}`);
   }
 
   /** Record that a command was sent from here. */
-  markSent(key: string): void {
+  markSent(key: string, id: string): void {
     this.sentAt.set(key, Date.now());
+    this.sentIds.set(key, id);
     this.notify([]);
   }
 
@@ -111,20 +114,20 @@ export class Store {
 
   private set(key: string, value: unknown): void {
     if (key.startsWith("traffic/")) {
-      this.history.count(key, this.facts.get(key) as Traffic | undefined, value as Traffic, Date.now());
+      this.history.count(key, this.values.get(key) as Traffic | undefined, value as Traffic, Date.now());
     }
     this.invalidate(key);
-    this.facts.set(key, value);
+    this.values.set(key, value);
   }
 
   private forget(key: string): void {
     this.history.forget(key);
     this.invalidate(key);
-    this.facts.delete(key);
+    this.values.delete(key);
   }
 
   private invalidate(key: string): void {
     this.sorted.delete(key.slice(0, key.indexOf("/")));
-    if (key.startsWith("order/")) this.sentAt.delete(key.slice("order/".length));
+    if (key.startsWith("command/")) this.sentAt.delete(key.slice("command/".length));
   }
 }

@@ -127,11 +127,11 @@ export function empty(text: string): HTMLElement {
 /** The content in place of an empty table: an error, or a sentence. */
 export function placeholder(
   context: ViewContext,
-  look: string,
+  source: string,
   count: number,
   sentence: string,
 ): HTMLElement | null {
-  const told = context.store.get("look", look);
+  const told = context.store.get("source", source);
   if (told && told !== true) return h("div", { class: cls("failure") }, trouble(context, told));
   if (count) return null;
   return told ? empty(sentence) : h("p", { class: cls("note") }, t(context, "asking"));

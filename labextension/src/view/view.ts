@@ -10,12 +10,14 @@ import { copyText } from "./clipboard";
 import { cls, h } from "./dom";
 import { SLOT } from "./history";
 import { watchVisibility } from "./visibility";
-import { dialog, type Dialog } from "./dialogs";
+import type { Dialog } from "./dialog";
+import { dialog } from "./dialogs";
 import { readForm, readShareRequest, type FormCommand } from "./forms";
 import { requestCell } from "./insertCellRequest";
 import type { Model } from "./model";
 import { morph } from "./morph";
-import { keys, type Command } from "./commands";
+import { keys } from "./keys";
+import type { Command, ShareRequest, ViewMessage } from "./protocol";
 import { watchPress } from "./pressGuard";
 import { t, type ViewContext, type RenderedRow } from "./context";
 import type { Store } from "./store";
@@ -41,8 +43,8 @@ export class View implements ViewContext {
   copied = "";
   dialog: Dialog | null = null;
   expanded = "";
-  shareRequest = "";
-  previewed = "";
+  shareRequest: ShareRequest | null = null;
+  previewed: ShareRequest | null = null;
   rows: ReadonlyMap<string, RenderedRow> = new Map();
   readonly limits = new Map<string, number>();
 
@@ -172,13 +174,14 @@ export class View implements ViewContext {
 
   private openDialog(opened: Dialog): void {
     this.dialog = opened;
-    this.expanded = this.previewed = this.shareRequest = "";
+    this.expanded = "";
+    this.previewed = this.shareRequest = null;
     if (opened.kind === "share") {
       this.store.dismiss(keys.share(opened.database));
-      this.give({ do: "schemas", database: opened.database }, keys.schemas(opened.database));
+      this.give({ do: "list_schemas", database: opened.database }, keys.schemas(opened.database));
     }
     if (opened.kind === "tables") {
-      this.give({ do: "tables", database: opened.database }, keys.tables(opened.database));
+      this.give({ do: "list_tables", database: opened.database }, keys.tables(opened.database));
     }
     this.drawDialog();
     this.box.showModal();
@@ -196,7 +199,7 @@ export class View implements ViewContext {
     if (this.dialog?.kind !== "login" && this.dialog?.kind !== "namespace") return;
     for (const [key, id] of this.sent) {
       const isOfDialog = key === keys.logIn || key.startsWith(keys.namespace);
-      const command = this.store.get("order", key);
+      const command = this.store.get("command", key);
       if (isOfDialog && command?.id === id && command.state === "done") {
         this.sent.delete(key);
         this.box.close();
@@ -246,7 +249,7 @@ export class View implements ViewContext {
     this.sent.set(key, id);
     this.send({ ...command, key, id });
     this.question = "";
-    this.store.markSent(key);
+    this.store.markSent(key, id);
   }
 
   private click(event: Event): void {
@@ -280,8 +283,7 @@ export class View implements ViewContext {
   }
 
   private remember(form: HTMLFormElement, { command }: FormCommand): void {
-    if (command.do === "plan share")
-      this.previewed = this.shareRequest = JSON.stringify(readShareRequest(form));
+    if (command.do === "preview_share") this.previewed = this.shareRequest = readShareRequest(form);
     this.draw();
   }
 
@@ -295,7 +297,7 @@ export class View implements ViewContext {
     if (dataset.filter !== undefined) {
       this.filter = value;
       this.beginAgain("services", "pods");
-    } else if (form?.dataset.form === "share") this.shareRequest = JSON.stringify(readShareRequest(form));
+    } else if (form?.dataset.form === "share") this.shareRequest = readShareRequest(form);
     else return;
     this.draw();
   }
@@ -331,7 +333,7 @@ export class View implements ViewContext {
     if (!script) return;
     event.preventDefault();
     area.value = "";
-    this.give({ do: "log in", script }, keys.logIn);
+    this.give({ do: "log_in", script }, keys.logIn);
   }
 
   /** Read the chosen file here and send it like a pasted script: the kernel opens no file for a page. */
@@ -342,7 +344,7 @@ export class View implements ViewContext {
     if (!file) return;
     // The kernel refuses a longer script, so do not read more.
     const script = (await file.slice(0, LONGEST_SCRIPT + 1).text()).trim();
-    if (script) this.give({ do: "log in", script }, keys.logIn);
+    if (script) this.give({ do: "log_in", script }, keys.logIn);
   }
 
   private key(event: KeyboardEvent): void {
@@ -383,10 +385,10 @@ export class View implements ViewContext {
   }
 
   private reportVisibility(seen: boolean, fresh = false): void {
-    this.send({ do: "look", view: this.id, seen, new: fresh });
+    this.send({ do: "view", view: this.id, visible: seen, new: fresh });
   }
 
-  private send(message: object): void {
+  private send(message: ViewMessage | (Command & { key: string; id: string })): void {
     try {
       this.model.send(message);
     } catch {

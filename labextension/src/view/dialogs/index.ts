@@ -3,16 +3,11 @@
 import { cls, h, type Content } from "../dom";
 import { plainButton } from "../components";
 import { t, type ViewContext } from "../context";
+import type { Dialog } from "../dialog";
 import { login } from "./login";
 import { namespaces } from "./namespaces";
 import { share } from "./share";
 import { tables } from "./tables";
-
-export type Dialog =
-  | { kind: "login" }
-  | { kind: "namespace" }
-  | { kind: "share"; database: string }
-  | { kind: "tables"; database: string };
 
 /** The open dialog: its heading and its content. */
 export function dialog(context: ViewContext): HTMLElement {

@@ -1,11 +1,11 @@
 import { cls, h, type Content } from "../dom";
-import { keys } from "../commands";
+import { keys } from "../keys";
 import { field, outcome, submitButton } from "../components";
 import { t, type ViewContext } from "../context";
 
 /** The login dialog: a pasted or chosen login script goes to the kernel at once. */
 export function login(context: ViewContext): Content {
-  const page = context.store.single("account")?.page;
+  const page = context.store.single("platform")?.account;
   const id = `${context.id}-script`;
   const link = { href: page, target: "_blank", rel: "noopener noreferrer" };
   return [

@@ -1,5 +1,5 @@
 import { cls, h, type Content } from "../dom";
-import { keys } from "../commands";
+import { keys } from "../keys";
 import { field, commandButton, outcome, submitButton } from "../components";
 import { t, type ViewContext } from "../context";
 
@@ -11,7 +11,7 @@ export function namespaces(context: ViewContext): Content {
       context,
       namespace,
       `${keys.namespace} ${namespace}`,
-      { do: "namespace", namespace },
+      { do: "use_namespace", namespace },
       { "aria-pressed": String(namespace === who?.namespace) },
     ),
   );

@@ -1,9 +1,10 @@
 import { cls, h, type Attributes, type Content } from "../dom";
-import type { Made, Plan } from "../snapshot";
+import type { Preview, ShareResult } from "../protocol";
 import { date } from "../format";
-import { keys } from "../commands";
+import { keys } from "../keys";
 import { copyButton, field, outcome, plainButton, prose, shape, submitButton } from "../components";
 import { t, type ViewContext } from "../context";
+import { isSameRequest } from "../forms";
 
 /** The durations that the share dialog suggests. */
 const TIMES = ["1d", "7d", "30d", "90d"];
@@ -11,17 +12,15 @@ const USUAL = "7d";
 
 /** The share dialog: the request, its preview, and then the line to send. */
 export function share(context: ViewContext, database: string): Content {
-  const made = context.store.answer(keys.share(database)) as Made | undefined;
+  const made = context.store.reply("share", keys.share(database));
   return made ? shareResult(context, made) : form(context, database);
 }
 
 function form(context: ViewContext, database: string): Content {
-  const plan = context.store.answer(keys.planShare(database)) as Plan | undefined;
+  const plan = context.store.reply("preview_share", keys.previewShare(database));
   // A preview of another request than the current one does not count.
-  const current =
-    plan !== undefined && context.previewed !== "" && context.previewed === context.shareRequest;
-  // No schema is selected, as `readShareRequest` writes it.
-  const none = context.shareRequest.includes('"schemas":[]');
+  const current = plan !== undefined && isSameRequest(context.previewed, context.shareRequest);
+  const none = context.shareRequest?.schemas.length === 0;
   return [
     h(
       "form",
@@ -50,7 +49,7 @@ function form(context: ViewContext, database: string): Content {
       h(
         "div",
         { class: cls("row") },
-        submitButton(context, "preview", keys.planShare(database), {
+        submitButton(context, "preview", keys.previewShare(database), {
           value: "plan",
           class: cls("button", ...(current ? [] : ["main"])),
           ...(none ? { "aria-disabled": "true", title: t(context, "schemasNone") } : {}),
@@ -62,7 +61,7 @@ function form(context: ViewContext, database: string): Content {
         }),
       ),
     ),
-    outcome(context, keys.planShare(database)),
+    outcome(context, keys.previewShare(database)),
     outcome(context, keys.share(database)),
     current && preview(context, plan),
   ];
@@ -75,8 +74,8 @@ function choice(label: string, attributes: Attributes): HTMLElement {
 /** The schemas of the database as checkboxes; a text field if the list is unavailable. */
 function schemas(context: ViewContext, database: string, every: string[], none: boolean): Content {
   const key = keys.schemas(database);
-  const found = context.store.answer(key) as string[] | undefined;
-  if (!found && !context.store.get("order", key)?.error) {
+  const found = context.store.reply("list_schemas", key);
+  if (!found && !context.store.get("command", key)?.error) {
     const asking = h("p", { class: cls("note") }, t(context, "askingDatabase"));
     return h("div", { class: cls("field"), "data-key": "asking" }, outcome(context, key) ?? asking);
   }
@@ -95,15 +94,15 @@ function schemas(context: ViewContext, database: string, every: string[], none: 
 }
 
 function durationField(context: ViewContext): HTMLElement {
-  const id = `${context.id}-lasts`;
+  const id = `${context.id}-duration`;
   return h(
     "div",
     { class: cls("field") },
-    h("label", { for: id }, t(context, "lasts")),
+    h("label", { for: id }, t(context, "duration")),
     h("input", {
       type: "text",
       class: cls("input"),
-      name: "lasts",
+      name: "duration",
       id,
       value: USUAL,
       list: `${id}-times`,
@@ -116,11 +115,11 @@ function durationField(context: ViewContext): HTMLElement {
       { id: `${id}-times` },
       TIMES.map((time) => h("option", { value: time })),
     ),
-    h("p", { class: cls("faint", "hint"), id: `${id}-hint` }, t(context, "lastsHint")),
+    h("p", { class: cls("faint", "hint"), id: `${id}-hint` }, t(context, "durationHint")),
   );
 }
 
-function preview(context: ViewContext, plan: Plan): HTMLElement {
+function preview(context: ViewContext, plan: Preview): HTMLElement {
   const access = t(context, plan.read_write ? "access.read-write" : "access.read-only");
   const until = date(plan.until, context.language);
   return h(
@@ -171,7 +170,7 @@ function fullText(context: ViewContext, word: string, text: string): HTMLElement
   );
 }
 
-function shareResult(context: ViewContext, made: Made): Content {
+function shareResult(context: ViewContext, made: ShareResult): Content {
   const names = made.colleagues.join(", ");
   return h(
     "div",

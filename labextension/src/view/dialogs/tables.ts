@@ -1,7 +1,7 @@
 import { cls, h, type Content } from "../dom";
-import type { Columns, Table, Tables } from "../snapshot";
+import type { Table } from "../protocol";
 import { count, size } from "../format";
-import { keys } from "../commands";
+import { keys } from "../keys";
 import { faint, commandButton, outcome, plainButton } from "../components";
 import { t, type ViewContext } from "../context";
 import { empty, labelledCell, row, table } from "../tables";
@@ -9,8 +9,8 @@ import { empty, labelledCell, row, table } from "../tables";
 /** The tables of a database, and the columns of the expanded one. */
 export function tables(context: ViewContext, database: string): Content {
   const key = keys.tables(database);
-  const found = context.store.answer(key) as Tables | undefined;
-  const again = commandButton(context, t(context, "retry"), key, { do: "tables", database });
+  const found = context.store.reply("list_tables", key);
+  const again = commandButton(context, t(context, "retry"), key, { do: "list_tables", database });
   if (!found) {
     const waiting = context.store.isPending(key);
     return [
@@ -44,7 +44,7 @@ function tableRow(
         class: cls("button", "link"),
         "data-expand": path,
         "data-key": `expand ${path}`,
-        "data-command": JSON.stringify({ do: "columns", database, schema, table: name }),
+        "data-command": JSON.stringify({ do: "describe_table", database, schema, table: name }),
         "data-name": keys.columns(database, schema, name),
         "aria-expanded": String(open),
       }),
@@ -61,7 +61,7 @@ function tableRow(
 
 function columns(context: ViewContext, database: string, schema: string, name: string): Content {
   const key = keys.columns(database, schema, name);
-  const found = context.store.answer(key) as Columns | undefined;
+  const found = context.store.reply("describe_table", key);
   if (!found) {
     const waiting = context.store.isPending(key);
     return [waiting && h("p", { class: cls("note") }, t(context, "askingDatabase")), outcome(context, key)];

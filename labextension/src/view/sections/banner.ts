@@ -1,5 +1,5 @@
 import { cls, h, type Content } from "../dom";
-import { keys } from "../commands";
+import { keys } from "../keys";
 import { dialogButton, commandButton, SILENT, trouble } from "../components";
 import { t, type ViewContext } from "../context";
 
@@ -17,7 +17,7 @@ export function banner(context: ViewContext): HTMLElement | null {
       h("p", {}, t(context, Date.now() - context.began > SILENT ? "silent" : "loading")),
     );
   }
-  const told = store.get("look", "who");
+  const told = store.get("source", "who");
   if (!told || told === true) return null;
   return bannerBox(
     "alert",
@@ -26,7 +26,7 @@ export function banner(context: ViewContext): HTMLElement | null {
       "div",
       { class: cls("row") },
       LOG_IN.includes(told.code) && dialogButton(context, "logIn", { kind: "login" }, main),
-      commandButton(context, t(context, "retry"), keys.lookAgain, { do: "look again" }),
+      commandButton(context, t(context, "retry"), keys.refresh, { do: "refresh" }),
     ),
   );
 }

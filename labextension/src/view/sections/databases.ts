@@ -1,6 +1,6 @@
 import { cls, h, type Attributes } from "../dom";
-import type { Connection, Database } from "../snapshot";
-import { keys } from "../commands";
+import type { Connection, Database } from "../protocol";
+import { keys } from "../keys";
 import {
   badge,
   dialogButton,

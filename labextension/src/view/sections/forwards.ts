@@ -1,7 +1,7 @@
 import { cls, h, type Content } from "../dom";
-import type { Forward, Traffic } from "../snapshot";
+import type { Forward, Traffic } from "../protocol";
 import { size } from "../format";
-import { keys } from "../commands";
+import { keys } from "../keys";
 import { readPage, linkToPort, type PortLink } from "../portLink";
 import {
   badge,
@@ -37,7 +37,7 @@ export function forwards(context: ViewContext): HTMLElement {
 /** The errors of failed restarts: their forwards have no row any more. */
 function restartErrors(context: ViewContext): Content {
   return context.store
-    .all("order")
+    .all("command")
     .filter(([key]) => key.startsWith(keys.restart("")))
     .map(([key]) => outcome(context, key));
 }
@@ -48,7 +48,11 @@ function forwardRow(context: ViewContext, id: string, forward: Forward): HTMLEle
   const minute = store.history.minute(`traffic/${id}`, Date.now());
   const traffic = store.get("traffic", id) ?? NO_TRAFFIC;
   const commands = [keys.stop(id), keys.restart(id)];
-  const clicks = commands.map((key) => [store.isPending(key), isLate(context, key), store.get("order", key)]);
+  const clicks = commands.map((key) => [
+    store.isPending(key),
+    isLate(context, key),
+    store.get("command", key),
+  ]);
   const texts = [...addresses(forward).map(([text]) => text), forward.magic];
   const copied = texts.includes(context.copied) && context.copied;
   const shown = [forward, clicks, copied, store.ended, currentNamespace(context)];
@@ -83,7 +87,7 @@ function drawRow(context: ViewContext, id: string, forward: Forward, carried: Co
           context,
           t(context, "stop"),
           keys.stop(id),
-          { do: "stop", forward: number },
+          { do: "stop_forward", forward: number },
           {
             "aria-label": t(context, "stopNamed", name),
           },
@@ -92,7 +96,7 @@ function drawRow(context: ViewContext, id: string, forward: Forward, carried: Co
           context,
           t(context, "restart"),
           keys.restart(id),
-          { do: "restart", forward: number },
+          { do: "restart_forward", forward: number },
           {
             "aria-label": t(context, "restartNamed", name),
           },

@@ -1,7 +1,7 @@
 import { cls, h, type Content } from "../dom";
-import type { Who } from "../snapshot";
+import type { Who } from "../protocol";
 import { timeLeft } from "../format";
-import { keys } from "../commands";
+import { keys } from "../keys";
 import { dialogButton, faint, commandButton, outcome, prose, shape } from "../components";
 import { t, type ViewContext } from "../context";
 

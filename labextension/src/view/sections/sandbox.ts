@@ -1,5 +1,5 @@
 import { cls, h, type Content } from "../dom";
-import { keys } from "../commands";
+import { keys } from "../keys";
 import { faint, commandButton, outcome, question, questionButton, shape } from "../components";
 import { t, type ViewContext } from "../context";
 import { section } from "../tables";
@@ -10,7 +10,7 @@ const PEOPLE = ["alice", "bob", "carol"];
 export function sandbox(context: ViewContext): HTMLElement | null {
   const status = context.store.single("sandbox");
   if (!status) return null;
-  const commands = [keys.startSandbox, keys.stopSandbox, keys.resetSandbox, ...PEOPLE.map(keys.become)];
+  const commands = [keys.startSandbox, keys.stopSandbox, keys.resetSandbox, ...PEOPLE.map(keys.actAs)];
   const off = status.keeps ? "sandboxKeeps" : "sandboxOff";
   return section(
     context,
@@ -35,7 +35,7 @@ export function sandbox(context: ViewContext): HTMLElement | null {
 
 function start(context: ViewContext): Content {
   const label = { "aria-label": t(context, "startNamed") };
-  return commandButton(context, t(context, "start"), keys.startSandbox, { do: "start sandbox" }, label);
+  return commandButton(context, t(context, "start"), keys.startSandbox, { do: "start_sandbox" }, label);
 }
 
 function reset(context: ViewContext): Content {
@@ -49,7 +49,7 @@ function resetQuestion(context: ViewContext): Content {
     context,
     t(context, "resetYes"),
     keys.resetSandbox,
-    { do: "reset sandbox" },
+    { do: "reset_sandbox" },
     danger,
   );
   return question(context, keys.resetSandbox, t(context, "resetSure"), yes, t(context, "resetNo"));
@@ -59,8 +59,8 @@ function whileItRuns(context: ViewContext, server: string): Content {
   const who = context.store.single("who");
   const people = PEOPLE.map((person) => {
     const pressed = String(who?.server === server && who.user === `oidc-${person}`);
-    const command = { do: "become", person } as const;
-    return commandButton(context, person, keys.become(person), command, { "aria-pressed": pressed });
+    const command = { do: "act_as", person } as const;
+    return commandButton(context, person, keys.actAs(person), command, { "aria-pressed": pressed });
   });
   const label = t(context, "actAs");
   const stop = { "aria-label": t(context, "stopSandbox") };
@@ -71,6 +71,6 @@ function whileItRuns(context: ViewContext, server: string): Content {
       faint(label),
       people,
     ),
-    commandButton(context, t(context, "stop"), keys.stopSandbox, { do: "stop sandbox" }, stop),
+    commandButton(context, t(context, "stop"), keys.stopSandbox, { do: "stop_sandbox" }, stop),
   ];
 }

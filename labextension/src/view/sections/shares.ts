@@ -1,7 +1,7 @@
 import { cls, h, type Content } from "../dom";
-import type { Sessions, Share } from "../snapshot";
+import type { Share } from "../protocol";
 import { date } from "../format";
-import { keys } from "../commands";
+import { keys } from "../keys";
 import { badge, faint, commandButton, outcome, question, questionButton } from "../components";
 import { t, type ViewContext } from "../context";
 import { placeholder, row, section, table } from "../tables";
@@ -20,7 +20,7 @@ export function shares(context: ViewContext): HTMLElement {
       h(
         "div",
         { class: cls("row"), "data-key": "sessions" },
-        commandButton(context, t(context, "whoIsConnected"), keys.sessions, { do: "sessions" }),
+        commandButton(context, t(context, "whoIsConnected"), keys.sessions, { do: "list_sessions" }),
       ),
     outcome(context, keys.sessions),
   );
@@ -52,7 +52,7 @@ function shareRow(context: ViewContext, path: string, share: Share): HTMLElement
 
 /** The colleague's open sessions and their start, once requested. */
 function openSessions(context: ViewContext, path: string, share: Share): Content {
-  const open = share.sessions ?? (context.store.answer(keys.sessions) as Sessions | undefined)?.[path];
+  const open = share.sessions ?? context.store.reply("list_sessions", keys.sessions)?.[path];
   if (open === undefined) return null;
   const [count, since] = open;
   if (since === null) return badge("over", t(context, "noSession"));

@@ -1,9 +1,9 @@
 /** Pods and services, with their ports as buttons. */
 
 import { cls, h, type Content } from "../dom";
-import type { Outcome, Port } from "../snapshot";
+import type { Outcome, Port } from "../protocol";
 import { age } from "../format";
-import { keys } from "../commands";
+import { keys } from "../keys";
 import { badge, faint, isLate, commandButton, outcome } from "../components";
 import { currentNamespace, t, type ViewContext } from "../context";
 import {
@@ -128,7 +128,7 @@ function portOf(context: ViewContext, open: Set<string>, kind: string, name: str
     pending: store.isPending(key),
     late: isLate(context, key),
     ended: store.ended,
-    became: store.get("order", key),
+    became: store.get("command", key),
   };
 }
 
