@@ -55,6 +55,11 @@ class Platform:
         """The page where a paused service is resumed; empty if it is not known."""
         return self._page("my-services")
 
+    @property
+    def storage_page(self) -> str:
+        """The page with the keys to S3; empty if it is not known."""
+        return self._page("account/storage")
+
     def launcher(self, role: str) -> str:
         """Return the page that launches a notebook service with a role of Kubernetes; empty if it is not known."""
         page = self._page("launcher/ide/jupyter-python")

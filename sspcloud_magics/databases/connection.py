@@ -108,6 +108,11 @@ class Connection(ABC):
         """The database inside the server."""
         return self._login.dbname
 
+    def current_login(self) -> Login:
+        """Return the login for another program's connection through the same route, with a renewed password."""
+        login = self._login if self._renew is None else self._renew(self._login)
+        return replace(login, address=self._login.address, port=self._login.port)
+
     @property
     def closed(self) -> bool:
         """Whether `close` was called; a lost connection is not closed, since it reconnects."""

@@ -193,6 +193,18 @@ class QueryingMagics(Magics):
         default=[],
         help=N_("saved queries that the statement uses like tables, by their names"),
     )
+    @argument(
+        "--duckdb",
+        action="store_true",
+        help=N_("run the SQL in DuckDB: the database is pg, DataFrames and s3:// files are tables"),
+    )
+    @argument(
+        "--partition-by",
+        metavar="COLUMN",
+        nargs="+",
+        default=[],
+        help=N_("with --to s3://…: divide the rows into objects by these columns"),
+    )
     @argument("--explain", action="store_true", help=N_("show the plan of the query, and do not run it"))
     @argument(
         "--begin", action="store_true", help=N_("begin a transaction before the cell's SQL, if it has any")
@@ -254,6 +266,7 @@ class QueryingMagics(Magics):
             sql=cell.strip("\n"),
             options=line,
             db=given.open_database,
+            on_duckdb=given.duckdb,
             name=name,
             uses=tuple(map(str.lower, given.saved_statements)),
         )
@@ -274,6 +287,8 @@ class QueryingMagics(Magics):
             from_=given.from_,
             chunks=given.chunks,
             db=given.open_database,
+            duckdb=given.duckdb,
+            partition_by=given.partition_by,
             warn=_warn,
         )
         result = keep(partial(self._run_in_transaction, given, query))
@@ -318,7 +333,8 @@ class QueryingMagics(Magics):
         if given.run is None:
             cast("InteractiveShell", self.shell).set_next_input(found.cell)
             return None
-        if (dbname := session.current_connection(found.database).dbname) != found.dbname:
+        is_elsewhere = found.dbname != "duckdb"
+        if is_elsewhere and (dbname := session.current_connection(found.database).dbname) != found.dbname:
             raise UsageProblem(
                 _("Statement {number} belongs to the database {dbname}.", number=number, dbname=found.dbname),
                 why=_("{database} is connected to {dbname}.", database=found.database, dbname=dbname),
@@ -348,10 +364,21 @@ class QueryingMagics(Magics):
                 )
         return name, cte.compose(cell, given.saved_statements, saved) if given.saved_statements else cell
 
-    def _record(self, run: Callable[[], Any], sql: str, *, db: str | None = None, **more: Any) -> Any:
+    def _record(
+        self,
+        run: Callable[[], Any],
+        sql: str,
+        *,
+        db: str | None = None,
+        on_duckdb: bool = False,
+        **more: Any,
+    ) -> Any:
         """Run a statement, and add it to the history with its outcome."""
-        connection = session.current_connection(db)
-        database, dbname = connection.database.path, connection.dbname
+        if on_duckdb:
+            database = dbname = "duckdb"
+        else:
+            connection = session.current_connection(db)
+            database, dbname = connection.database.path, connection.dbname
         query = Query(time=datetime.now(UTC), database=database, dbname=dbname, sql=sql, **more)
         began = time.perf_counter()
 
@@ -414,6 +441,10 @@ class QueryingMagics(Magics):
         return end[chosen[0]](given.open_database)
 
     def _plan(self, given: argparse.Namespace, cell: str, variables: Mapping[str, Any]) -> Note:
+        if given.duckdb:
+            from sspcloud_magics.session import lake  # noqa: PLC0415 - optional
+
+            return Note(lake.plan(cell, variables))
         from sspcloud_magics.databases import kinds  # noqa: PLC0415 - the magics load without it
 
         kind = kinds.of(session.current_connection(given.open_database).database.kind)
@@ -433,6 +464,19 @@ class QueryingMagics(Magics):
 
 def _check_options(given: argparse.Namespace) -> None:
     """Refuse invalid options, and options that exclude each other."""
+    no_duckdb = [
+        name
+        for name in ("open_database", "from_", "save", "saved_statements", "begin", "commit", "rollback")
+        if given.duckdb and getattr(given, name)
+    ]
+    if no_duckdb:
+        name = {"open_database": "db", "from_": "from", "saved_statements": "with"}.get(
+            no_duckdb[0], no_duckdb[0]
+        )
+        raise UsageProblem(
+            _("--{name} does not work with --duckdb.", name=name),
+            hint=_("leave out one of them; in DuckDB's SQL, BEGIN and COMMIT work"),
+        )
     if given.into is not None and (not given.into.isidentifier() or keyword.iskeyword(given.into)):
         raise UsageProblem(
             _("{into!r} cannot be the name of a variable.", into=given.into), hint=_("%%query_db --into df")

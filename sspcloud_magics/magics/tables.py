@@ -77,12 +77,13 @@ class TableMagics(Magics):
     @_db
     @line_magic
     def load_table(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
-        """Write a DataFrame into a table of the connected database: all of its rows, or none.
+        """Write a DataFrame, or a Parquet or CSV file, into a table of the connected database: all of its rows, or none.
 
         Examples::
 
             %load_table df public.results
             %load_table df public.results --append
+            %load_table s3://bucket/results.parquet public.results
 
         The same in Python: ``ssp.load_table(df, "public.results")``.
         """
@@ -90,7 +91,8 @@ class TableMagics(Magics):
         if given.append and given.replace:
             raise UsageProblem(_("--append and --replace exclude each other."), hint=_("use one of them"))
         variables = visible_variables(self, local_ns)
-        if given.frame not in variables:
+        is_file = given.frame.lower().endswith((".parquet", ".csv"))
+        if not is_file and given.frame not in variables:
             near = nearest(given.frame, [each for each in variables if not each.startswith("_")])
             raise UsageProblem(
                 _("There is no variable {frame!r}.", frame=given.frame),
@@ -102,7 +104,11 @@ class TableMagics(Magics):
         table = _pick_word(line, 1)
         with show_progress() as progress:
             rows = session.load_table(
-                variables[given.frame], table, mode, db=given.open_database, progress=progress
+                given.frame if is_file else variables[given.frame],
+                table,
+                mode,
+                db=given.open_database,
+                progress=progress,
             )
         return Note(
             _(

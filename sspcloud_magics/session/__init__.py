@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.session.forwarding import forward_through_relay as forward_through_relay
     from sspcloud_magics.session.forwarding import restart_forward as restart_forward
     from sspcloud_magics.session.forwarding import unforward as unforward
+    from sspcloud_magics.session.lake import duckdb as duckdb
     from sspcloud_magics.session.listing import forwards as forwards
     from sspcloud_magics.session.listing import pods as pods
     from sspcloud_magics.session.listing import services as services
@@ -66,6 +67,7 @@ _NAMES = {
     "database_list": ("databases", "reachable_databases"),
     "diagnosis": ("doctor",),
     "forwarding": ("forward", "forward_through_relay", "restart_forward", "unforward"),
+    "lake": ("duckdb",),
     "listing": ("forwards", "pods", "services"),
     "recent_namespaces": ("colleagues_namespaces",),
     "querying": (

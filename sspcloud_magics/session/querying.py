@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +18,7 @@ from sspcloud_magics.errors import (
     ForwardStopped,
     NotConnected,
     SspcloudError,
+    UsageProblem,
 )
 from sspcloud_magics.i18n import _
 from sspcloud_magics.session import recent_namespaces, session
@@ -280,10 +283,12 @@ def query_db(
     from_: str | Path | None = None,
     chunks: int | None = None,
     db: str | None = None,
+    duckdb: bool = False,
+    partition_by: Sequence[str] = (),
     progress: Progress | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Any:
-    """Run statements in the current database.
+    """Run statements in the current database, or in DuckDB with the open databases attached.
 
     Parameters
     ----------
@@ -302,7 +307,7 @@ def query_db(
         The type of the result; ``"arrow"`` and ``"polars"`` need the extra ``arrow``.
     to
         A file for the rows of one query, ``.parquet`` (extra ``arrow``) or ``.csv``; or for the output of one
-        ``COPY … TO STDOUT``.
+        ``COPY … TO STDOUT``. ``s3://BUCKET/NAME.parquet`` is an object in S3 (extra ``duckdb``).
     overwrite
         Whether `to` may replace an existing file.
     from_
@@ -311,6 +316,11 @@ def query_db(
         Return the rows of one query in chunks of this size, fetched on demand.
     db
         Another open connection: the name of its database, or ``NAMESPACE/NAME``.
+    duckdb
+        Run the statements in DuckDB (extra ``duckdb``): the current database is ``pg``, and DataFrames in `params` are
+        tables.
+    partition_by
+        With an ``s3://`` prefix as `to`: the columns by whose values the rows are divided into objects.
     progress
         Called at intervals with the rows, bytes (0 if unknown) and seconds so far.
     warn
@@ -345,7 +355,6 @@ def query_db(
     >>> import sspcloud_magics as ssp
     >>> ssp.query_db("SELECT :n + 1 AS next", {"n": 1})  # doctest: +SKIP
     """
-    connected = current_connection(db)
     options = QueryOptions(
         limit=limit,
         numeric=numeric,
@@ -356,7 +365,41 @@ def query_db(
         memory_share=session.session.queries.memory_share,
     )
     output = Output(as_=as_, to=to, overwrite=overwrite, from_=from_, chunks=chunks)
+    if duckdb:
+        from sspcloud_magics.session import lake  # noqa: PLC0415 - optional
+
+        return lake.query_duckdb(sql, params or {}, options, output, partition_by)
+    connected = current_connection(db)
+    if isinstance(to, str) and to.startswith("s3://"):
+        return _query_to_s3(connected, sql, params, options=options, output=output, partition_by=partition_by)
+    if partition_by:
+        raise UsageProblem(
+            _("--partition-by needs an address in S3."),
+            hint=_("%%query_db --to s3://bucket/prefix --partition-by {column}", column=partition_by[0]),
+        )
     return kinds.of(connected.database.kind).run(connected, sql, params, options, output)
+
+
+def _query_to_s3(
+    connected: Connection,
+    sql: str,
+    params: Mapping[str, Any] | None,
+    *,
+    options: QueryOptions,
+    output: Output,
+    partition_by: Sequence[str],
+) -> Any:
+    from sspcloud_magics.session import lake  # noqa: PLC0415 - optional
+
+    parts = replace(output, to=None, as_="arrow", chunks=lake.PART_ROWS)
+    chunks = kinds.of(connected.database.kind).run(connected, sql, params, options, parts)
+    return lake.upload(
+        chunks,
+        str(output.to),
+        overwrite=output.overwrite,
+        partition_by=partition_by,
+        progress=options.progress,
+    )
 
 
 def engine(db: str | None = None) -> Any:
@@ -448,7 +491,7 @@ def describe_table(name: str, *, db: str | None = None) -> Any:
 
 
 def load_table(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | str,
     name: str,
     mode: Literal["new", "append", "replace"] = "new",
     *,
@@ -460,7 +503,8 @@ def load_table(
     Parameters
     ----------
     frame
-        The rows; the index is left out.
+        The rows; the index is left out. Or a ``.parquet`` or ``.csv`` file, also in S3 (``s3://…``), which is read in parts
+        (extra ``duckdb``).
     name
         The table's name in SQL: ``table``, ``schema.table``, ``schema."With Blank"``.
     mode
@@ -490,4 +534,16 @@ def load_table(
     >>> ssp.load_table(pd.DataFrame({"n": [1, 2]}), "numbers")  # doctest: +SKIP
     """
     connected = current_connection(db)
-    return kinds.of(connected.database.kind).load_table(connected, frame, name, mode, progress=progress)
+    load = kinds.of(connected.database.kind).load_table
+    if not isinstance(frame, str):
+        return load(connected, frame, name, mode, progress=progress)
+    from sspcloud_magics.session import lake  # noqa: PLC0415 - optional
+
+    rows, began = 0, time.perf_counter()
+    with connected.transaction():
+        for part in lake.read_file(frame):
+            rows += load(connected, part, name, mode)
+            mode = "append"
+            if progress is not None:
+                progress(rows, 0, time.perf_counter() - began)
+    return rows

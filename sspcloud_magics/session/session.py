@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -305,6 +306,8 @@ def close() -> None:
         manager, session.manager = session.manager, None
         cluster = session.cluster
         set_cluster(None)
+    if lake := sys.modules.get("sspcloud_magics.lake.instance"):  # imported by the first use of DuckDB
+        lake.close()
     for connected in connections:
         connected.close()
     if manager is not None:

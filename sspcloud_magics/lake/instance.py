@@ -1,0 +1,205 @@
+"""One DuckDB instance for this process: its settings, the databases that are attached to it, and the access to S3.
+
+The instance lives until `close`. Each use brings it up to date: databases that were connected or closed in the meantime are
+attached or detached, a share's renewed password replaces the old one, and the keys to S3 are read again.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from sspcloud_magics import fork_hooks
+from sspcloud_magics.databases.arrow import import_optional
+from sspcloud_magics.errors import CredentialsNotFound, UsageProblem
+from sspcloud_magics.i18n import _
+from sspcloud_magics.lake import extensions, memory
+from sspcloud_magics.lake.attachment import CONNECTIONS, Attachment, attach, detach, identifier, literal
+from sspcloud_magics.lake.s3_access import S3Access, find_access
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+
+CURRENT = "pg"
+"""The name of the current connection's database in DuckDB."""
+
+
+class Instance:
+    """A DuckDB instance in memory, and what is attached to it."""
+
+    def __init__(self) -> None:
+        package = import_optional("duckdb", "duckdb", _("One query over databases and files"))
+        self.duck: duckdb.DuckDBPyConnection = package.connect(
+            ":memory:",
+            config={
+                "memory_limit": f"{int(memory.memory_limit() * memory.SHARE)}B",
+                "temp_directory": memory.temporary_folder(self),
+                # A query must not wait for a download that the network of the datalab refuses.
+                "autoinstall_known_extensions": False,
+            },
+        )
+        # The attached databases, by their names in DuckDB.
+        self._attached: dict[str, Attachment] = {}
+        # Keep the files with certificate authorities alive, by the same names.
+        self._owners: dict[str, _Owner] = {}
+        # The access to S3 that DuckDB has; None until keys are found.
+        self._s3: S3Access | None = None
+        # The connection that the user and the magics share, so that temporary tables last over several cells.
+        self._shared: duckdb.DuckDBPyConnection | None = None
+        # Held while the instance is brought up to date.
+        self._lock = threading.Lock()
+
+    def refresh(
+        self, sources: Mapping[str, DatabaseConnection], *, read_only: bool = True, needs_s3: bool = False
+    ) -> None:
+        """Attach and detach databases, and renew logins and keys.
+
+        Parameters
+        ----------
+        sources
+            The open connections by their names in DuckDB.
+        read_only
+            Whether DuckDB may only read the databases.
+        needs_s3
+            Whether missing keys or a missing extension for S3 is an error.
+
+        Raises
+        ------
+        UsageProblem
+            If an extension is missing.
+        CredentialsNotFound
+            If there are no keys to S3, and `needs_s3`.
+        """
+        with self._lock:
+            for alias in [alias for alias in self._attached if alias not in sources]:
+                self._detach(alias)
+            for alias, source in sources.items():
+                wanted = Attachment(alias, source.current_login(), read_only, application(alias))
+                if self._attached.get(alias) != wanted:
+                    self._attach(source, wanted)
+            try:
+                self._refresh_s3()
+            except (UsageProblem, CredentialsNotFound):
+                if needs_s3:
+                    raise
+
+    def _attach(self, source: DatabaseConnection, wanted: Attachment) -> None:
+        if not self._owners:
+            extensions.load(self.duck, extensions.POSTGRES)
+            self.duck.execute(f"SET GLOBAL pg_pool_max_connections = {CONNECTIONS}")
+            # The default mode opens more connections than the pool has.
+            self.duck.execute("SET GLOBAL pg_pool_acquire_mode = 'wait'")
+        self._detach(wanted.alias)
+        owner = _Owner()
+        attach(self.duck, source, wanted, owner)
+        self._attached[wanted.alias], self._owners[wanted.alias] = wanted, owner
+
+    def _detach(self, alias: str) -> None:
+        if self._attached.pop(alias, None) is not None:
+            detach(self.duck, alias)
+
+    def _refresh_s3(self) -> None:
+        found = find_access()
+        if found == self._s3:
+            return
+        if self._s3 is None:
+            extensions.load(self.duck, extensions.HTTPFS)
+        token = f", SESSION_TOKEN {literal(found.token.reveal())}" if found.token else ""
+        self.duck.execute(
+            f"CREATE OR REPLACE SECRET {identifier('__sspcloud_s3')} (TYPE s3, KEY_ID {literal(found.key)}, "
+            f"SECRET {literal(found.secret.reveal())}{token}, REGION {literal(found.region)}, "
+            f"ENDPOINT {literal(found.endpoint)}, URL_STYLE 'path', USE_SSL {str(found.use_tls).lower()})"
+        )
+        self._s3 = found
+
+    def shared(self) -> duckdb.DuckDBPyConnection:
+        """Return the connection that the user and the magics share; a new one if the user has closed it."""
+        import duckdb  # noqa: PLC0415 - optional
+
+        try:
+            is_open = self._shared is not None and self._shared.execute("SELECT 1") is not None
+        except duckdb.ConnectionException:
+            is_open = False
+        except duckdb.Error:  # a failed transaction, which the user must end
+            is_open = True
+        if self._shared is None or not is_open:
+            self._shared = self.duck.cursor()
+        return self._shared
+
+    def secrets(self) -> Iterator[str]:
+        """Yield the texts that no error may show."""
+        for attached in self._attached.values():
+            yield attached.login.password.reveal()
+        if self._s3 is not None:
+            yield self._s3.secret.reveal()
+            if self._s3.token is not None:
+                yield self._s3.token.reveal()
+
+    def close(self) -> None:
+        """Close the instance and its connections to the servers."""
+        with self._lock, suppress(Exception):  # DuckDB's errors on an instance that the user has closed
+            self.duck.close()
+
+
+class _Owner:
+    """The owner of a file that exists as long as a database is attached."""
+
+
+def application(alias: str) -> str:
+    """Return the name of DuckDB's connections at the server; it tells this process's queries apart.
+
+    Examples
+    --------
+    >>> application("pg").startswith("sspcloud-magics duckdb pg ")
+    True
+    """
+    return f"sspcloud-magics duckdb {alias} {os.getpid()}"[:63]
+
+
+# The instance of this process; None until it is first used.
+_instance: Instance | None = None
+
+
+def current() -> Instance:
+    """Return the instance of this process, and create it at its first use."""
+    global _instance  # noqa: PLW0603 - of the process
+    if _instance is None:
+        _instance = Instance()
+    return _instance
+
+
+def close() -> None:
+    """Close the instance of this process, if there is one."""
+    global _instance
+    if _instance is not None:
+        closing, _instance = _instance, None
+        closing.close()
+
+
+def _forget() -> None:
+    global _instance  # noqa: PLW0603 - of the process
+    # A child has none of DuckDB's threads, and must not close the parent's sockets: it leaves the object alone.
+    if _instance is not None:
+        _abandoned.append(_instance)
+        _instance = None
+
+
+# Instances of the parent process, which are never freed here.
+_abandoned: list[Instance] = []
+fork_hooks.call_in_child(_forget)
+
+
+def sources_by_name(opened: Sequence[DatabaseConnection]) -> dict[str, DatabaseConnection]:
+    """Return connections by their names in DuckDB: the last, which is the current one, as ``pg``, others by their databases."""
+    named: dict[str, DatabaseConnection] = {}
+    for place, each in enumerate(reversed(opened)):
+        short = each.database.name.replace("-", "_")
+        whole = each.database.path.replace("-", "_").replace("/", "_")
+        name = CURRENT if not place else short if short not in named else whole
+        named.setdefault(name, each)
+    return named

@@ -1,0 +1,115 @@
+"""DuckDB over the session's databases, S3, and the notebook's DataFrames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any
+
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+from sspcloud_magics.lake import instance as instances
+from sspcloud_magics.lake import query, transfer
+from sspcloud_magics.session import session
+
+PART_ROWS = transfer.ROWS
+
+if TYPE_CHECKING:
+    import duckdb as duckdb_package
+
+    from sspcloud_magics.databases.query_options import Output, Progress, QueryOptions
+
+
+def duckdb(*, read_only: bool = True) -> duckdb_package.DuckDBPyConnection:
+    """Return a DuckDB connection in which the open databases are attached.
+
+    The current database is ``pg``, every other open one has its own name, with ``_`` for ``-``. S3 is readable and writable
+    if the service has keys. Statements can name the notebook's DataFrames. Call it again after connecting to another
+    database, or when a share was renewed.
+
+    Parameters
+    ----------
+    read_only
+        Whether DuckDB may only read the databases.
+
+    Returns
+    -------
+    duckdb.DuckDBPyConnection
+        The same connection at each call, until it is closed.
+
+    Raises
+    ------
+    UsageProblem
+        If DuckDB or its extension for PostgreSQL is not installed.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.duckdb().sql("SELECT count(*) FROM pg.public.communes").df()  # doctest: +SKIP
+    """
+    return _refreshed(read_only=read_only).shared()
+
+
+def query_duckdb(
+    sql: str,
+    params: Mapping[str, Any],
+    options: QueryOptions,
+    output: Output,
+    partition_by: Sequence[str] = (),
+) -> Any:
+    """Run statements in DuckDB; see `sspcloud_magics.lake.query.run`."""
+    needs_s3 = "s3://" in sql or query.is_s3(output.to)
+    request = query.Request(sql=sql, params=params, options=options, output=output, partition_by=partition_by)
+    return query.run(_refreshed(needs_s3=needs_s3), request, _cancel_at_servers)
+
+
+def plan(sql: str, params: Mapping[str, Any]) -> str:
+    """Return DuckDB's plan of a query; see `sspcloud_magics.lake.query.plan`."""
+    return query.plan(_refreshed(needs_s3="s3://" in sql), sql, params)
+
+
+def upload(
+    chunks: Any,
+    place: str,
+    *,
+    overwrite: bool,
+    partition_by: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> query.Written:
+    """Write the chunks of a query into S3; see `sspcloud_magics.lake.transfer.upload`."""
+    try:
+        found = _refreshed(needs_s3=True)
+    except BaseException:
+        chunks.close()
+        raise
+    return transfer.upload(
+        found, chunks, place, overwrite=overwrite, partition_by=partition_by, progress=progress
+    )
+
+
+def read_file(place: str) -> Any:
+    """Yield the rows of a file or an object; see `sspcloud_magics.lake.transfer.read_file`."""
+    return transfer.read_file(_refreshed(needs_s3=query.is_s3(place)), place)
+
+
+def _refreshed(*, read_only: bool = True, needs_s3: bool = False) -> instances.Instance:
+    found = instances.current()
+    found.refresh(_sources(), read_only=read_only, needs_s3=needs_s3)
+    return found
+
+
+def _sources() -> dict[str, DatabaseConnection]:
+    opened = [each for each in session.open_connections() if isinstance(each, DatabaseConnection)]
+    return instances.sources_by_name(opened)
+
+
+def _cancel_at_servers() -> None:
+    """Cancel what runs for DuckDB at the servers, by another connection with the same role."""
+    for alias, source in _sources().items():
+        with suppress(Exception), closing(source.copy_connection()) as side:
+            side.psycopg.execute(_CANCEL, [instances.application(alias)])
+
+
+_CANCEL = """
+SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity
+WHERE application_name OPERATOR(pg_catalog.=) %s AND usename OPERATOR(pg_catalog.=) CURRENT_USER AND state OPERATOR(pg_catalog.=) 'active'
+"""
