@@ -19,20 +19,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from babel.messages.catalog import Catalog, Message
-from babel.messages.extract import extract_python
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "sspcloud_magics"
 FRENCH = PACKAGE / "locale" / "fr" / "LC_MESSAGES" / "sspcloud_magics.po"
-KEYWORDS: dict[str, tuple[int, ...] | None] = {"_": None, "N_": None, "_n": (1, 2)}
+KEYWORDS = ("_", "N_", "_n")
 # Texts that are the same in both languages.
 SAME = ROOT / "tools" / "same-in-french.txt"
 
 PLACEHOLDER = re.compile(r"(?<!\{)\{(\w+)")
 # What a reader types stays as it is: magics, options, settings, code in backticks.
-TYPED = re.compile(r"%%?[a-z]\w+|(?<![\w-])--[a-z][\w-]+|`[^`]+`|\bSSPCloud\.\w+")
+TYPED = re.compile(r"%%?[a-z]\w+|(?<![\w-])--[a-z][\w-]+|``[^`]+``|`[^`]+`|\bSSPCloud\.\w+")
 
 # Folders and modules without messages for a person.
 SILENT = re.compile(
@@ -56,16 +55,25 @@ def extract() -> Catalog:
     template = Catalog()
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(ROOT).as_posix()
-        source = path.read_bytes()
-        for line, function, found, _comments in extract_python(io.BytesIO(source), KEYWORDS, (), {}):
-            texts = (found,) if isinstance(found, str) else tuple(text for text in found or () if text)
-            if texts:  # otherwise it translates a constant
-                message = texts[:2] if function == "_n" else texts[0]
-                template.add(message, locations=[(name, line)])
+        tree = ast.parse(path.read_bytes())
+        for message, line in list_messages(tree):
+            template.add(message, locations=[(name, line)])
         if "magics/" in name:
-            for doc, line in list_magic_docs(ast.parse(source)):
+            for doc, line in list_magic_docs(tree):
                 template.add(doc, locations=[(name, line)])
     return template
+
+
+def list_messages(tree: ast.Module) -> Iterator[tuple[str | tuple[str, str], int]]:
+    """Yield the messages of a module with their lines; Babel's own extraction misses calls within calls."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KEYWORDS:
+            texts = [each.value for each in node.args if isinstance(each, ast.Constant)]
+            texts = [text for text in texts if isinstance(text, str)]
+            if node.func.id == "_n":
+                yield (texts[0], texts[1]), node.lineno
+            elif texts:  # otherwise it translates a constant
+                yield texts[0], node.lineno
 
 
 def list_magic_docs(tree: ast.Module) -> Iterator[tuple[str, int]]:
