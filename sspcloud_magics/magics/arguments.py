@@ -22,7 +22,7 @@ from IPython.core.magic import Magics
 from IPython.utils.text import DollarFormatter
 
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import N_, _, _n
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.spelling import nearest
 
@@ -56,11 +56,8 @@ def magic_arguments(interrupted: str = N_("Other forwards and connections stay o
             try:
                 return magic(*given, **named)
             except KeyboardInterrupt as interrupt:
-                line = _(
-                    "KeyboardInterrupt: %{name} was interrupted. {interrupted}",
-                    name=magic.__name__,
-                    interrupted=interrupted,
-                )
+                line = _("KeyboardInterrupt: %{name} was interrupted.", name=magic.__name__)
+                line = f"{line} {_(interrupted)}"
                 interrupt._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]  # IPython looks for it
                 raise
 
@@ -167,12 +164,12 @@ class _WordsFormatter(DollarFormatter):
             values = sorted(values)
         if isinstance(values, list | tuple):
             if not all(isinstance(each, str | int) for each in values):
-                raise TypeError("a list to fill in may have only strings and integers")
+                raise TypeError(_("a list to fill in may have only strings and integers"))
             for each in values:
                 _refuse_option(each)
             return " ".join(shlex.quote(str(each)) for each in values)
         if hasattr(value, "columns"):
-            raise TypeError("a DataFrame is not a list: name one of its columns")
+            raise TypeError(_("a DataFrame is not a list: name one of its columns"))
         for word in value.split() if self._values_only and isinstance(value, str) else ():
             _refuse_option(word)
         return str(super().format_field(value, format_spec))
@@ -181,7 +178,7 @@ class _WordsFormatter(DollarFormatter):
 def _refuse_option(word: object) -> None:
     """Refuse a word in a variable's value that would be parsed as an option: others may have written it."""
     if isinstance(word, str) and (word.startswith("-") or word == "#"):
-        raise TypeError(f"{shorten(word)} in a value would be read as an option or a comment")
+        raise TypeError(_("{word} in a value would be read as an option or a comment", word=shorten(word)))
 
 
 _QUOTED_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")
@@ -217,28 +214,33 @@ def arguments(magics: Magics, name: str, line: str) -> argparse.Namespace:
             # kubectl also accepts options between positional arguments: svc/x -n lab 8000.
             known, extra = parser.parse_known_intermixed_args(words)
     except UsageError as error:
-        raise UsageProblem(f"%{name}: {_without_values(str(error))}.", hint=_usage(name, parser)) from None
+        raise UsageProblem(_describe_error(name, str(error)), hint=_usage(name, parser)) from None
     if extra:
         options = [word.partition("=")[0] for word in extra if word.startswith("-") and len(word) > 1]
-        unknown = ", ".join(options) or _(
-            "{count} word{choice} too many", count=len(extra), choice="s" if len(extra) > 1 else ""
-        )
-        is_option = _("has no option") if options else _("was given")
+        if options:
+            what = _("%{name} has no option {options}.", name=name, options=", ".join(options))
+        else:
+            what = _n(
+                "%{name} was given {count} word too many.",
+                "%{name} was given {count} words too many.",
+                len(extra),
+                name=name,
+            )
         flags = [flag for action in parser._actions for flag in action.option_strings]  # noqa: SLF001 - no public attribute lists them
         near = nearest(options[0], flags) if options else ""
         hint = _("did you mean {near}?", near=near) if near else _usage(name, parser)
-        raise UsageProblem(f"%{name} {is_option} {unknown}.", hint=hint)
+        raise UsageProblem(what, hint=hint)
     return known
 
 
 def _refuse_secrets(name: str, line: str) -> None:
     """Refuse a line that contains a secret, which the notebook and the history have saved by now."""
     if SECRET_WORDS.search(line):
-        kind = _("A password or a token")
+        what = _("A password or a token is not accepted on the line.")
     elif TOKEN.search(line):
-        kind = "A token"
+        what = _("A token is not accepted on the line.")
     elif URL_WITH_PASSWORD.search(line):
-        kind = _("A URL with a password")
+        what = _("A URL with a password is not accepted on the line.")
     else:
         return
     instead = {
@@ -253,12 +255,12 @@ def _refuse_secrets(name: str, line: str) -> None:
         ),
     }
     raise UsageProblem(
-        _("{kind} is not accepted on the line.", kind=kind),
+        what,
         why=_(
             "The line is saved with the notebook and in IPython's history. If the secret was a real one, "
             "clear this cell, and change the secret."
         ),
-        hint=instead.get(name, f"%{name}?   shows its arguments"),
+        hint=instead.get(name) or _("%{name}?   shows its arguments", name=name),
     )
 
 
@@ -268,7 +270,39 @@ def _usage(name: str, parser: argparse.ArgumentParser) -> str:
     return _("{usage}\n%{name}?   shows its help", usage=usage, name=name)
 
 
-def _without_values(message: str) -> str:
-    """Remove quoted values from argparse's message, except the choices."""
-    message = message.replace("expected one argument", "a value is missing, or begins with a dash")
-    return re.sub(r"(invalid \w+(?: value)?): .*?(?= \(choose from|$)", r"\1", message)
+# The errors of argparse, whose own texts follow no language, as sentences without the values that were typed.
+_PARSE_ERRORS = (
+    (
+        re.compile(r"the following arguments are required: (?P<arguments>.*)"),
+        N_("%{name}: the following arguments are required: {arguments}."),
+    ),
+    (
+        re.compile(r"argument (?P<argument>.*?): expected one argument"),
+        N_("%{name}: argument {argument}: a value is missing, or begins with a dash."),
+    ),
+    (
+        re.compile(r"argument (?P<argument>.*?): expected at least one argument"),
+        N_("%{name}: argument {argument}: expected at least one argument."),
+    ),
+    (
+        re.compile(r"argument (?P<argument>.*?): invalid choice: .* \(choose from (?P<choices>.*)\)"),
+        N_("%{name}: argument {argument}: invalid choice (choose from {choices})."),
+    ),
+    (
+        re.compile(r"argument (?P<argument>.*?): invalid (?P<kind>\w+) value: .*"),
+        N_("%{name}: argument {argument}: invalid {kind} value."),
+    ),
+    (
+        re.compile(r"ambiguous option: (?P<option>[-\w]+)\S* could match (?P<options>.*)"),
+        N_("%{name}: ambiguous option: {option} could match {options}."),
+    ),
+)
+
+
+def _describe_error(name: str, message: str) -> str:
+    """Translate a message of argparse, and remove quoted values from it, except the choices."""
+    for pattern, sentence in _PARSE_ERRORS:
+        if found := pattern.fullmatch(message):
+            return _(sentence, name=name, **found.groupdict())
+    message = re.sub(r"(invalid \w+(?: value)?): .*?(?= \(choose from|$)", r"\1", message)
+    return f"%{name}: {message}."

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
-from sspcloud_magics.i18n import _
-
 Transformer: TypeAlias = Callable[[list[str]], list[str]]
 
 ASSIGNMENT = r"(?:[\w.,:\[\]'\"() ]+=\s*)?"
@@ -97,9 +95,8 @@ def transformers(names: Iterable[str]) -> tuple[Transformer, Transformer]:
             return lines
         line = cell.line
         if cell.target is not None and _CHUNKS.search(line):
-            line = _(
-                "--into {target} {line}", target=cell.target, line=line
-            )  # lets the magic close the iterator of the cell's last run
+            # Lets the magic close the iterator of the cell's last run.
+            line = f"--into {cell.target} {line}"  # not translated: options
         code = f"{cell.head}get_ipython().run_cell_magic({cell.name!r}, {line!r}, {cell.body!r})\n"
         return code.splitlines(keepends=True)
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 import pandas as pd
 from IPython.core.interactiveshell import InteractiveShell
 
-from sspcloud_magics.i18n import _, format_number
+from sspcloud_magics.i18n import _, _n, format_seconds
 from sspcloud_magics.printable import printable
 
 _FAINT = "color:var(--jp-ui-font-color2, #808080);font-weight:normal;font-size:90%"
@@ -74,7 +74,8 @@ def render_text(frame: pd.DataFrame) -> str:
         return repr(frame)
     if frame.empty:
         columns = ", ".join(f"{name} {dtype}" for name, dtype in frame.dtypes.items())
-        return printable(f"No rows. Columns: {columns}\n{_describe_shape(frame)}")
+        nothing = _("No rows. Columns: {columns}", columns=columns)
+        return printable(f"{nothing}\n{_describe_shape(frame)}")
     with pd.option_context("display.multi_sparse", False, "display.show_dimensions", False):
         return printable(f"{shown!r}\n{_describe_shape(frame)}")
 
@@ -113,7 +114,9 @@ def _add_types(frame: pd.DataFrame) -> pd.DataFrame | None:
 
 def _describe_shape(frame: pd.DataFrame) -> str:
     rows, columns = frame.shape
-    shape = f"{rows:,} row{'' if rows == 1 else 's'} × {columns} column{'' if columns == 1 else 's'}"  # noqa: RUF001 - as pandas writes it
     return _(
-        "{shape} · fetched in {seconds} s", shape=shape, seconds=format_number(_seconds[id(frame)][1], 2)
+        "{rows} × {columns} · fetched in {time}",  # noqa: RUF001 - as pandas writes it
+        rows=_n("{count} row", "{count} rows", rows),
+        columns=_n("{count} column", "{count} columns", columns),
+        time=format_seconds(_seconds[id(frame)][1]),
     )

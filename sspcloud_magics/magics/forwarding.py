@@ -20,7 +20,9 @@ class ForwardingMagics(Magics):
 
     @magic_arguments()
     @argument(
-        "target", metavar="TARGET", help="NAME, KIND/NAME or NAMESPACE/KIND/NAME; HOST:PORT with --relay"
+        "target",
+        metavar="TARGET",
+        help=N_("NAME, KIND/NAME or NAMESPACE/KIND/NAME; HOST:PORT with --relay"),
     )
     @argument(
         "ports",
@@ -149,4 +151,4 @@ class ForwardingMagics(Magics):
         stopped = session.unforward(given.open_forward, everything=given.everything)
         if not stopped:
             return Note(_("No forward was open."))
-        return Note("Stopped: " + ", ".join(str(each.target) for each in stopped) + ".")
+        return Note(_("Stopped: {targets}.", targets=", ".join(str(each.target) for each in stopped)))

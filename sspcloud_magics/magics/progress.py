@@ -18,7 +18,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from sspcloud_magics.audience import is_watched
-from sspcloud_magics.i18n import _, format_number
+from sspcloud_magics.i18n import _, _n, format_bytes, format_number
 from sspcloud_magics.printable import printable
 
 QUIET = 1.0
@@ -52,12 +52,18 @@ class Progress:
         seconds = self._now() - self._began
         if seconds < QUIET:
             return ""
-        if not self._rows and self._size:
-            return f"{self._size / 2**20:,.0f} MiB · {self._size / 2**20 / seconds:,.0f} MiB/s · {seconds:,.0f} s"
+        # Whole seconds: a line that changes four times a second is read at a glance.
+        time = _("{seconds} s", seconds=format_number(seconds, 0))
+        if not self._rows and not self._size:
+            return _("running for {time}, no row yet", time=time)
+        size = format_bytes(self._size)
         if not self._rows:
-            return _("running for {seconds} s, no row yet", seconds=format_number(seconds, 0))
-        mebibytes = f" · {self._size / 2**20:,.0f} MiB" if self._size else ""
-        return f"{self._rows:,} rows{mebibytes} · {self._rows / seconds:,.0f} rows/s · {seconds:,.0f} s"
+            return _(
+                "{size} · {rate}/s · {time}", size=size, rate=format_bytes(self._size / seconds), time=time
+            )
+        parts = [_n("{count} row", "{count} rows", self._rows), *([size] if self._size else [])]
+        rate = _("{rows} rows/s", rows=format_number(self._rows / seconds, 0))
+        return " · ".join([*parts, rate, time])
 
 
 class Line:

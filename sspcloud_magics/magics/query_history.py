@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sspcloud_magics.bounded_json import parse
-from sspcloud_magics.i18n import _, format_number
+from sspcloud_magics.i18n import _, format_number, format_seconds
 from sspcloud_magics.log_file import without_secrets
 from sspcloud_magics.magics.arguments import SECRET_WORDS, TOKEN, URL_WITH_PASSWORD
 from sspcloud_magics.printable import shorten
@@ -93,8 +93,8 @@ class Query:
     def cell(self) -> str:
         """The cell that runs it again on the same server."""
         named = re.search(r"(?<!\S)--db\b", self.options)
-        words = [] if named else [_("--db {database}", database=self.database)]
-        return _("%%query_db {value}\n{sql}", value=" ".join([*words, self.options]).strip(), sql=self.sql)
+        words = [] if named else [f"--db {self.database}"]  # not translated: an option
+        return f"%%query_db {' '.join([*words, self.options]).strip()}\n{self.sql}"  # not translated: a cell
 
     def to_plain(self) -> dict[str, Any]:
         """Return the JSON object of the file."""
@@ -359,7 +359,7 @@ def query_table(queries: Sequence[Query]) -> ResourceTable:
         TableColumn("number", "NUMBER"),
         TableColumn("time", "TIME", _time_in_words),
         TableColumn("rows", "ROWS"),
-        TableColumn("duration", "DURATION", lambda row: f"{row['duration'].total_seconds():,.2f} s"),
+        TableColumn("duration", "DURATION", lambda row: format_seconds(row["duration"].total_seconds())),
         TableColumn("error", "ERROR"),
         TableColumn("name", "SAVED AS"),
         TableColumn("statement", "STATEMENT", _statement_in_words),

@@ -338,9 +338,7 @@ class QueryingMagics(Magics):
             raise UsageProblem(
                 _("Statement {number} belongs to the database {dbname}.", number=number, dbname=found.dbname),
                 why=_("{database} is connected to {dbname}.", database=found.database, dbname=dbname),
-                hint=_(
-                    "%connect_db {database} --database {dbname}", database=found.database, dbname=found.dbname
-                ),
+                hint=f"%connect_db {found.database} --database {found.dbname}",  # not translated: a command
             )
         options, _unused, sql = found.cell.removeprefix("%%query_db").partition("\n")
         return cast("Any", self).query_db(options, sql, local_ns)
@@ -479,7 +477,8 @@ def _check_options(given: argparse.Namespace) -> None:
         )
     if given.into is not None and (not given.into.isidentifier() or keyword.iskeyword(given.into)):
         raise UsageProblem(
-            _("{into!r} cannot be the name of a variable.", into=given.into), hint=_("%%query_db --into df")
+            _("{into!r} cannot be the name of a variable.", into=given.into),
+            hint="%%query_db --into df",  # not translated: a command
         )
     for name in ("limit", "chunks"):
         if (getattr(given, name) or 1) < 1 or getattr(given, name) == 0:
@@ -515,7 +514,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 def _parse_seconds(words: str) -> float:
     found = _TIME.fullmatch(words)
     if found is None or float(found[1]) == 0:
-        raise UsageProblem(_("--timeout takes a duration."), hint="--timeout 30s, or 5m, or 1h")
+        raise UsageProblem(_("--timeout takes a duration."), hint=_("--timeout 30s, or 5m, or 1h"))
     return float(found[1]) * _UNITS[found[2]]
 
 

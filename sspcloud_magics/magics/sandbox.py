@@ -71,7 +71,7 @@ class SandboxMagics(Magics):
         if (given.order == "as") == (given.person is None):
             raise UsageProblem(
                 _("`as` needs a user; the other commands take none."),
-                hint=_("%sandbox as {people}", people="|".join(PEOPLE)),
+                hint=f"%sandbox as {'|'.join(PEOPLE)}",  # not translated: a command
             )
         if given.order == "start":
             started, identity = sandbox_session.start()
@@ -90,7 +90,7 @@ def _describe_user(person: str, identity: Identity, first: str = "") -> Note:
         user=identity.user,
         namespace=identity.namespace,
     )
-    return Note(f"{first} {you}".strip(), NEXT_STEPS[person])
+    return Note(f"{first} {you}".strip(), tuple(map(_, NEXT_STEPS[person])))
 
 
 def _describe(status: Status) -> Note:

@@ -68,7 +68,7 @@ class Setting(AnyValue):
         message = _("The value of SSPCloud.{name} is invalid: {problem}.", name=self.name, problem=problem)
         if getattr(obj, "loaded", False):
             raise TraitError(message)
-        warnings.warn(_("{text} It is ignored.", text=message), stacklevel=2)
+        warnings.warn(_("{message} It is ignored.", message=message), stacklevel=2)
         return self.empty
 
     def problem(self, value: object) -> str:
@@ -152,7 +152,7 @@ class TimeZone(Text):
         if not known or value in known:
             return ""
         near = difflib.get_close_matches(value, known, n=1)
-        return _("write a time zone, such as ") + (near[0] if near else "Europe/Paris")
+        return _("write a time zone, such as {zone}", zone=near[0] if near else "Europe/Paris")
 
 
 class Fraction(Setting):

@@ -21,6 +21,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 from sspcloud_magics import fork_hooks, session
 from sspcloud_magics.databases.postgres.sql import name_cache
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.magics.cell_input import ASSIGNMENT, cell_magic
 from sspcloud_magics.printable import printable
 
@@ -38,6 +39,19 @@ OLD = 300.0
 _LINE = re.compile(rf"^\s*{ASSIGNMENT}%query_db[ \t]+")
 _OPTION = r"--{}[ =]\s*(\S+)"
 _WITH = re.compile(r"(?<!\S)--with[ =]\s*((?:(?!-)\S+\s*)+)")
+# The kinds of completions; any other one is the type of a column, which stays as PostgreSQL writes it.
+_KINDS = frozenset(
+    {
+        N_("table"),
+        N_("view"),
+        N_("schema"),
+        N_("alias"),
+        N_("function"),
+        N_("type"),
+        N_("keyword"),
+        N_("parameter"),
+    }
+)
 _NO_VALUES = (ModuleType, FunctionType, type)
 
 
@@ -66,7 +80,7 @@ class KnownTables:
         found = name_cache.last_read(named[-1]) if named else None
         return None if found is None else found.names
 
-    def after_cell(self, *_: Any) -> None:
+    def after_cell(self, *_unused: Any) -> None:
         """Read the names again if the cell may have changed them."""
         self.refresh_soon()
 
@@ -192,7 +206,7 @@ def sql_matcher(known: KnownTables, shell: InteractiveShell, history: QueryHisto
             sql, cursor, there, _list_variables(shell, _find_option("params", options))
         )
         completions = [
-            SimpleCompletion(text=each.text, type=each.kind)
+            SimpleCompletion(text=each.text, type=_(each.kind) if each.kind in _KINDS else each.kind)
             for each in offers
             if printable(each.text, one_line=True) == each.text
         ]

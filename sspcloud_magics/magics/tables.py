@@ -10,7 +10,7 @@ from IPython.core.magic import Magics, line_magic, magics_class, needs_local_sco
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.i18n import N_, _, format_number
+from sspcloud_magics.i18n import N_, _, _n
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments, visible_variables
 from sspcloud_magics.magics.display import Note
 from sspcloud_magics.magics.progress import show_progress
@@ -111,12 +111,7 @@ class TableMagics(Magics):
                 progress=progress,
             )
         return Note(
-            _(
-                "{rows} row{choice} written into {table}.",
-                rows=format_number(rows),
-                choice="" if rows == 1 else "s",
-                table=table,
-            )
+            _n("{count} row written into {table}.", "{count} rows written into {table}.", rows, table=table)
         )
 
 
