@@ -16,32 +16,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from sspcloud_magics.i18n import N_, _, format_number
+from sspcloud_magics.i18n import N_, _, format_duration
 
 if TYPE_CHECKING:
     from types import FrameType
 
-CELLS: tuple[tuple[str, str], ...] = (
-    ("", N_("%load_ext sspcloud_magics")),
-    (N_("A practice cluster on this machine, and an account on it."), N_("%sandbox start")),
-    (N_("Who am I?"), "%k8s_whoami"),
-    (N_("For a moment as alice, a colleague: what runs in her namespace?"), N_("%sandbox as alice")),
-    ("", "%k8s_pods"),
-    (N_("As bob again: alice has shared her Postgres with him."), N_("%sandbox as bob")),
-    (
-        N_("Its name is enough: a tunnel is opened, and the login that she made for bob is found."),
-        N_("%connect_db user-alice/postgresql-cnpg-951239"),
-    ),
-    (N_("A variable of the notebook …"), N_('activite = "en emploi"')),
-    (
-        N_("… is bound to the query, and the rows come back as a DataFrame."),
-        """%%query_db --into salaires
+_QUERY = """\
 SELECT d.nom AS departement, count(*) AS personnes, avg(i.salaire_net)::numeric(8,2) AS salaire_moyen
 FROM individus i
 JOIN menages m ON m.id = i.menage
@@ -49,7 +36,32 @@ JOIN communes c ON c.code = m.commune
 JOIN departements d ON d.code = c.departement
 WHERE i.activite = :activite
 GROUP BY d.nom
-ORDER BY salaire_moyen DESC""",
+ORDER BY salaire_moyen DESC"""
+
+CELLS: tuple[tuple[str, str], ...] = (
+    ("", "%load_ext sspcloud_magics"),  # not translated: a cell
+    (
+        N_("A practice cluster on this machine, and an account on it."),
+        "%sandbox start",  # not translated: a cell
+    ),
+    (N_("Who am I?"), "%k8s_whoami"),
+    (
+        N_("For a moment as alice, a colleague: what runs in her namespace?"),
+        "%sandbox as alice",  # not translated: a cell
+    ),
+    ("", "%k8s_pods"),
+    (
+        N_("As bob again: alice has shared her Postgres with him."),
+        "%sandbox as bob",  # not translated: a cell
+    ),
+    (
+        N_("Its name is enough: a tunnel is opened, and the login that she made for bob is found."),
+        "%connect_db user-alice/postgresql-cnpg-951239",  # not translated: a cell
+    ),
+    (N_("A variable of the notebook …"), 'activite = "en emploi"'),  # not translated: a cell
+    (
+        N_("… is bound to the query, and the rows come back as a DataFrame."),
+        f"%%query_db --into salaires\n{_QUERY}",  # not translated: a cell
     ),
     (N_("From here on it is pandas."), "salaires.describe()"),
     (N_("The tunnel waits in the background, and heals when its pod is replaced."), "%forwards"),
@@ -155,11 +167,11 @@ def run(page: Page) -> None:
     """
     began = time.monotonic()
     page.write(_("sspcloud_magics: a colleague's table in a DataFrame"), "1")
-    page.write(_("\nStarting a practice cluster (a Kubernetes API, a real Postgres) …"), "2")
+    page.write("\n" + _("Starting a practice cluster (a Kubernetes API, a real Postgres) …"), "2")
     with practice_cluster(), notebook(page) as shell:
         for number, (comment, source) in enumerate(CELLS, start=1):
             page.write()
-            for line in comment.splitlines():
+            for line in _(comment).splitlines() if comment else ():
                 page.write(f"# {line}", "2")
             page.cell(number, source)
             done: Any = shell.run_cell(source, store_history=True)  # type: ignore[no-untyped-call]  # IPython's
@@ -169,11 +181,9 @@ def run(page: Page) -> None:
                 raise error
             if error is not None:
                 raise Failed(f"{source.splitlines()[0]}\n{type(error).__name__}: {error}") from error
+    took = timedelta(seconds=round(time.monotonic() - began))
     page.write(
-        _(
-            "\nDone in {monotonic} seconds; nothing is left running.",
-            monotonic=format_number(time.monotonic() - began, 0),
-        ),
+        "\n" + _("Done in {duration}; nothing is left running.", duration=format_duration(took)),
         "1",
     )
     page.write(_("Go on in a notebook:  make lab"))
@@ -200,10 +210,10 @@ def main() -> int:
     try:
         run(page)
     except KeyboardInterrupt:
-        page.write(_("\nEnded; nothing is left running."))
+        page.write("\n" + _("Ended; nothing is left running."))
         return 130
     except Exception as error:  # noqa: BLE001 - report any failure to the user, without a traceback
-        page.write(_("\nThe demonstration failed: {error}", error=error), "31")
+        page.write("\n" + _("The demonstration failed: {error}", error=error), "31")
         return 1
     return 0
 

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import yaml
 
+from sspcloud_magics.i18n import _
 from sspcloud_magics.sandbox.daemon import SandboxError, default_home, kubeconfig, status
 
 
@@ -62,12 +63,19 @@ def _ask(person: str, home: Path | None, path: str, method: str) -> str:
     home = home or default_home()
     user = yaml.safe_load(kubeconfig(person, home).read_text())["users"][0]["user"]
     if "token" not in user:
-        raise SandboxError(f"{person} has no account page.", hint="choose alice, bob or carol")
+        raise SandboxError(
+            _("{person} has no account page.", person=person), hint=_("choose alice, bob or carol")
+        )
     if not status(home).running:
-        raise SandboxError("The sandbox is not running.", hint="sspcloud-sandbox start")
+        raise SandboxError(
+            _("The sandbox is not running."),
+            hint="sspcloud-sandbox start",  # not translated: a command
+        )
     issuer = json.loads((home / "server.json").read_text())["issuer"]
     request = urllib.request.Request(  # noqa: S310 - our own https address
-        issuer + path, headers={"Authorization": f"Bearer {user['token']}"}, method=method
+        issuer + path,
+        headers={"Authorization": f"Bearer {user['token']}"},  # not translated: a header
+        method=method,
     )
     context = ssl.create_default_context(cafile=str(home / "certificates" / "ca.crt"))
     opener = urllib.request.build_opener(
@@ -77,4 +85,4 @@ def _ask(person: str, home: Path | None, path: str, method: str) -> str:
         with opener.open(request, timeout=30) as response:
             return str(response.read().decode())
     except (urllib.error.URLError, OSError) as error:
-        raise SandboxError("The sandbox's account page does not respond.", why=str(error)) from None
+        raise SandboxError(_("The sandbox's account page does not respond."), why=str(error)) from None

@@ -9,17 +9,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.sandbox import daemon
 
 _COMMANDS = {
-    "start": "start the sandbox in the background, and wait until its pods are ready",
-    "status": "show whether the sandbox runs, and where",
-    "env": 'print the line that points a shell at the sandbox: eval "$(sspcloud-sandbox env --as bob)"',
-    "login-script": "print the login script that the account page would show: … --as bob > config.sh",
-    "stop": "stop the sandbox with all its pods, and keep its data",
-    "restart-api-server": "break every connection, like an upgrade of the cluster; pods keep running",
-    "reset": "delete everything in the sandbox, and start it again if it was running",
-    "serve": "run the sandbox in the foreground, until Ctrl-C",
+    "start": N_("start the sandbox in the background, and wait until its pods are ready"),
+    "status": N_("show whether the sandbox runs, and where"),
+    "env": N_('print the line that points a shell at the sandbox: eval "$(sspcloud-sandbox env --as bob)"'),
+    "login-script": N_("print the login script that the account page would show: … --as bob > config.sh"),
+    "stop": N_("stop the sandbox with all its pods, and keep its data"),
+    "restart-api-server": N_("break every connection, like an upgrade of the cluster; pods keep running"),
+    "reset": N_("delete everything in the sandbox, and start it again if it was running"),
+    "serve": N_("run the sandbox in the foreground, until Ctrl-C"),
 }
 
 
@@ -77,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
         }
         print(commands[options.command](home))
         if options.command == "start":
-            print('To use it in this shell:  eval "$(sspcloud-sandbox env --as bob)"')
+            print(_('To use it in this shell:  eval "$(sspcloud-sandbox env --as bob)"'))
     return 0
 
 
@@ -85,26 +86,39 @@ def _print_progress(message: str) -> None:
     print(message, "…", file=sys.stderr)
 
 
+def _add_help(parser: argparse.ArgumentParser) -> None:
+    """Add ``--help`` and the titles of argparse, whose own texts follow no language."""
+    parser._positionals.title = _("positional arguments")  # noqa: SLF001 - argparse gives no other way to its titles
+    parser._optionals.title = _("options")  # noqa: SLF001 - as above
+    parser.add_argument("-h", "--help", action="help", help=_("show this help message and exit"))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sspcloud-sandbox",
-        description="A practice cluster on this machine: real Postgres, real permissions, no account.",
+        description=_("A practice cluster on this machine: real Postgres, real permissions, no account."),
+        add_help=False,
     )
+    _add_help(parser)
     commands = parser.add_subparsers(dest="command", metavar="|".join(_COMMANDS))
     parser.set_defaults(command="status", home=None)
     for name, summary in _COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        text = _(summary)
+        command = commands.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.", add_help=False
+        )
+        _add_help(command)
         command.add_argument(
             "--home",
             type=Path,
-            help="the sandbox's directory (default: $SSPCLOUD_SANDBOX_HOME, or one per user)",
+            help=_("the sandbox's directory (default: $SSPCLOUD_SANDBOX_HOME, or one per user)"),
         )
         if name == "login-script":
             command.add_argument(
-                "--id-token-seconds", type=int, metavar="N", help="lifetime of the ID token (default: 900)"
+                "--id-token-seconds", type=int, metavar="N", help=_("lifetime of the ID token (default: 900)")
             )
             command.add_argument(
-                "--login-seconds", type=int, metavar="N", help="lifetime of the login (default: a week)"
+                "--login-seconds", type=int, metavar="N", help=_("lifetime of the login (default: a week)")
             )
         if name in ("env", "login-script"):
             command.add_argument(
@@ -112,7 +126,9 @@ def _parser() -> argparse.ArgumentParser:
             )
         if name == "serve":
             command.add_argument(
-                "--with-parent", action="store_true", help="stop when standard input closes, and keep no data"
+                "--with-parent",
+                action="store_true",
+                help=_("stop when standard input closes, and keep no data"),
             )
             command.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     return parser

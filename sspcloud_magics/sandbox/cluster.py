@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sspcloud_magics.i18n import _, format_number
 from sspcloud_magics.sandbox import kubeconfigs, postgres, snapshot
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api.app import build_app
@@ -222,10 +223,12 @@ class SandboxCluster:
         try:
             await asyncio.wait_for(ready.wait(), _READY_SECONDS)
         except TimeoutError:
-            message = f"Not ready after {_READY_SECONDS:g} s: {', '.join(map(name_of, list_late_pods()))}"
+            late = ", ".join(map(name_of, list_late_pods()))
             if was_ready is None:
-                raise SandboxError(message) from None
-            log.warning(message)
+                raise SandboxError(
+                    _("Not ready after {seconds} s: {pods}", seconds=format_number(_READY_SECONDS), pods=late)
+                ) from None
+            log.warning("Not ready after %g s: %s", _READY_SECONDS, late)
         finally:
             unsubscribe()
 

