@@ -9,10 +9,11 @@ from IPython.core.magic import Magics, line_magic, magics_class, needs_local_sco
 from IPython.display import display
 
 from sspcloud_magics import session
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import N_, _, _n
 from sspcloud_magics.magics.arguments import argument, arguments, fill_in, magic_arguments, visible_variables
 from sspcloud_magics.magics.display import Note, with_notes
 from sspcloud_magics.magics.status_line import steps
+from sspcloud_magics.sharing.durations import quote_duration
 
 
 @magics_class
@@ -50,7 +51,11 @@ class SharingMagics(Magics):
         help=N_("share only these schemas"),
     )
     @argument(
-        "--for", dest="duration", metavar="TIME", default="7d", help=N_("the duration: 7d, 12h, 1d12h (7d)")
+        "--for",
+        dest="duration",
+        metavar="TIME",
+        default="7d",
+        help=N_("the duration: 7d, 12h, 3 weeks, 1 month, or the last day: 2026-12-30 (7d)"),
     )
     @argument(
         "--via",
@@ -87,7 +92,8 @@ class SharingMagics(Magics):
         The same in Python: ``ssp.share_db("postgresql-cnpg-951239", ["bob", "carol"])``.
         """
         variables = visible_variables(self, local_ns)
-        given = arguments(self, "share_db", fill_in(line, variables, values_only=True))
+        line = quote_duration(fill_in(line, variables, values_only=True))
+        given = arguments(self, "share_db", line)
         with steps() as progress:
             return session.share_db(
                 given.database_name,
@@ -178,15 +184,19 @@ class SharingMagics(Magics):
 def _suggest_removal(states: list[str]) -> Note:
     left = len(states)
     if "orphaned" in states:
-        what = _("1 share has ended or lost its database; parts of it remain.")
-        if left > 1:
-            what = _("{left} shares have ended or lost their databases; parts of them remain.", left=left)
+        what = _n(
+            "{count} share has ended or lost its database; parts of it remain.",
+            "{count} shares have ended or lost their databases; parts of them remain.",
+            left,
+        )
         return Note(
             what, (_("%unshare --ended   removes what remains; the colleagues' tables become yours"),)
         )
-    what = _("1 share has ended; its PostgreSQL role remains.")
-    if left > 1:
-        what = _("{left} shares have ended; their PostgreSQL roles remain.", left=left)
+    what = _n(
+        "{count} share has ended; its PostgreSQL role remains.",
+        "{count} shares have ended; their PostgreSQL roles remain.",
+        left,
+    )
     step = _(
         "%unshare --ended   removes the roles and ends their sessions; the colleagues' tables become yours"
     )

@@ -61,7 +61,7 @@ def share_db(
     schemas
         The schemas to share; all if empty.
     duration
-        The duration of the share: ``7d``, ``12h``, or a timedelta.
+        The duration of the share: ``7d``, ``12h``, ``3 weeks``, ``1 month``, its last day (``2026-12-30``), or a timedelta.
     via
         ``forward``; ``network`` to also let their namespaces reach the port without a forward; ``network-only`` to let
         them reach only that port of the pod.

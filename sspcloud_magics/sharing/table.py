@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
 from sspcloud_magics.cluster.workloads.tables import ResourceTable, Row, TableColumn, TableView, Tone, table
-from sspcloud_magics.i18n import N_, _
-from sspcloud_magics.sharing.durations import format_duration
+from sspcloud_magics.i18n import N_, _, format_duration
 from sspcloud_magics.sharing.inventory import Share, ShareRole
 
 _TONES = {"open": Tone.GOOD, "incomplete": Tone.WAITING, "ended": Tone.OVER, "orphaned": Tone.OVER}
@@ -30,11 +29,11 @@ _DTYPES = {
 
 def _until_in_words(row: Row) -> str:
     until: datetime = row["until"].to_pydatetime()
-    left = format_duration(until - datetime.now(UTC))
-    return (
-        _("{astimezone:%Y-%m-%d %H:%M} (in {left})", astimezone=until.astimezone(), left=left)
-        if left != "0s"
-        else "ended"
+    left = until - datetime.now(UTC)
+    if left < timedelta(seconds=1):
+        return _("ended")
+    return _(
+        "{moment} (in {left})", moment=f"{until.astimezone():%Y-%m-%d %H:%M}", left=format_duration(left)
     )
 
 

@@ -82,6 +82,7 @@ def test_options_may_stand_anywhere(line: str) -> None:
         ("%forward a/svc/x 80 -n b", "namespace 'a', but -n names 'b'"),
         ("%forwards now", "1 word too many"),
         ("%forwards %forwards", "The line has %forwards twice"),
+        ("%share_db db --with bob --for 3 mondays", "1 word too many"),
         ("%share_db db --with bob --for -1d", "--for: a value is missing, or begins with a dash"),
         ("%unforward", "all of them"),
         ("%unforward 80 --all", "not both"),

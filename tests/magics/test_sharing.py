@@ -57,6 +57,12 @@ def test_a_dry_run_shows_both_halves_and_makes_nothing(alice: Notebook) -> None:
     assert alice.run("%shares").empty
 
 
+@pytest.mark.parametrize("duration", ["3 weeks", "3 semaines", "21j", '"2 weeks and 7 days"'])
+def test_durations_have_words_in_both_languages(alice: Notebook, duration: str) -> None:
+    plan = alice.run(f"%share_db --for {duration} {DATABASE} --with bob --dry-run")
+    assert "for 21 days, until " in plan.granted
+
+
 LISTS = [
     "['ana', 'ben', 'chloe']",
     "('ana', 'ben', 'chloe')",

@@ -34,7 +34,7 @@ def roles(sessions, since):
 def test_table_says_the_end_and_the_sessions():
     since = datetime(2026, 3, 1, 11, 22, 33, tzinfo=UTC)
     table = share_table([share()], roles(2, since))
-    assert "(in 3d2h)" in repr(table)
+    assert "(in 3 days and 2 hours)" in repr(table)
     assert f" 2 since {since.astimezone():%Y-%m-%d %H:%M} " in repr(table)
     assert table["since"][0] == pd.Timestamp(since)
     now = datetime.now(UTC)
