@@ -19,11 +19,11 @@ from sspcloud_magics.cluster.workloads import inventory
 from sspcloud_magics.cluster.workloads.inventory import TargetPort
 from sspcloud_magics.databases.discovery import CNPG, Database
 from sspcloud_magics.errors import Forbidden
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import N_, _, _n, format_duration, format_list, format_number
 from sspcloud_magics.sharing import network_policies, role_sql
 from sspcloud_magics.sharing.colleagues import Colleague
 from sspcloud_magics.sharing.handover import Handover
-from sspcloud_magics.sharing.rendering import join_names
+from sspcloud_magics.sharing.rendering import Risk
 from sspcloud_magics.sharing.role_sql import ARCHIVE
 
 ENDS = N_("After the share ends, new logins and new tunnels are refused.")
@@ -34,32 +34,55 @@ _NAMED = 5
 
 def warn_spelling(colleagues: Sequence[Colleague]) -> str:
     """Warn that the spelling of accounts cannot be checked."""
-    names = join_names([each.name for each in colleagues])
-    return _(
-        "The cluster does not say whether an account exists: check the spelling of {names}. "
+    # Without the names: the sentence before this one has them.
+    return _n(
+        "The cluster does not say whether an account exists: check the spelling of the name. "
         "%unshare revokes a share with a wrong name.",
-        names=names,
+        "The cluster does not say whether an account exists: check the spelling of the names. "
+        "%unshare revokes a share with a wrong name.",
+        len(colleagues),
+    )
+
+
+def describe_renewal(again: Sequence[str], count: int) -> str:
+    """Describe the change of shares that exist already.
+
+    Parameters
+    ----------
+    again
+        The colleagues who have a share already.
+    count
+        The number of all colleagues of this share.
+    """
+    if len(again) == count:
+        return _n(
+            "A share existed already; it changes to this one and keeps its password.",
+            "Shares existed already; they change to these and keep their passwords.",
+            count,
+        )
+    return _n(
+        "{names} already had a share, which changes to this one and keeps its password.",
+        "{names} already had shares, which change to these and keep their passwords.",
+        len(again),
+        names=_some(again, N_("{count} colleagues, such as {example},")),
     )
 
 
 def warn_ending(session: psycopg.Connection[Any]) -> list[str]:
     """Describe the end of a share, as far as it may surprise the owner."""
     notes = [
-        ENDS,
-        (
-            _(
-                "Sessions that are open then may continue, and the Postgres role remains, until your next %share_db or "
-                "%unshare; %shares shows them."
-            )
+        _(ENDS),
+        _(
+            "Sessions that are open then may continue, and the Postgres role remains, until your next %share_db or "
+            "%unshare; %shares shows them."
         ),
     ]
     if session.pgconn.server_version >= role_sql.IDLE_TIMEOUT_SINCE:
-        hours = f"{role_sql.IDLE_TIMEOUT.total_seconds() / 3600:g} h"
         notes.append(
             _(
-                "The server ends sessions that are idle for {hours}, also inside a transaction, unless the colleague "
+                "The server ends sessions that are idle for {duration}, also inside a transaction, unless the colleague "
                 "turns that off (idle_session_timeout, idle_in_transaction_session_timeout).",
-                hours=hours,
+                duration=format_duration(role_sql.IDLE_TIMEOUT),
             )
         )
     return notes
@@ -67,7 +90,7 @@ def warn_ending(session: psycopg.Connection[Any]) -> list[str]:
 
 def warn_writing(roles: Sequence[str], shared: Sequence[str], *, create: bool) -> list[str]:
     """Describe read-write access."""
-    own = join_names(roles) if len(roles) <= _NAMED else _("{roles} and the like", roles=roles[0])
+    own = roles[0] if len(roles) == 1 else _("{role} and the like", role=roles[0])
     notes = [
         _(
             "They create objects in a schema of their own ({own}), which you and the other colleagues may read.",
@@ -77,10 +100,12 @@ def warn_writing(roles: Sequence[str], shared: Sequence[str], *, create: bool) -
     if create:
         notes.insert(
             0,
-            _(
-                "They may create functions and operators in {shared}. These run with the privileges of the user "
-                "whose query calls them, even by accident: in your queries, with yours.",
-                shared=join_names(shared),
+            Risk(
+                _(
+                    "They may create functions and operators in {shared}. These run with the privileges of the user "
+                    "whose query calls them, even by accident: in your queries, with yours.",
+                    shared=format_list(shared),
+                )
             ),
         )
     return notes
@@ -96,62 +121,79 @@ def describe_handover(role: str, given: Handover, dbname: str = "") -> str:
     dbname
         The database, if it is not the one of the connection.
     """
-    where = _(" in {dbname}", dbname=dbname) if dbname else ""
     parts = []
     if given.data:
-        verb = "belongs" if len(given.data) == 1 else "belong"
         parts.append(
-            _("{some} now {verb} to {heir}", some=_some(given.data, "objects"), verb=verb, heir=given.heir)
+            _n(
+                "{objects} now belongs to {heir}",
+                "{objects} now belong to {heir}",
+                len(given.data),
+                objects=_some(given.data, _MANY_OBJECTS),
+                heir=given.heir,
+            )
         )
     if given.kept:
         parts.append(
             _(
-                "the role {archive} keeps {some}, since even reading them may run code "
+                "the role {archive} keeps {objects}, since even reading them may run code "
                 "(a superuser's COPY … TO does not)",
                 archive=ARCHIVE,
-                some=_some(given.kept, "objects"),
+                objects=_some(given.kept, _MANY_OBJECTS),
             )
         )
     if given.code:
         parts.append(
             _(
-                "the role {archive} keeps the code, which no other user can run ({some})",
+                "the role {archive} keeps the code, which no other user can run ({objects})",
                 archive=ARCHIVE,
-                some=_some(given.code, "objects"),
+                objects=_some(given.code, _MANY_OBJECTS),
             )
         )
     if given.dropped:
-        parts.append(_("dropped, since they may call such code: {some}", some=_some(given.dropped, "parts")))
-    return _("Objects of {role}{where}: {parts}.", role=role, where=where, parts="; ".join(parts))
+        parts.append(
+            _(
+                "dropped, since they may call such code: {parts}",
+                parts=_some(given.dropped, N_("{count} parts, such as {example}")),
+            )
+        )
+    if dbname:
+        return _("Objects of {role} in {dbname}: {parts}.", role=role, dbname=dbname, parts="; ".join(parts))
+    return _("Objects of {role}: {parts}.", role=role, parts="; ".join(parts))
 
 
 def warn_ports(
     cluster: Cluster, database: Database, labels: Mapping[str, str], open_ports: Sequence[TargetPort]
 ) -> list[str]:
     """Name the ports of the pod that a forward reaches: the cluster cannot grant a single port."""
-    named = join_names(
-        [f"{port.number} ({port.name})" if port.name else str(port.number) for port in open_ports]
-    )
+    ports = [f"{port.number} ({port.name})" if port.name else str(port.number) for port in open_ports]
     notes = [
         _(
-            "A forward reaches every port of the pod ({named}), including those on its localhost.",
-            named=named or "none is declared",
+            "A forward reaches every port of the pod ({ports}), including those on its localhost.",
+            ports=format_list(ports),
+        )
+        if ports
+        else _(
+            "A forward reaches every port of the pod (none is declared), including those on its localhost."
         )
     ]
     backups = _has_backups(cluster, database) if CNPG in labels else False
     if backups:
         notes.insert(
             0,
-            _(
-                "This database has backups, and a forward reaches port 8010 of its pod, which serves the credentials of their "
-                "object store. --via network-only opens only the database's port."
+            Risk(
+                _(
+                    "This database has backups, and a forward reaches port 8010 of its pod, which serves the credentials of their "
+                    "object store. --via network-only opens only the database's port."
+                )
             ),
         )
     elif backups is None:
         notes.append(
-            _(
-                "If this database has backups, which you may not check, port 8010 of its pod serves the credentials of their "
-                "object store: --via network-only opens only the database's port."
+            Risk(
+                _(
+                    "If this database has backups, which you may not check, port 8010 of its pod serves the credentials of their "
+                    "object store: --via network-only opens only the database's port."
+                )
             )
         )
     return notes
@@ -199,16 +241,18 @@ def warn_public(
         notes.append(
             _(
                 "PUBLIC may connect to the server's other databases ({others}); this share grants nothing there.",
-                others=join_names(others),
+                others=_some(others, N_("{count} databases, such as {example}")),
             )
         )
     acting = [name for (name,) in session.execute(role_sql.PUBLIC_DEFINERS, values).fetchall()]
     if acting:
         notes.append(
-            _(
-                "PUBLIC may execute {some} with their owner's privileges (SECURITY DEFINER), and so may "
-                "the colleague: REVOKE EXECUTE ON FUNCTION … FROM PUBLIC revokes that for everyone.",
-                some=_some(acting, "functions"),
+            Risk(
+                _(
+                    "PUBLIC may execute {functions} with their owner's privileges (SECURITY DEFINER), and so may "
+                    "the colleague: REVOKE EXECUTE ON FUNCTION … FROM PUBLIC revokes that for everyone.",
+                    functions=_some(acting, N_("{count} functions, such as {example}")),
+                )
             )
         )
     if read_write:
@@ -223,29 +267,35 @@ def warn_public(
         )
     if create:
         notes.append(
-            _(
-                "PUBLIC may create tables in the schema public, as before PostgreSQL 15, and that cannot be revoked from a "
-                "single role: REVOKE CREATE ON SCHEMA public FROM PUBLIC revokes it for everyone."
+            Risk(
+                _(
+                    "PUBLIC may create tables in the schema public, as before PostgreSQL 15, and that cannot be revoked from a "
+                    "single role: REVOKE CREATE ON SCHEMA public FROM PUBLIC revokes it for everyone."
+                )
             )
         )
     written = [name for (name,) in session.execute(role_sql.PUBLIC_WRITES, values).fetchall()]
     if written:
         notes.append(
-            _(
-                "PUBLIC may write to {some}, and so may the colleague, who could turn off read-only: "
-                "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON … FROM PUBLIC revokes that for everyone.",
-                some=_some(written, "tables"),
+            Risk(
+                _(
+                    "PUBLIC may write to {tables}, and so may the colleague, who could turn off read-only: "
+                    "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON … FROM PUBLIC revokes that for everyone.",
+                    tables=_some(written, N_("{count} tables, such as {example}")),
+                )
             )
         )
     return notes
 
 
-def _some(names: Sequence[str], noun: str) -> str:
-    return (
-        join_names(names)
-        if len(names) <= _NAMED
-        else _("{count} {noun}, such as {names}", count=len(names), noun=noun, names=names[0])
-    )
+_MANY_OBJECTS = N_("{count} objects, such as {example}")
+
+
+def _some(names: Sequence[str], many: str) -> str:
+    """List a few names; of more, give their number and an example by the message `many`."""
+    if len(names) <= _NAMED:
+        return format_list(names)
+    return _(many, count=format_number(len(names)), example=names[0])
 
 
 def describe_network(
@@ -276,27 +326,28 @@ def describe_network(
     with report_malformed(cluster):
         found = [policy for policy in found if policy["metadata"]["name"] not in gone]
         notes = network_policies.describe_policies(
-            network_policies.list_policies_about(found, labels, database.name), labels, pods
+            network_policies.list_policies_about(found, labels, database.name),
+            labels,
+            pods,
+            stays_open=not admitted,
         )
         is_selected = any(network_policies.selects(policy, labels) for policy in found)
     if not admitted:
         return notes
-    notes = [sentence for sentence in notes if sentence != network_policies.OPEN]
+    namespaces = _some(admitted, N_("{count} namespaces, such as {example}"))
     if is_selected:
         notes.append(
             _(
-                "This share's policy admits {admitted} too, and restricts nothing.",
-                admitted=join_names(admitted),
+                "This share's policy admits {namespaces} too, and restricts nothing.",
+                namespaces=namespaces,
             )
         )
     else:
-        kept = [database.namespace, *([_("the operator")] if CNPG in labels else []), *admitted]
-        notes.append(
-            _(
-                "{open} This share's policy is the first that selects it: from now on, only {kept} "
-                "can reach it. When the last such share ends, the port is open again.",
-                open=network_policies.OPEN,
-                kept=join_names(kept),
-            )
+        kept = [database.namespace, *([_("the operator")] if CNPG in labels else []), namespaces]
+        change = _(
+            "This share's policy is the first that selects it: from now on, only {kept} "
+            "can reach it. When the last such share ends, the port is open again.",
+            kept=format_list(kept),
         )
+        notes.append(f"{_(network_policies.OPEN)} {change}")
     return notes

@@ -29,7 +29,7 @@ from sspcloud_magics.cluster.requests import object_reads, object_writes
 from sspcloud_magics.databases import credentials
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import Forbidden, ServerError
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, _n
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.sharing import advisories, manifests, rendering, revoke, role_sql
 from sspcloud_magics.sharing.excess_privileges import narrow
@@ -128,10 +128,10 @@ def apply_plan(
                 hint=_("wait until it is done, then run the same command again"),
             )
         if refused:
-            notes = [refused, *(note for note in notes if note != advisories.ENDS)]
+            notes = [refused, *(note for note in notes if note != _(advisories.ENDS))]
         if not plan.network:  # an earlier share may have opened the network
             _delete_network_policy(cluster, share)
-    return ShareResult(plan.shares, tuple(notes))
+    return ShareResult(plan.shares, rendering.sort_notes(notes))
 
 
 def _apply(cluster: Cluster, owned: Sequence[Manifest]) -> bool:
@@ -187,7 +187,7 @@ def _create_or_renew_job(cluster: Cluster, share: PlannedShare) -> tuple[str | N
                 renewed = _renew_job(found, wanted, share)
             job = object_writes.update_object(cluster, JOBS, renewed)
     except Forbidden as error:
-        return None, (
+        return None, rendering.Risk(
             _(
                 "The cluster refuses the Job that would end the share automatically ({why}). The login ends "
                 "on time, but the permissions in the cluster remain until your next %share_db or %unshare.",
@@ -229,10 +229,10 @@ def _ensure_role(
         if not privileges.read_write and list_owned(session, share.role):
             sessions = revoke.lock_out(connection, share.role)
             notes += [
-                _(
-                    "{sessions} open {choice} of {role} ended.",
-                    sessions=sessions,
-                    choice="session" if sessions == 1 else "sessions",
+                _n(
+                    "{count} open session of {role} ended.",
+                    "{count} open sessions of {role} ended.",
+                    sessions or 0,
                     role=share.role,
                 )
             ] * bool(sessions)

@@ -104,8 +104,16 @@ def parse_colleague(text: str, *, prefix: str | None = None, owner: str = "") ->
         raise UsageProblem(
             _("{text!r} is not the name of a colleague.", text=text),
             why=_("Names on the datalab have only lower-case letters, digits and '-'."),
-            hint=_("write the name of their account, such as bob, or projet-NAME for a group")
-            + (_("\nin lower case: {bare}", bare=bare.lower()) if _NAME.fullmatch(bare.lower()) else ""),
+            hint="\n".join(
+                [
+                    _("write the name of their account, such as bob, or projet-NAME for a group"),
+                    *(
+                        [_("in lower case: {name}", name=bare.lower())]
+                        if _NAME.fullmatch(bare.lower())
+                        else ()
+                    ),
+                ]
+            ),
         )
     namespace = f"{platform.groups if group else platform.users}{bare}"
     if namespace == owner:

@@ -28,7 +28,7 @@ from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.sharing import code_in_tables
 from sspcloud_magics.sharing.role_sql import ARCHIVE, SHARE_ROLES, Statements
 
-ARCHIVE_COMMENT = N_("made by sspcloud-magics: keeps the code of colleagues whose shares have ended")
+ARCHIVE_COMMENT = "made by sspcloud-magics: keeps the code of colleagues whose shares have ended"  # not translated: PostgreSQL stores it
 
 _STEP_STATEMENTS = 1000
 """Statements per transaction: each locks an object or two, and a server's default is 6,400 locks."""
@@ -81,23 +81,30 @@ _MOVED_SCHEMAS = f"SELECT (SELECT oid FROM pg_roles WHERE rolname = %s), count(*
 
 _ROUTINES = ("function", "procedure", "aggregate")
 _TEMPORARY = "pg_temp"
-_KEYWORDS = {N_("statistics object"): "STATISTICS"}
+# Kinds of several words, as pg_identify_object writes them.
+_MATERIALIZED_VIEW = "materialized view"  # not translated: a kind of object
+_FOREIGN_TABLE = "foreign table"  # not translated: a kind of object
+_LARGE_OBJECT = "large object"  # not translated: a kind of object
+_STATISTICS = "statistics object"  # not translated: a kind of object
+_SEARCH_CONFIGURATION = "text search configuration"  # not translated: a kind of object
+_SEARCH_DICTIONARY = "text search dictionary"  # not translated: a kind of object
+
+_KEYWORDS = {_STATISTICS: "STATISTICS"}
 _MOVABLE = frozenset(
-    {*_ROUTINES, "operator", "type", "collation", "conversion"}
-    | {N_("text search configuration"), N_("text search dictionary")}
+    {*_ROUTINES, "operator", "type", "collation", "conversion", _SEARCH_CONFIGURATION, _SEARCH_DICTIONARY}
 )
 """The kinds of code that names on a search path can resolve to."""
 
 _OWNABLE = _MOVABLE | {
     "view",
-    N_("materialized view"),
-    N_("foreign table"),
+    _MATERIALIZED_VIEW,
+    _FOREIGN_TABLE,
     "table",
     "sequence",
-    N_("large object"),
+    _LARGE_OBJECT,
     "schema",
 }
-_DATA = frozenset({"table", "sequence", N_("large object"), "schema", N_("statistics object")})
+_DATA = frozenset({"table", "sequence", _LARGE_OBJECT, "schema", _STATISTICS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +315,7 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, 
         group = revokes.get(each.oid, [])
         if each.kind in ("function", "procedure"):  # SECURITY DEFINER would act as the archive
             group.append(sql.SQL("ALTER {} {} SECURITY INVOKER").format(each.keyword, each.sql))
-        if each.kind == "materialized view" and heir is not None and each.oid not in drops.bound:
+        if each.kind == _MATERIALIZED_VIEW and heir is not None and each.oid not in drops.bound:
             group.append(sql.SQL("GRANT SELECT ON {} TO {}").format(each.sql, sql.Identifier(heir)))
         if each.kind in _OWNABLE and each.oid not in linked and each.oid not in drops.gone:
             change = sql.SQL("ALTER {} {} OWNER TO {}").format(
@@ -352,9 +359,9 @@ def _pack(groups: Sequence[Statements]) -> list[Statements]:
 def _list_names(data: Sequence[Owned]) -> tuple[str, ...]:
     """Return the names of the objects that a user would look for."""
     return tuple(
-        _("large object {identity}", identity=each.identity) if each.kind == "large object" else each.identity
+        _("large object {identity}", identity=each.identity) if each.kind == _LARGE_OBJECT else each.identity
         for each in data
-        if each.kind in ("table", "sequence", "large object")
+        if each.kind in ("table", "sequence", _LARGE_OBJECT)
     )
 
 
@@ -386,8 +393,8 @@ class _CodeDrops:
 def _drop_code(
     query: Query, data: Sequence[Owned], code: Sequence[Owned], *, role: str, heir: str | None
 ) -> _CodeDrops:
-    relations = {each.oid: each for each in [*data, *code] if each.kind in ("table", "materialized view")}
-    others = {each.oid: each for each in data if each.kind in ("type", "statistics object")}
+    relations = {each.oid: each for each in [*data, *code] if each.kind in ("table", _MATERIALIZED_VIEW)}
+    others = {each.oid: each for each in data if each.kind in ("type", _STATISTICS)}
     trees: dict[int, set[int]] = {}
     for relation, member in query(code_in_tables.TREES, {"tables": list(relations)}):
         trees.setdefault(relation, set()).add(member)
@@ -410,7 +417,7 @@ def _drop_code(
         *(
             (
                 _drop_from_table(kind, free[oid], name),
-                _("{kind} {name} of {free}", kind=kind.lower(), name=name, free=free[oid]),
+                _(_DROPPED_PARTS[kind], name=name, owner=free[oid]),
             )
             for kind, oid, name in found
             if oid in free
@@ -427,12 +434,24 @@ def _drop_code(
     ]
     return _CodeDrops(
         groups=[[statement] for statement, _unused in drops],
-        words=tuple(" ".join(what.split()) for _unused, what in drops),
+        words=tuple(what for _unused, what in drops),
         bound=frozenset(bound),
         gone=gone,
         secured=frozenset(oid for kind, oid, _unused in found if kind == "ROW SECURITY"),
     )
 
+
+# The parts of tables and domains that are dropped, by their kind in `code_in_tables`.
+_DROPPED_PARTS = {
+    "TRIGGER": N_("trigger {name} of {owner}"),
+    "RULE": N_("rule {name} of {owner}"),
+    "POLICY": N_("policy {name} of {owner}"),
+    "ROW SECURITY": N_("row security of {owner}"),
+    "DEFAULT": N_("default {name} of {owner}"),
+    "EXPRESSION": N_("expression {name} of {owner}"),
+    "CONSTRAINT": N_("constraint {name} of {owner}"),
+    "INDEX": N_("index {name} of {owner}"),
+}
 
 Drops: TypeAlias = list[tuple[sql.Composed, str]]
 """Statements that drop something, each with a name for it."""
@@ -477,7 +496,9 @@ def _drop_from_domains(query: Query, ids: Mapping[str, Any], types: Mapping[int,
         drops.append(
             (
                 statement,
-                _("{kind} {name} of {identity}", kind=kind.lower(), name=name, identity=types[oid].identity),
+                _(_DROPPED_PARTS[kind], name=name, owner=types[oid].identity)
+                if name
+                else _("default of {owner}", owner=types[oid].identity),
             )
         )
     return drops
@@ -497,11 +518,11 @@ def _drop_from_table(kind: str, table: str, name: str) -> sql.Composed:
 
 
 _GRANT_KINDS = {
-    **dict.fromkeys(("table", "view", N_("materialized view"), N_("foreign table")), "TABLE"),
+    **dict.fromkeys(("table", "view", _MATERIALIZED_VIEW, _FOREIGN_TABLE), "TABLE"),
     **dict.fromkeys(("function", "aggregate"), "FUNCTION"),
     "procedure": "PROCEDURE",
     "sequence": "SEQUENCE",
-    N_("large object"): "LARGE OBJECT",
+    _LARGE_OBJECT: "LARGE OBJECT",
     "schema": "SCHEMA",
 }
 """The kinds of objects that have privileges, by their names in GRANT and REVOKE."""

@@ -30,7 +30,7 @@ _WATCH_INTERVAL = 0.5
 """Seconds between two queries of the second session."""
 
 _BLOCKING = f"""
-SELECT a.pid, coalesce(a.usename::text, 'an internal process'), CASE WHEN s.oid IS NOT NULL THEN pg_terminate_backend(a.pid) ELSE false END
+SELECT a.pid, coalesce(a.usename::text, ''), CASE WHEN s.oid IS NOT NULL THEN pg_terminate_backend(a.pid) ELSE false END
 FROM unnest(pg_blocking_pids(%s)) AS b(pid) JOIN pg_stat_activity AS a USING (pid)
 LEFT JOIN {SHARE_ROLES} AS s ON s.oid = a.usesysid
 """
@@ -45,9 +45,9 @@ class LockWatch:
     ended
         The terminated sessions of colleagues: role and process.
     holder
-        The last session found that is not a colleague's, in words; empty if there was none.
+        The role of the last session found that is not a colleague's; empty for an internal process of the server.
     process
-        The process of that session.
+        The process of that session; 0 if there was none.
     """
 
     ended: list[tuple[str, int]] = field(default_factory=list)
@@ -65,6 +65,21 @@ def describe_ended_sessions(watch: LockWatch) -> list[str]:
         )
         for role, process in watch.ended
     ]
+
+
+def _describe_holder(watch: LockWatch) -> str:
+    if not watch.process:
+        return _("A lock held by another session blocks this command.")
+    if not watch.holder:
+        return _(
+            "A lock held by an internal process of the server ({process}) blocks this command.",
+            process=watch.process,
+        )
+    return _(
+        "A lock held by a session of {role} (process {process}) blocks this command.",
+        role=watch.holder,
+        process=watch.process,
+    )
 
 
 @contextmanager
@@ -88,11 +103,11 @@ def watch_locks(connection: DatabaseConnection) -> Iterator[LockWatch]:
         over.set()
         thread.join()
         raise QueryFailed(
-            _("A lock held by {holder} blocks this command.", holder=watch.holder or "another session"),
+            _describe_holder(watch),
             why=_(
-                "{message_primary} ({lock_timeout}). This step changed nothing.",
-                message_primary=(error.diag.message_primary or str(error)).strip(),
-                lock_timeout=LOCK_TIMEOUT,
+                "{message} ({timeout}). This step changed nothing.",
+                message=(error.diag.message_primary or str(error)).strip(),
+                timeout=LOCK_TIMEOUT,
             ),
             hint=_("end its transaction, then run the same command again")
             + (f"\nSELECT pg_terminate_backend({watch.process})" if watch.process else ""),
@@ -112,8 +127,5 @@ def _follow(connection: DatabaseConnection, process: int, watch: LockWatch, over
                 if ended:
                     watch.ended.append((role, holder))
                 else:
-                    watch.holder, watch.process = (
-                        _("a session of {role} (process {holder})", role=role, holder=holder),
-                        holder,
-                    )
+                    watch.holder, watch.process = role, holder
             over.wait(_WATCH_INTERVAL)

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sspcloud_magics.i18n import N_, _
-from sspcloud_magics.sharing.rendering import join_names
+from sspcloud_magics.i18n import N_, _, _n, format_list
 
 Policy = Mapping[str, Any]
 
@@ -48,9 +47,21 @@ def list_policies_about(policies: Iterable[Policy], pod: Mapping[str, str], data
 
 
 def describe_policies(
-    policies: Iterable[Policy], pod: Mapping[str, str], pods: Sequence[Mapping[str, str]]
+    policies: Iterable[Policy],
+    pod: Mapping[str, str],
+    pods: Sequence[Mapping[str, str]],
+    *,
+    stays_open: bool = True,
 ) -> list[str]:
-    """Return one sentence per policy that protects nothing, and one about access to the database."""
+    """Return one sentence per policy that protects nothing, and one about access to the database.
+
+    Parameters
+    ----------
+    policies, pod, pods
+        The policies, and the labels of the database's pod and of all pods.
+    stays_open
+        Whether to mention that no policy selects the database.
+    """
     known = list(policies)
     sentences = [
         _(
@@ -62,10 +73,14 @@ def describe_policies(
     ]
     isolating = [policy["metadata"]["name"] for policy in known if selects(policy, pod)]
     if isolating:
-        subject = "policy {} restricts" if len(isolating) == 1 else "policies {} restrict"
         sentences.append(
-            _("The network {format} access to this database.", format=subject.format(join_names(isolating)))
+            _n(
+                "The network policy {names} restricts access to this database.",
+                "The network policies {names} restrict access to this database.",
+                len(isolating),
+                names=format_list(isolating),
+            )
         )
-    else:
-        sentences.append(OPEN)
+    elif stays_open:
+        sentences.append(_(OPEN))
     return sentences

@@ -24,7 +24,7 @@ from sspcloud_magics.cluster.workloads.inventory import TargetPort
 from sspcloud_magics.databases.discovery import CNPG, Database
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import Forbidden, UsageProblem
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, format_list
 from sspcloud_magics.secret import HIDDEN, Secret
 from sspcloud_magics.share_keys import role_name
 from sspcloud_magics.sharing import advisories, manifests, rendering, revoke, role_sql
@@ -119,10 +119,10 @@ class SharePlan(rendering.ShareDisplay):
     def yaml(self) -> str:
         """Format the objects to create as YAML, with Secrets masked; comments name the objects to remove."""
         removed = [
-            _("# Removed first, because it has ended: {name}.\n", name=each.share.name) for each in self.ended
+            _("# Removed first, because it has ended: {name}.", name=each.share.name) for each in self.ended
         ]
         removed += [
-            _("# Removed if it exists: NetworkPolicy {name}.\n", name=share.name)
+            _("# Removed if it exists: NetworkPolicy {name}.", name=share.name)
             for share in self.shares
             if share.exists and not self.network
         ]
@@ -130,33 +130,26 @@ class SharePlan(rendering.ShareDisplay):
         for share in self.shares:
             masked = self.manifests(share, Secret(""), "…", "…")
             shown += [manifests.job(share), *map(manifests.mask_manifest, masked)]
-        return "".join(removed) + rendering.as_yaml(shown)
+        return "".join(f"{line}\n" for line in removed) + rendering.as_yaml(shown)
 
     def sql(self) -> str:
         """Format the statements to run, in order, with passwords masked."""
         parts = [
-            _(
-                "-- The remains of the share with {colleague}\n{sql}",
-                colleague=each.share.colleague,
-                sql=each.sql,
-            )
+            _("-- The remains of the share with {colleague}", colleague=each.share.colleague)
+            + f"\n{each.sql}"
             for each in self.ended
             if each.sql
         ]
         if self.excess.statements:
-            parts.append(
-                _(
-                    "-- Excess privileges of colleagues\n{format_statements}",
-                    format_statements=role_sql.format_statements(self.excess.statements),
-                )
-            )
+            parts += [
+                _("-- Excess privileges of colleagues"),
+                role_sql.format_statements(self.excess.statements),
+            ]
         if self.archive:
-            parts.append(
-                _(
-                    "-- The archive, which keeps what no owner inherits\n{format_statements}",
-                    format_statements=role_sql.format_statements(self.archive),
-                )
-            )
+            parts += [
+                _("-- The archive, which keeps what no owner inherits"),
+                role_sql.format_statements(self.archive),
+            ]
         colleagues = dict(self.colleagues)
         for share in self.shares:
             statements = self.statements(share, HIDDEN, colleagues.items())
@@ -289,12 +282,7 @@ def make_plan(
         for colleague, role in zip(colleagues, roles, strict=True)
     )
     again = [share.colleague.name for share in shares if share.exists]
-    notes += [
-        _(
-            "{again} already had a share, which changes to this one and keeps its password.",
-            again=rendering.join_names(again),
-        )
-    ] * bool(again)
+    notes += [advisories.describe_renewal(again, len(shares))] * bool(again)
     notes += [advisories.describe_handover(role, given) for role, given in handovers.items()]
     notes += advisories.warn_ending(session)
     if request.read_write:
@@ -309,10 +297,12 @@ def make_plan(
     )
     if request.for_kubectl:
         notes.append(
-            _(
-                "For kubectl, they may list every pod of {namespace}, with labels and environment variables: "
-                "kubectl does not work with narrower permissions.",
-                namespace=database.namespace,
+            rendering.Risk(
+                _(
+                    "For kubectl, they may list every pod of {namespace}, with labels and environment variables: "
+                    "kubectl does not work with narrower permissions.",
+                    namespace=database.namespace,
+                )
             )
         )
     return SharePlan(
@@ -320,7 +310,7 @@ def make_plan(
         shares=shares,
         schemas=every,
         network=request.network,
-        notes=tuple(notes),
+        notes=rendering.sort_notes(notes),
         ended=tuple(ended),
         creators=inventory.creators - set(roles) | (set(roles) if request.create else set()),
         idle_timeout=session.pgconn.server_version >= role_sql.IDLE_TIMEOUT_SINCE,
@@ -359,7 +349,7 @@ def require_rights(cluster: Cluster, namespace: str, *, network: bool) -> None:
     missing = [each for each in needed if not permissions.may(cluster, "create", each, namespace)]
     if not missing:
         return
-    names = rendering.join_names([each.plural for each in missing])
+    names = format_list([each.plural for each in missing])
     raise Forbidden(
         _("You may not create {names} in {namespace}.", names=names, namespace=namespace),
         why=_("Sharing needs that permission."),

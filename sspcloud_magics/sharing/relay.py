@@ -297,4 +297,4 @@ def _describe_wait(pod: Mapping[str, Any]) -> str:
     for condition in status.get("conditions") or ():
         if condition["status"] != "True" and condition.get("message"):
             return str(condition["message"])
-    return _("The pod is {get}.", get=status.get("phase", "Pending"))
+    return _("The pod is {phase}.", phase=status.get("phase", "Pending"))

@@ -9,21 +9,22 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from html import escape
 from typing import Any
 
 import yaml
 
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import N_, _, _n, format_datetime, format_duration, format_list
 from sspcloud_magics.printable import printable
-from sspcloud_magics.sharing.durations import duration_in_words
 from sspcloud_magics.sharing.manifests import PlannedShare
 
 WIDTH = 100
 """Characters per line of the text and of the YAML."""
 _TEXT = "color:var(--jp-content-font-color1,inherit);font-family:var(--jp-content-font-family,sans-serif)"
 _CODE = "font-family:var(--jp-code-font-family,monospace)"
+
+SHOWN = 2
+"""Notes in sight; the others are folded, because ten sentences below one answer are read by few."""
 
 _PURPOSES = {
     "Job": N_(
@@ -38,6 +39,17 @@ _PURPOSES = {
 }
 
 
+class Risk(str):
+    """An advisory about a danger: it comes first, with a mark."""
+
+    __slots__ = ()
+
+
+def sort_notes(notes: Iterable[str]) -> tuple[str, ...]:
+    """Return notes with the risks first, otherwise in their order."""
+    return tuple(sorted(notes, key=lambda note: not isinstance(note, Risk)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """The rendered parts of a share plan or result.
@@ -49,7 +61,7 @@ class Answer:
     line
         The line to send to them.
     notes
-        Advisories for the owner, the most important first.
+        Advisories for the owner, the most important first; `SHOWN` of them are in sight.
     objects, statements
         The YAML of the objects and the SQL of a preview; empty for a result.
     """
@@ -65,24 +77,39 @@ class Answer:
         parts = [_("Nothing was done. This is the plan:") if self.objects else "", self.granted]
         if self.objects:
             parts += [
-                _("# In the cluster\n{objects}", objects=self.objects),
-                f"-- In PostgreSQL\n{self.statements}",
+                _("# In the cluster") + f"\n{self.objects}",
+                _("-- In PostgreSQL") + f"\n{self.statements}",
             ]
         if self.notes:
-            wrapped = (textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in self.notes)
-            parts.append(_("Good to know:\n") + "\n".join(f"- {note}" for note in wrapped))
+            shown = [_mark(note) for note in self.notes[:SHOWN]]
+            if more := len(self.notes) - SHOWN if len(self.notes) > SHOWN else 0:
+                # `_` is the last output of a cell.
+                shown.append(
+                    _n(
+                        '{count} more note: print(*_.notes, sep="\\n")',
+                        '{count} more notes: print(*_.notes, sep="\\n")',
+                        more,
+                    )
+                )
+            wrapped = (textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in shown)
+            parts.append("\n".join([_("Good to know:"), *(f"- {note}" for note in wrapped)]))
         parts.append(f"{self._send}\n    {self.line}")
         return printable("\n\n".join(part for part in parts if part))
 
     def as_html(self) -> str:
         """Render HTML for a notebook."""
-        begin = "<p><strong>Nothing was done.</strong> This is the plan:</p>" if self.objects else ""
+        begin = (
+            f"<p><strong>{escape(_('Nothing was done. This is the plan:'))}</strong></p>"
+            if self.objects
+            else ""
+        )
         shown = ""
         if self.objects:
-            shown = _fold("Objects in the cluster", self.objects) + _fold("SQL", self.statements)
-        first = "".join(f"<p>{escape(note)}</p>" for note in self.notes[:1])
-        rest = "".join(f"<li>{escape(note)}</li>" for note in self.notes[1:])
-        notes = f"<details><summary>Good to know</summary><ul>{rest}</ul></details>" if rest else ""
+            shown = _fold(_("Objects in the cluster"), self.objects) + _fold("SQL", self.statements)
+        first = "".join(f"<p>{escape(_mark(note))}</p>" for note in self.notes[:SHOWN])
+        rest = "".join(f"<li>{escape(_mark(note))}</li>" for note in self.notes[SHOWN:])
+        more = escape(_("Good to know ({count} more)", count=len(self.notes) - SHOWN))
+        notes = f"<details><summary>{more}</summary><ul>{rest}</ul></details>" if rest else ""
         return printable(
             f'<div style="{_TEXT}">{begin}<p><strong>{escape(self.granted)}</strong></p>{first}{shown}{notes}'
             f'<p style="margin-bottom:.3em">{self._send}</p>'
@@ -98,8 +125,12 @@ class Answer:
         )
 
 
+def _mark(note: str) -> str:
+    return f"⚠ {note}" if isinstance(note, Risk) else note
+
+
 def _fold(summary: str, text: str) -> str:
-    return f"<details><summary>{summary}</summary><pre style='{_CODE}'>{escape(text)}</pre></details>"
+    return f"<details><summary>{escape(summary)}</summary><pre style='{_CODE}'>{escape(text)}</pre></details>"
 
 
 class ShareDisplay:
@@ -113,27 +144,33 @@ class ShareDisplay:
     @property
     def line(self) -> str:
         """The line to send to the colleagues; it contains no secret."""
-        return _(
-            "%connect_db {namespace}/{database}",
-            namespace=self.shares[0].namespace,
-            database=self.shares[0].database,
+        return (
+            f"%connect_db {self.shares[0].namespace}/{self.shares[0].database}"  # not translated: a command
         )
 
     @property
     def granted(self) -> str:
         """The colleagues' access and its expiry in one sentence; the same for all of them."""
         first, privileges = self.shares[0], self.shares[0].privileges
-        return _(
-            "{value} may {choice} "
-            "{database} ({choice_2} {schemas}) "
-            "for {duration_in_words}, until {moment_in_words}.",
-            value=join_names([share.colleague.name for share in self.shares]),
-            choice="read and write" if privileges.read_write else "read",
-            database=first.database,
-            choice_2="schema" if len(privileges.schemas) == 1 else "schemas",
-            schemas=join_names(privileges.schemas),
-            duration_in_words=duration_in_words(first.duration),
-            moment_in_words=moment_in_words(first.until),
+        values = {
+            "names": format_list([share.colleague.name for share in self.shares]),
+            "database": first.database,
+            "schemas": format_list(privileges.schemas),
+            "duration": format_duration(first.duration),
+            "moment": format_datetime(first.until),
+        }
+        if privileges.read_write:
+            return _n(
+                "{names} may read and write {database} (schema {schemas}) for {duration}, until {moment}.",
+                "{names} may read and write {database} (schemas {schemas}) for {duration}, until {moment}.",
+                len(privileges.schemas),
+                **values,
+            )
+        return _n(
+            "{names} may read {database} (schema {schemas}) for {duration}, until {moment}.",
+            "{names} may read {database} (schemas {schemas}) for {duration}, until {moment}.",
+            len(privileges.schemas),
+            **values,
         )
 
     @property
@@ -145,23 +182,6 @@ class ShareDisplay:
 
     def _repr_html_(self) -> str:
         return self._answer.as_html()
-
-
-def join_names(names: Sequence[str]) -> str:
-    """Join names as a list in a sentence.
-
-    Examples
-    --------
-    >>> join_names(["bob", "carol", "dave"])
-    'bob, carol and dave'
-    """
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1] if names else "") if part)
-
-
-def moment_in_words(when: datetime) -> str:
-    """Format a moment in words, in this machine's time zone, with its name."""
-    local = when.astimezone()
-    return f"{local:%A} {local.day} {local:%B %Y, %H:%M} ({local.tzname()})"
 
 
 class _Readable(yaml.SafeDumper):
@@ -181,7 +201,7 @@ class _Readable(yaml.SafeDumper):
 def as_yaml(manifests: Iterable[Mapping[str, Any]]) -> str:
     """Format objects as YAML for ``kubectl apply -f``, each with a comment that names its purpose."""
     documents = [
-        f"# {_PURPOSES[manifest['kind']]}\n"
+        f"# {_(_PURPOSES[manifest['kind']])}\n"
         + yaml.dump(manifest, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=WIDTH)
         for manifest in manifests
     ]

@@ -25,7 +25,7 @@ from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.cluster.requests import object_writes
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import Forbidden, QueryFailed
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, _n
 from sspcloud_magics.sharing import advisories, role_sql
 from sspcloud_magics.sharing.handover import Handover, hand_over
 from sspcloud_magics.sharing.inventory import EndedShare, Share, list_shares
@@ -113,7 +113,7 @@ class RevokeResult:
                 )
             ]
         if self.sessions:
-            sentences.append(f"{self.sessions} {'session' if self.sessions == 1 else 'sessions'} ended.")
+            sentences.append(_n("{count} session ended.", "{count} sessions ended.", self.sessions))
         sentences += [
             advisories.describe_handover(share.role, given, dbname) for dbname, given in self.handovers
         ]
@@ -223,10 +223,10 @@ def _end_sessions(session: psycopg.Connection[Any], role: str) -> None:
             return
         if time.monotonic() > until:
             raise QueryFailed(
-                _(
-                    "{left} {choice} of {role} did not end.",
-                    left=left,
-                    choice="session" if left == 1 else "sessions",
+                _n(
+                    "{count} session of {role} did not end.",
+                    "{count} sessions of {role} did not end.",
+                    left,
                     role=role,
                 ),
                 hint=_("the colleague is locked out; run the same command again in a minute"),
@@ -339,8 +339,9 @@ def removal_sql(connection: DatabaseConnection, role: str, opener: Opener) -> st
         with _open_database(connection, dbname, opener) as there:
             heir = role_sql.find_heir(there.psycopg)
             handover = hand_over(there.psycopg, role, heir, leaves=True)
-        where = "" if there is connection else _("-- in the database {dbname}\n", dbname=dbname)
-        parts.append(where + "\n".join(map(role_sql.format_statements, handover.steps)))
+        if there is not connection:
+            parts.append(_("-- in the database {dbname}", dbname=dbname))
+        parts += map(role_sql.format_statements, handover.steps)
     return "\n".join([*parts, role_sql.format_statements(role_sql.drop(role))])
 
 

@@ -27,8 +27,6 @@ from typing import Any, TypeAlias
 import psycopg
 from psycopg import sql
 
-from sspcloud_magics.i18n import N_
-
 Statements: TypeAlias = list[sql.Composed]
 
 CONNECTION_LIMIT = 10
@@ -55,7 +53,7 @@ FROM pg_database AS d WHERE d.datname = current_database()
 """
 """Privileges of PUBLIC in the current database: one row with `temporary` and `create_on_public`."""
 
-COMMENT = N_("made by sspcloud-magics for a share")
+COMMENT = "made by sspcloud-magics for a share"  # not translated: PostgreSQL stores it
 """The comment that marks the roles of shares."""
 
 SHARE_ROLES = f"""(

@@ -30,7 +30,7 @@ from sspcloud_magics.errors import (
     TargetNotFound,
     UsageProblem,
 )
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, format_list
 from sspcloud_magics.sharing import revoke, role_sql
 from sspcloud_magics.sharing.apply import ShareResult, apply_plan
 from sspcloud_magics.sharing.colleagues import find_colleague
@@ -227,10 +227,11 @@ class SharingService:
         if missing:
             left = [share for share in shares if share.colleague not in revoked]
             raise TargetNotFound(
-                _("{bare} is not shared with {missing}.", bare=bare, missing=" or ".join(missing)),
+                _("{bare} is not shared with {missing}.", bare=bare, missing=format_list(missing, "or")),
                 why=" ".join(each.words for each in results),
                 hint="\n".join(
-                    _("%unshare {bare} {colleague}", bare=bare, colleague=share.colleague) for share in left
+                    f"%unshare {bare} {share.colleague}"  # not translated: a command
+                    for share in left
                 )
                 or _("%shares   lists your shares"),
             )
@@ -289,13 +290,12 @@ class SharingService:
             if name in (share.colleague, share.database, f"{share.namespace}/{share.database}")
         ]
         lines = [
-            _("%unshare {database} {colleague}", database=share.database, colleague=share.colleague)
+            f"%unshare {share.database} {share.colleague}"  # not translated: a command
             for share in fitting
         ]
         databases = dict.fromkeys(share.database for share in fitting)
-        return "\n".join(
-            [*lines, *(_("%unshare {database} --all", database=database) for database in databases)]
-        )
+        lines += [f"%unshare {database} --all" for database in databases]  # not translated: a command
+        return "\n".join(lines)
 
     def find(self, name: str) -> Database:
         """Find a database of the owner that accepts connections."""
@@ -329,7 +329,7 @@ class SharingService:
             if share.colleague == name and share.database in colleagues:
                 return DatabaseNotFound(
                     _("{name} is a colleague, not a database.", name=name),
-                    hint=_("%unshare {database} {name}", database=share.database, name=name),
+                    hint=f"%unshare {share.database} {name}",  # not translated: a command
                 )
         return None
 

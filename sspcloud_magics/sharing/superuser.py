@@ -22,7 +22,7 @@ from sspcloud_magics.databases.postgres.session.connection import DatabaseConnec
 from sspcloud_magics.databases.postgres.session.search_path import PATH
 from sspcloud_magics.errors import CredentialsNotFound, Forbidden, QueryFailed
 from sspcloud_magics.forwards.manager import ForwardManager
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, format_list
 from sspcloud_magics.sharing.lock_watch import LOCK_TIMEOUT
 
 # Pattern of a Secret's name, key of the user (None: `_SUPERUSER`), key of the password.
@@ -68,10 +68,10 @@ def check_settings(connection: DatabaseConnection) -> None:
         raise QueryFailed(
             _("Sharing needs a session that keeps its settings, and a connection pooler does not."),
             why=_(
-                "search_path and lock_timeout of {path} are {join_values}, and must stay {join_values_2}.",
+                "search_path and lock_timeout of {path} are {found}, and must stay {wanted}.",
                 path=connection.database.path,
-                join_values=_join_values(found or ()),
-                join_values_2=_join_values(_WANTED),
+                found=format_list([repr(value) for value in found or ()]),
+                wanted=format_list([repr(value) for value in _WANTED]),
             ),
             hint=_("share the database through its own service, without the pooler"),
         )
@@ -84,10 +84,6 @@ def translate_errors(what: str, hint: str) -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise QueryFailed(what, why=(error.diag.message_primary or str(error)).strip(), hint=hint) from None
-
-
-def _join_values(values: tuple[str, ...]) -> str:
-    return " and ".join(map(repr, values))
 
 
 def _superuser(cluster: Cluster, database: Database) -> DatabaseCredentials:
@@ -107,7 +103,9 @@ def _superuser(cluster: Cluster, database: Database) -> DatabaseCredentials:
         if found and password:
             user = found.value(user_key) if user_key else None
             return DatabaseCredentials(
-                user=user.reveal() if user else _SUPERUSER, password=password, source=f"the secret {name}"
+                user=user.reveal() if user else _SUPERUSER,
+                password=password,
+                source=_("the secret {name}", name=name),
             )
     raise CredentialsNotFound(
         _("The superuser's password of {path} was not found.", path=database.path),
