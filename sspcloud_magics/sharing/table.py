@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
 from sspcloud_magics.cluster.workloads.tables import ResourceTable, Row, TableColumn, TableView, Tone, table
-from sspcloud_magics.i18n import N_, _, format_duration
+from sspcloud_magics.i18n import _, format_duration
 from sspcloud_magics.sharing.inventory import Share, ShareRole
 
 _TONES = {"open": Tone.GOOD, "incomplete": Tone.WAITING, "ended": Tone.OVER, "orphaned": Tone.OVER}
@@ -60,7 +61,6 @@ _VIEW = TableView(
         TableColumn("reason", "REASON"),
     ),
     noun="share",
-    nothing=N_("You share nothing."),
     apart=frozenset({"role", "since"}),
 )
 
@@ -91,4 +91,4 @@ def share_table(listed: Sequence[Share], roles: Mapping[tuple[str, str], ShareRo
             "role": share.role,
         }
 
-    return table(map(row, listed), _DTYPES, _VIEW)
+    return table(map(row, listed), _DTYPES, replace(_VIEW, nothing=_("You share nothing.")))
