@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from numbers import Integral
 
 import pandas as pd
 
@@ -101,11 +102,11 @@ class TableDescription:
 
 
 def _size_in_words(row: Row) -> str:
-    return "" if pd.isna(row["bytes"]) else format_bytes(row["bytes"])
+    return format_bytes(int(row["bytes"])) if isinstance(row["bytes"], Integral) else ""
 
 
 def _rows_in_words(row: Row) -> str:
-    return "" if pd.isna(row["rows_about"]) else format_number(row["rows_about"])
+    return format_number(int(row["rows_about"])) if isinstance(row["rows_about"], Integral) else ""
 
 
 TABLES_VIEW = TableView(
