@@ -118,7 +118,7 @@ def compile_catalogue() -> None:
         return
     content = io.BytesIO()
     write_mo(content, read_french())
-    # Another process may read it meanwhile.
+    # Another process may read it at the same time.
     fresh = compiled.with_suffix(".mo.new")
     fresh.write_bytes(content.getvalue())
     fresh.replace(compiled)
