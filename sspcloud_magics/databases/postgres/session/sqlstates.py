@@ -55,7 +55,7 @@ _EXPLANATIONS = {
     "42701": N_("A column with this name exists already"),
     "42702": N_("Several tables have a column with this name"),
     "42703": N_("There is no such column"),
-    "42704": N_("There is no such object"),
+    "42704": N_("There is no such object or setting"),
     "42710": N_("An object with this name exists already"),
     "42712": N_("Two tables of the query have the same name"),
     "42883": N_("There is no such function or operator for these types"),
