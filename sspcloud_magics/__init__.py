@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.session import describe_table as describe_table
     from sspcloud_magics.session import doctor as doctor
     from sspcloud_magics.session import duckdb as duckdb
+    from sspcloud_magics.session import endpoint as endpoint
     from sspcloud_magics.session import engine as engine
     from sspcloud_magics.session import forward as forward
     from sspcloud_magics.session import forward_through_relay as forward_through_relay
@@ -59,6 +60,7 @@ __all__ = [
     "describe_table",
     "doctor",
     "duckdb",
+    "endpoint",
     "engine",
     "forward",
     "forward_through_relay",

@@ -39,7 +39,7 @@ ROOMS = {
 API = {
     "The cluster": ("login", "whoami", "use_namespace", "pods", "services", "doctor"),
     "Forwards": ("forward", "forward_through_relay", "forwards", "unforward"),
-    "Databases": ("databases", "connect_db", "connection", "close"),
+    "Databases": ("databases", "connect_db", "connection", "endpoint", "close"),
     "Queries": ("query_db", "tables", "describe_table", "load_table", "transaction", "engine"),
     "Shares": ("share_db", "shares", "unshare", "preview_share", "shareable_schemas"),
     "The panel": ("panel",),

@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sspcloud_magics import platforms, share_keys
 from sspcloud_magics.cluster.requests import object_reads, permissions
 from sspcloud_magics.databases import discovery
-from sspcloud_magics.databases.charts import POSTGRES_PORT
+from sspcloud_magics.databases.charts import CHARTS_BY_KIND, POSTGRES_PORT
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import ClusterError, CredentialsNotFound, Forbidden, ServerError, UsageProblem
 from sspcloud_magics.i18n import N_, _, format_datetime
@@ -306,6 +306,28 @@ def read_credentials(cluster: Cluster, database: Database) -> DatabaseCredential
             )
     raise CredentialsNotFound(
         _("No user and password can be read for {path}.", path=database.path), why=why, hint="\n".join(hints)
+    )
+
+
+def read_discovery(cluster: Cluster, database: Database) -> tuple[str, DatabaseCredentials | None]:
+    """Return the address and the login in the discovery Secret of a database, empty and None if they cannot be read."""
+    chart = CHARTS_BY_KIND.get(database.kind)
+    try:
+        secret = (
+            object_reads.secret(cluster, database.secret, database.namespace) if database.secret else None
+        )
+    except Forbidden:
+        secret = None
+    if secret is None or chart is None:
+        return "", None
+    address = _text(secret, f"{chart.prefix}-service") or ""
+    if not chart.login:
+        return address, None
+    user, password = _text(secret, chart.login[0]), secret.value(chart.login[1])
+    if not user or not password:
+        return address, None
+    return address, DatabaseCredentials(
+        user=user, password=password, source=_("the secret {name}", name=secret.name)
     )
 
 

@@ -36,6 +36,7 @@ from sspcloud_magics.databases.charts import (
     SECONDARY_COMPONENTS,
     Chart,
 )
+from sspcloud_magics.databases.clients import CLIENTS, ClientGuide
 from sspcloud_magics.errors import DatabaseHibernated, DatabaseNotFound, Forbidden, UsageProblem
 from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.spelling import nearest
@@ -224,6 +225,8 @@ def _find_in_secrets(evidence: Evidence) -> Iterable[Database]:
         hosts, port = _parse_addresses(secret, chart)
         title = secret.name.removeprefix("discoverable-")
         release = secret.annotations.get(_RELEASE, "")
+        if not _NAME.fullmatch(release):  # an annotation is any text, and this one becomes a name to type
+            release = ""
         named = _find_named(evidence, secret.namespace, (*hosts, title))
         own = (_release_of(named) if named else "", release)
         service = next(
@@ -488,11 +491,22 @@ def require_usable(database: Database) -> None:
 
     Raises
     ------
+    ClientGuide
+        If it has a client of its own, with the lines that connect it.
     DatabaseHibernated
         If it is hibernated or suspended.
     UsageProblem
         If it is not PostgreSQL.
     """
+    require_running(database)
+    if database.kind in CLIENTS:
+        raise ClientGuide(
+            database.path,
+            database.kind,
+            service=database.service,
+            namespace=database.namespace,
+            port=database.port,
+        )
     if database.kind != "postgres":
         raise UsageProblem(
             _(
@@ -507,6 +521,16 @@ def require_usable(database: Database) -> None:
                 port=database.port,
             ),
         )
+
+
+def require_running(database: Database) -> None:
+    """Refuse a database that is paused.
+
+    Raises
+    ------
+    DatabaseHibernated
+        If it is hibernated or suspended.
+    """
     if database.state in ("hibernated", "suspended"):
         raise DatabaseHibernated(
             _("{path} is hibernated: it has no running pod.", path=database.path)

@@ -27,6 +27,7 @@ from IPython.core.magic import (
 from IPython.display import display
 
 from sspcloud_magics import session
+from sspcloud_magics.databases.clients import ClientGuide
 from sspcloud_magics.errors import CredentialsNotFound, UsageProblem
 from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.magics.arguments import (
@@ -117,7 +118,8 @@ class QueryingMagics(Magics):
 
         The route is chosen for you, and user and password are read from the cluster: your own databases, and those
         shared with you, need nothing else. For other databases, --user asks for the password that a colleague gave
-        you. A password is never accepted on the line. Without a name, the databases are listed.
+        you. A password is never accepted on the line. Without a name, the databases are listed. For a database with a
+        client of its own, such as Elasticsearch, the answer is the lines that connect it.
 
         Examples::
 
@@ -130,18 +132,21 @@ class QueryingMagics(Magics):
         given = arguments(self, "connect_db", line)
         if given.database_name is None:
             return session.databases(namespace=given.namespace)
-        with steps() as progress:
-            return session.connect_db(
-                given.database_name,
-                namespace=given.namespace,
-                user=given.user,
-                database=given.database,
-                url=_read_url(given.url_env),
-                ask_password=ask_password,
-                route=given.route,
-                image=given.image,
-                progress=progress,
-            )
+        try:
+            with steps() as progress:
+                return session.connect_db(
+                    given.database_name,
+                    namespace=given.namespace,
+                    user=given.user,
+                    database=given.database,
+                    url=_read_url(given.url_env),
+                    ask_password=ask_password,
+                    route=given.route,
+                    image=given.image,
+                    progress=progress,
+                )
+        except ClientGuide as guide:
+            return guide
 
     @no_var_expand
     @needs_local_scope

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.session.database_list import databases as databases
     from sspcloud_magics.session.database_list import reachable_databases as reachable_databases
     from sspcloud_magics.session.diagnosis import doctor as doctor
+    from sspcloud_magics.session.endpoints import endpoint as endpoint
     from sspcloud_magics.session.forwarding import forward as forward
     from sspcloud_magics.session.forwarding import forward_through_relay as forward_through_relay
     from sspcloud_magics.session.forwarding import restart_forward as restart_forward
@@ -66,6 +67,7 @@ _NAMES = {
     "authentication": ("login", "whoami"),
     "database_list": ("databases", "reachable_databases"),
     "diagnosis": ("doctor",),
+    "endpoints": ("endpoint",),
     "forwarding": ("forward", "forward_through_relay", "restart_forward", "unforward"),
     "lake": ("duckdb",),
     "listing": ("forwards", "pods", "services"),

@@ -135,6 +135,13 @@ def test_release_without_pods_is_suspended(chart):
     assert rows(evidence) == list_rows(chart, state="suspended")
 
 
+def test_annotation_that_is_no_name_names_nothing():
+    [chart] = [each for each in CHARTS if each["release"].startswith("kafka")]
+    forged = make_secret(chart | {"release": "x') or import os"}, chart["secrets"][0])
+    [row] = rows(Evidence(secrets=[forged]))
+    assert row[0] == "kafka"
+
+
 def test_suspended_release_without_service():
     """Onyxia's charts remove the Service of a suspended release, and leave its Secret."""
     [chart] = [each for each in CHARTS if each["release"].startswith("spark")]
