@@ -134,7 +134,7 @@ def run(instance: Instance, request: Request, cancel_at_servers: Callable[[], No
             return _write(cursor, last, request)
         executed = _execute(cursor, last.sql, _values(last, request.params), request.params)
         if request.output.chunks is not None:
-            return executed.fetch_record_batch(request.output.chunks)
+            return executed.to_arrow_reader(request.output.chunks)
         return _fetch(executed, request.options.limit)
 
     found = run_interruptible(cursor, work, instance, cancel_at_servers, timeout=request.options.timeout)
