@@ -158,7 +158,7 @@ def application(alias: str) -> str:
     >>> application("pg").startswith("sspcloud-magics duckdb pg ")
     True
     """
-    return f"sspcloud-magics duckdb {alias} {os.getpid()}"[:63]
+    return f"sspcloud-magics duckdb {alias} {os.getpid()}"[:63]  # not translated: a name
 
 
 # The instance of this process; None until it is first used.

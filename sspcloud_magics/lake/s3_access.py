@@ -106,7 +106,11 @@ def _read_profile(environment: Mapping[str, str]) -> Mapping[str, str]:
     name = environment.get("AWS_PROFILE", "default")
     found: dict[str, str] = {}
     for variable, default, section in (
-        ("AWS_CONFIG_FILE", ".aws/config", name if name == "default" else f"profile {name}"),
+        (
+            "AWS_CONFIG_FILE",
+            ".aws/config",
+            name if name == "default" else f"profile {name}",
+        ),  # not translated: a section
         ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials", name),
     ):
         parser = configparser.ConfigParser(interpolation=None)
