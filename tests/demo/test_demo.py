@@ -42,7 +42,7 @@ def environment() -> Iterator[dict[str, str]]:
     kept.pop("NO_COLOR", None)
     home = top / "home"
     home.mkdir()
-    yield kept | {"HOME": str(home), "TMPDIR": str(folder)}
+    yield kept | {"HOME": str(home), "TMPDIR": str(folder), "SSPCLOUD_LANGUAGE": "en"}
     assert list(folder.iterdir()) == []
     assert [each.name for each in home.iterdir() if each.name != ".cache"] == []
     shutil.rmtree(top)
@@ -66,6 +66,19 @@ def test_demo_shows_a_colleagues_table_and_ends(environment: dict[str, str]) -> 
     assert re.search(r"departement +personnes +salaire_moyen", done.stdout)
     assert "make lab" in done.stdout
     assert re.findall(r"^In \[(\d+)\]", done.stdout, re.MULTILINE) == [str(n) for n in range(1, 12)]
+
+
+def test_demo_speaks_the_language_of_the_terminal(environment: dict[str, str]) -> None:
+    french = {"SSPCLOUD_LANGUAGE": "", "LC_ALL": "", "LC_MESSAGES": "", "LANG": "fr_FR.UTF-8"}
+    done = subprocess.run(
+        without_cluster((("Who am I?", "1 + 1"),)),
+        env=environment | french,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "# Qui suis-je\N{NO-BREAK SPACE}?" in done.stdout
+    assert "est en marche." in done.stdout
 
 
 @pytest.mark.parametrize(
