@@ -167,7 +167,7 @@ def check_message(message: Message, same: set[str]) -> Iterator[str]:
 
 
 # Quotation marks of Python and shell code, which stay.
-CODE = re.compile(r"`[^`]*`|'[^' ]*'|%?\S*=\S*'[^']*'|\{\w+!r\}")
+CODE = re.compile(r"`[^`]*`|(?<!\w)'[^']*'(?!\w)|\{\w+!r\}")
 
 
 def place(message: Message) -> str:

@@ -105,12 +105,9 @@ def _read_profile(environment: Mapping[str, str]) -> Mapping[str, str]:
     home = Path(environment.get("HOME", "~")).expanduser()
     name = environment.get("AWS_PROFILE", "default")
     found: dict[str, str] = {}
+    in_config = name if name == "default" else f"profile {name}"  # not translated: the file's
     for variable, default, section in (
-        (
-            "AWS_CONFIG_FILE",
-            ".aws/config",
-            name if name == "default" else f"profile {name}",
-        ),  # not translated: a section
+        ("AWS_CONFIG_FILE", ".aws/config", in_config),
         ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials", name),
     ):
         parser = configparser.ConfigParser(interpolation=None)
