@@ -108,7 +108,7 @@ class AccessRegistry:
             failure = TokenExpired(_("The credentials could not be renewed."), why=type(error).__name__)
             answer = RefuseAccess(access_id, failure.to_wire())
         _log.info(
-            "access %d: %s", access_id, "renewed" if isinstance(answer, SetAccess) else answer.error["what"]
+            "access %d: %s", access_id, "renewed" if isinstance(answer, SetAccess) else answer.error["code"]
         )
         with self._lock:
             entry.is_renewing = False

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import N_, _, _n, format_bytes, format_number
 from sspcloud_magics.printable import printable
 from sspcloud_magics.tunnel.ipc import ForwardCounters, State
 
@@ -33,23 +33,18 @@ _COLOURS = {
 
 _FAINT = "color: var(--jp-ui-font-color2, #808080)"
 _CODE = "font-family: var(--jp-code-font-family, monospace); background: none; padding: 0"
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_STATES = {
+    State.STARTING: N_("starting"),
+    State.ACTIVE: N_("active"),
+    State.RECONNECTING: N_("reconnecting"),
+    State.STOPPED: N_("stopped"),
+    State.FAILED: N_("failed"),
+}
 
 
-def format_size(count: int) -> str:
-    """Format a number of bytes.
-
-    Examples
-    --------
-    >>> format_size(1023), format_size(1536), format_size(3 * 1024**3)
-    ('1023 B', '1.5 KiB', '3.0 GiB')
-    """
-    amount = float(count)
-    for unit in _UNITS:
-        if amount < 1024 or unit == _UNITS[-1]:
-            break
-        amount /= 1024
-    return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
+def format_state(state: State) -> str:
+    """Return the word for a forward's state."""
+    return _(_STATES[state])
 
 
 def format_endpoint(address: str, port: int) -> str:
@@ -62,24 +57,26 @@ def format_traffic(counters: ForwardCounters) -> str:
     if not counters.connections:
         return _("no connection yet")
     parts = [
-        f"{format_size(counters.sent)} sent, {format_size(counters.received)} received",
-        _(
-            "{open_connections} open of {connections} connections",
-            open_connections=counters.open_connections,
-            connections=counters.connections,
+        _("{size} sent", size=format_bytes(counters.sent)),
+        _("{size} received", size=format_bytes(counters.received)),
+        _n(
+            "{open} open of {count} connection",
+            "{open} open of {count} connections",
+            counters.connections,
+            open=format_number(counters.open_connections),
         ),
     ]
     if counters.failed_connections:
-        parts.append(f"{counters.failed_connections} failed")
+        parts.append(_n("{count} failed", "{count} failed", counters.failed_connections))
     if counters.reconnects:
-        parts.append(f"{counters.reconnects} reconnects")
+        parts.append(_n("{count} reconnect", "{count} reconnects", counters.reconnects))
     return ", ".join(parts)
 
 
 def _badge(state: State) -> str:
     return (
         f'<span style="color: {_COLOURS[state]}; font-weight: 600; white-space: nowrap">'
-        f'<span aria-hidden="true">{SHAPES[state]}</span> {state}</span>'
+        f'<span aria-hidden="true">{SHAPES[state]}</span> {escape(format_state(state))}</span>'
     )
 
 
@@ -117,7 +114,7 @@ class ForwardCard:
     def line(self) -> str:
         """Return one line."""
         where = ", ".join(f"{local} → {remote}" for local, remote in self.routes)
-        return printable(f"{SHAPES[self.state]} {self.state} {where}", one_line=True)
+        return printable(f"{SHAPES[self.state]} {format_state(self.state)} {where}", one_line=True)
 
     def text(self) -> str:
         """Return a few lines."""
@@ -127,8 +124,11 @@ class ForwardCard:
         lines.append("  " + " · ".join(self.details))
         lines += [f"  {note}" for note in self.notes]
         if self.last_error:
-            lines.append(_("  last error: {last_error}", last_error=self.last_error))
+            lines.append(f"  {self._last_error()}")
         return printable("\n".join(lines))
+
+    def _last_error(self) -> str:
+        return _("last error: {error}", error=self.last_error)
 
     def html(self) -> str:
         """Return HTML."""
@@ -137,7 +137,7 @@ class ForwardCard:
             f'<code style="{_CODE}">{escape(remote)}</code>'
             for local, remote in self.routes
         )
-        last_error = _("last error: {last_error}", last_error=self.last_error) if self.last_error else ""
+        last_error = self._last_error() if self.last_error else ""
         return printable(
             f'<div style="border-left: 3px solid {_COLOURS[self.state]}; padding: 2px 0 2px 10px; '
             'line-height: 1.5; color: var(--jp-ui-font-color1, inherit)">'

@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 
 from sspcloud_magics.errors import ForwardStopped, SspcloudError, TunnelLost, from_wire
 from sspcloud_magics.forwards.formatting import ForwardCard, format_endpoint, format_traffic
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, format_number
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.ipc import (
     TRANSITIONS,
@@ -214,9 +214,9 @@ class Forward:
                 if left <= 0:
                     raise TunnelLost(
                         _(
-                            "{target} could not be reached within {timeout:g} s.",
+                            "{target} could not be reached within {seconds} s.",
                             target=self.target,
-                            timeout=timeout,
+                            seconds=format_number(timeout),
                         ),
                         why=self.reason or self.last_error,
                         hint=_("try again, or check the pod: %k8s_pods"),
@@ -299,7 +299,7 @@ class Forward:
         self.stop()
 
     def _card(self) -> ForwardCard:
-        since = _("since {astimezone:%H:%M:%S}", astimezone=self.since.astimezone()) if self.since else ""
+        since = _("since {time}", time=f"{self.since.astimezone():%H:%M:%S}") if self.since else ""
         counters = self.counters
         return ForwardCard(
             self.state,

@@ -13,6 +13,7 @@ the pipe, and would keep the helper of a killed kernel alive. So the child close
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import subprocess
@@ -24,9 +25,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from sspcloud_magics.errors import HelperFailed
+from sspcloud_magics.errors import HelperFailed, system_reason
 from sspcloud_magics.i18n import _
 from sspcloud_magics.tunnel import ipc
+
+_log = logging.getLogger(__name__)
 
 MODULE = "sspcloud_magics.tunnel"
 
@@ -34,7 +37,7 @@ MODULE = "sspcloud_magics.tunnel"
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(16 << 20)}
 
 _RUN = (
-    "import runpy, sys; sys.path += sys.argv[1:]; del sys.argv[1:]; "
+    "import runpy, sys; sys.path += sys.argv[1:]; del sys.argv[1:]; "  # not translated: code
     f"runpy.run_module({MODULE!r}, run_name='__main__', alter_sys=True)"
 )
 
@@ -116,7 +119,7 @@ class Helper:
                 self._stderr.close()
                 raise HelperFailed(
                     _("The helper process of the forwards could not be started."),
-                    why=f"{sys.executable}: {error.strerror}",
+                    why=f"{sys.executable}: {system_reason(error)}",
                     hint=_("restart the kernel"),
                 ) from None
             assert self._process.stdin is not None  # noqa: S101 - for the type checker: it is a PIPE
@@ -204,12 +207,16 @@ class Helper:
             self._process.kill()
             status = self._process.wait()
         self._stdout.close()
+        _log.info("helper %d ended with status %d", self.pid, status)
         with self._stderr:
             self._stderr.seek(0, os.SEEK_END)
             self._stderr.seek(max(0, self._stderr.tell() - 4096))
             lines = self._stderr.read().decode(errors="replace").strip().splitlines()
-        how = _("signal {value}", value=-status) if status < 0 else _("exit code {status}", status=status)
-        return lines[-1].strip() if lines else _("it ended with {how}", how=how)
+        if lines:
+            return lines[-1].strip()
+        if status < 0:
+            return _("it ended with signal {number}", number=-status)
+        return _("it ended with exit code {code}", code=status)
 
     def _forget_in_child(self) -> None:
         """Close the inherited ends of the pipes, because the process belongs to the parent."""

@@ -34,7 +34,7 @@ from sspcloud_magics.forwards.port_notes import describe_owner, explain_port_tak
 from sspcloud_magics.forwards.ports import check_address, specify
 from sspcloud_magics.forwards.sockets import UNIX, folders, specify_sockets
 from sspcloud_magics.forwards.subscribers import Subscribers
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import _
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.ipc import (
     Command,
@@ -60,9 +60,6 @@ _PAUSES = (0.0, 0.2, 0.5, 1.0)
 # Seconds to wait for the helper: in `stop` for the end of a forward, in `close` for its own end.
 _STOP_TIMEOUT = 2.0
 _CLOSE_TIMEOUT = 1.5
-
-_HELPER_FAILED = N_("The helper process of the forwards keeps failing.")
-_HELPER_HINT = N_("open the forward again; if that fails too, restart the kernel")
 
 
 class ForwardManager:
@@ -398,9 +395,9 @@ class ForwardManager:
 
     def _supervise(self) -> None:
         """Run helpers on the manager's thread, and fail the forwards in the end."""
-        failure = HelperFailed(_HELPER_FAILED, why=_("This is a bug in sspcloud_magics."), hint=_HELPER_HINT)
+        failure = _make_failure(_("This is a bug in sspcloud_magics."))
         try:
-            failure = HelperFailed(_HELPER_FAILED, why=self._run_helpers(), hint=_HELPER_HINT)
+            failure = _make_failure(self._run_helpers())
         except HelperFailed as error:
             failure = error
         finally:
@@ -456,7 +453,6 @@ class ForwardManager:
                 self._helper = None
                 self._lock.notify_all()
             how = helper.end()
-            _log.info("helper %d: %s", helper.pid, how)
         return how
 
     def _apply(self, event: Event) -> None:
@@ -483,6 +479,14 @@ class ForwardManager:
             helper = self._helper
         if helper is not None:
             helper.send(command)
+
+
+def _make_failure(why: str) -> HelperFailed:
+    return HelperFailed(
+        _("The helper process of the forwards keeps failing."),
+        why=why,
+        hint=_("open the forward again; if that fails too, restart the kernel"),
+    )
 
 
 def _log_record(event: Logged) -> None:

@@ -39,7 +39,7 @@ def explain_port_taken(
     for port in wanted:
         owner = describe(port.local) if port.local else ""
         if owner:
-            hint = _("write :{remote} for any free local port, or choose another one", remote=port.remote)
+            hint = _("write :{port} for any free local port, or choose another one", port=port.remote)
             return PortTaken(error.what, why=_("The port is in use by {owner}.", owner=owner), hint=hint)
     return error
 
@@ -54,16 +54,19 @@ def list_notes(forward: Forward, describe: Callable[[int], str]) -> tuple[str, .
         if port.local is not None or remote == local or not isinstance(remote, int):
             continue
         if remote < first_unprivileged_port():
-            why = _("Only the administrator may use port {remote} on this machine", remote=remote)
+            why = _("Only the administrator may use port {port} on this machine", port=remote)
         else:
             owner = describe(remote)
             why = (
-                _("Port {remote} is in use by {owner}", remote=remote, owner=owner)
+                _("Port {port} is in use by {owner}", port=remote, owner=owner)
                 if owner
-                else _("Port {remote} is taken", remote=remote)
+                else _("Port {port} is taken", port=remote)
             )
-        always = _(", the same each time") if local in derive_ports(forward.target, remote) else ""
-        notes.append(_("{why}: the local port is {local}{always}.", why=why, local=local, always=always))
+        if local in derive_ports(forward.target, remote):
+            note = _("{reason}: the local port is {local}, the same each time.", reason=why, local=local)
+        else:
+            note = _("{reason}: the local port is {local}.", reason=why, local=local)
+        notes.append(note)
     if not is_loopback(forward.address):
         notes.append(
             _("Anyone who reaches {address} over the network can use this forward.", address=forward.address)
@@ -77,9 +80,9 @@ def _list_socket_notes(forward: Forward) -> tuple[str, ...]:
     if forward.address != first:
         notes.append(
             _(
-                "Another forward uses {first}: the directory is {address}.",
-                first=first,
-                address=forward.address,
+                "Another forward uses {other}: the directory is {directory}.",
+                other=first,
+                directory=forward.address,
             )
         )
     for (local, _unused), path in zip(forward.ports, forward.sockets, strict=True):

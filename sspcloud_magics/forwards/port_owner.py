@@ -48,8 +48,14 @@ class PortOwner:
             return _("a forward of the notebook {notebook}", notebook=self.notebook)
         if self.is_helper:
             return _("a forward of another kernel or script of yours (process {pid})", pid=self.pid)
-        started = _(", started in the notebook {notebook}", notebook=self.notebook) if self.notebook else ""
-        return _("{name} (process {pid}{started})", name=self.name, pid=self.pid, started=started)
+        if self.notebook:
+            return _(
+                "{name} (process {pid}, started in the notebook {notebook})",
+                name=self.name,
+                pid=self.pid,
+                notebook=self.notebook,
+            )
+        return _("{name} (process {pid})", name=self.name, pid=self.pid)
 
 
 def find_port_owner(port: int) -> PortOwner | None:

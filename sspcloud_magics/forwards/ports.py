@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.errors import UsageProblem, system_reason
 from sspcloud_magics.forwards.sockets import UNIX
 from sspcloud_magics.i18n import _
 from sspcloud_magics.target import PortText, Target
@@ -125,9 +125,9 @@ def check_address(address: str) -> str:
         with socket.socket(family) as probe:
             probe.bind((str(checked), ANY))
     except OSError as error:
-        why = f"{error.strerror}." if error.strerror else ""
+        why = system_reason(error) if error.strerror else ""
         raise UsageProblem(
-            _("{checked} is not an address of this machine.", checked=checked), why=why, hint=hint
+            _("{address} is not an address of this machine.", address=checked), why=why, hint=hint
         ) from None
     return str(checked)
 

@@ -231,7 +231,7 @@ class ForwardsFile:
         except (SspcloudError, OSError, KeyError, TypeError, ValueError):
             aside = paths[0].with_suffix(".corrupt")
             paths[0].replace(aside)
-            trouble = _("The saved forwards could not be read; the file is now {aside}.", aside=aside)
+            trouble = _("The saved forwards could not be read; the file is now {file}.", file=aside)
             return RestoreResult((), (trouble,))
         server = cluster.access().server
         for each in saved:
@@ -251,11 +251,10 @@ class ForwardsFile:
             except SspcloudError as error:
                 troubles.append(
                     _(
-                        "{target} was not restored: {what} {why}",
+                        "{target} was not restored: {error}",
                         target=each.target,
-                        what=error.what,
-                        why=error.why,
-                    ).strip()
+                        error=f"{error.what} {error.why}".strip(),
+                    )
                 )
         if not troubles:
             # The forwards are in this process's own file now.

@@ -68,8 +68,8 @@ def folders(target: Target, ports: tuple[PortSpec, ...]) -> tuple[str, ...]:
         name = f"{name[: room - _DIGITS - 1]}-{digest}".lstrip("-")
     if room <= _DIGITS:
         raise UsageProblem(
-            _("The path of a socket in {home} would be too long.", home=home),
-            why=_("The path of a socket has at most {max_path} bytes.", max_path=_MAX_PATH),
+            _("The path of a socket in {directory} would be too long.", directory=home),
+            why=_("The path of a socket has at most {count} bytes.", count=_MAX_PATH),
             hint=_("set XDG_RUNTIME_DIR or TMPDIR to a shorter directory"),
         )
     return (str(home / name), *(str(home / f"{name}-{number}") for number in range(2, _FOLDERS + 1)))

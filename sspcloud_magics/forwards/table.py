@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 
 from sspcloud_magics.cluster.workloads.tables import ResourceTable, Row, TableColumn, TableView, Tone, table
-from sspcloud_magics.forwards import formatting
 from sspcloud_magics.forwards.forward import Forward
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import N_, _, format_bytes, format_number
 from sspcloud_magics.tunnel.ipc import State
 
 _TONES = {
@@ -40,13 +39,10 @@ _DTYPES = {
 
 
 def _open_of_all(row: Row) -> str:
-    failed = f", {row['failed']} failed" if row["failed"] else ""
-    return _(
-        "{open} open of {connections}{failed}",
-        open=row["open"],
-        connections=row["connections"],
-        failed=failed,
-    )
+    numbers = {name: format_number(row[name]) for name in ("open", "connections", "failed")}
+    if row["failed"]:
+        return _("{open} open of {connections}, {failed} failed", **numbers)
+    return _("{open} open of {connections}", **numbers)
 
 
 def _clock(row: Row) -> str:
@@ -63,8 +59,8 @@ _COLUMNS = (
     TableColumn("local", "LOCAL"),
     TableColumn("target", "TARGET"),
     TableColumn("pod", "POD"),
-    TableColumn("sent", "SENT", lambda row: formatting.format_size(row["sent"])),
-    TableColumn("received", "RECEIVED", lambda row: formatting.format_size(row["received"])),
+    TableColumn("sent", "SENT", lambda row: format_bytes(row["sent"])),
+    TableColumn("received", "RECEIVED", lambda row: format_bytes(row["received"])),
     TableColumn("connections", "CONNECTIONS", _open_of_all),
     TableColumn("since", "SINCE", _clock),
     TableColumn("last_error", "LAST ERROR", _trouble),
@@ -75,7 +71,7 @@ _APART = frozenset({"open", "failed", "reconnects", "reason", "protocol"})
 def _view(rows: list[dict[str, Any]]) -> TableView:
     """Return the display of the table: without a column for errors if there are none."""
     apart = _APART if any(map(_trouble, rows)) else _APART | {"last_error"}
-    return TableView(_COLUMNS, "forward", _("No forward is open."), apart)
+    return TableView(_COLUMNS, "forward", N_("No forward is open."), apart)
 
 
 def forward_table(forwards: Iterable[Forward]) -> ResourceTable:

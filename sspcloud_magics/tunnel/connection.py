@@ -37,7 +37,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import _
 from sspcloud_magics.tunnel.peer_probe import PeerProbe
 from sspcloud_magics.tunnel.pod_errors import is_pod_gone, is_refused, is_reset, summarize
 from sspcloud_magics.tunnel.stream import Stream
@@ -46,7 +46,6 @@ from sspcloud_magics.tunnel.tunnel import Pair
 
 # Tunnels that a connection tries before it fails.
 _MAX_ATTEMPTS = 3
-_MAY_BE_CUT = N_("the reply may have been cut: it paused after the client had shut down its writing side")
 # Bytes that are kept to send them again, until the pod has answered. After more, no other pod can take over.
 _MAX_EARLY = 64 * 1024
 
@@ -392,7 +391,9 @@ class Connection:
     def _doubt(self) -> None:
         """Reset a client whose reply may have been cut; record an error only if it is known to be still open."""
         if self._owner.peers.has_closed(self._local.socket) is False:
-            self._owner.connection_failed(_MAY_BE_CUT)
+            self._owner.connection_failed(
+                _("the reply may have been cut: it paused after the client had shut down its writing side")
+            )
         self._reset_in_the_end()
 
     def _reset_in_the_end(self) -> None:

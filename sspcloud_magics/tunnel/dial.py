@@ -91,13 +91,13 @@ async def dial(pair: Pair, port: int, pod: str, grace: float, release: Callable[
         except TimeoutError:
             text = None
     except TimeoutError:
-        pair.tunnel.break_off("the server does not answer")
+        pair.tunnel.break_off(_("the server does not answer"))
     finally:
         if not trial.over:
             if trial.received > _MAX_GREETING and pair.tunnel.pairs == 1:
                 # No protocol can stop the data: it would delay the forward's other connections for a second.
                 trial.over = True
-                pair.tunnel.break_off("the port sends at full speed")
+                pair.tunnel.break_off(_("the port sends at full speed"))
             else:
                 pair.abandon()
         release(pair)

@@ -209,14 +209,14 @@ class Dispatcher:
 
     def connection_failed(self, line: str) -> None:
         """Record the error that ended a connection, as one line for the user."""
-        _log.info("forward %d: a connection failed: %s", self._id, line)
+        _log.info("forward %d: a connection failed", self._id)
         self.counters.failed_connections += 1
         self.counters.last_error = line
         self.note_traffic()
 
     def pod_is_gone(self) -> None:
         """Reconnect, because the server does not find the pod any more."""
-        self._life.lose("the pod is gone")
+        self._life.lose(_("the pod is gone"))
 
     def is_pod_terminating(self, pair: Pair) -> bool:
         """Return whether the pod at the end of `pair` is being deleted, or is gone."""

@@ -29,6 +29,7 @@ from sspcloud_magics.errors import (
     SspcloudError,
     TokenExpired,
     TunnelLost,
+    system_reason,
 )
 from sspcloud_magics.i18n import _
 from sspcloud_magics.target import Target
@@ -160,7 +161,7 @@ class ForwardWorker:
         except OSError as error:
             raise SspcloudError(
                 _("The forward cannot listen on {address}.", address=self._spec.address),
-                why=f"{error.strerror}.",
+                why=system_reason(error),
                 hint=_("leave out --unix")
                 if self._spec.folders
                 else _("leave out --address, or use 127.0.0.1"),
@@ -215,7 +216,7 @@ class ForwardWorker:
         if state not in TRANSITIONS[self.state]:
             return
         self.state = state
-        _log.info("forward %d: %s %s", self._id, state, reason)
+        _log.info("forward %d: %s %s", self._id, state, type(error).__name__ if error else "")
         self._report_state(state, reason, error)
 
     def _report_state(self, state: State, reason: str, error: SspcloudError | None = None) -> None:
@@ -259,11 +260,11 @@ class ForwardWorker:
             return
         pod = choose(self._pods.candidates, used)
         if pod is None:
-            self.lose("the pod is gone or not ready")
+            self.lose(_("the pod is gone or not ready"))
         elif not pod.is_same(used):
-            self.lose(f"the pod {pod.name} takes over")
+            self.lose(_("the pod {pod} takes over", pod=pod.name))
         elif pod.ports != used.ports:
-            self.lose("the service leads to another port of the pod")
+            self.lose(_("the service leads to another port of the pod"))
 
     def is_terminating(self, pod: Candidate) -> bool:
         """Return whether a pod is being deleted, or is gone."""
@@ -340,7 +341,7 @@ class ForwardWorker:
 
         `first` has, per type of error, the time of the first attempt that failed with it.
         """
-        _log.debug("forward %d: an attempt failed: %s %s", self._id, error.what, error.why)
+        _log.debug("forward %d: an attempt failed: %s", self._id, type(error).__name__)
         now = self._loop.time()
         since = now - first.setdefault(type(error), now)
         if isinstance(error, DialFailed):
@@ -397,7 +398,7 @@ class ForwardWorker:
         if isinstance(error, ProtocolError):
             return TunnelLost(
                 _("No tunnel to the pod {pod} can be opened.", pod=pod),
-                why=f"{error}.",
+                why=_("{reason}.", reason=error),
                 hint=_("%k8s_doctor TARGET   checks the route"),
             )
         if error.status == FORBIDDEN:
@@ -417,7 +418,7 @@ class ForwardWorker:
             return TunnelLost(
                 _("The pod {pod} is gone.", pod=pod), why=error.message, hint=_("%k8s_pods   lists the pods")
             )
-        return explain(error, _("open a tunnel to"), "pods", self._spec.namespace, pod)
+        return explain(error, "tunnel", "pods", self._spec.namespace, pod)
 
     def want_login(self) -> None:
         """Retry with a new login, if there is one: a client waits."""

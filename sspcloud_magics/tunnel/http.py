@@ -24,8 +24,14 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 import h11
 
 from sspcloud_magics.access import Access
-from sspcloud_magics.bounded_json import LimitExceeded, parse
-from sspcloud_magics.errors import CertificateNotTrusted, ServerUnreachable, UsageProblem, show_url
+from sspcloud_magics.bounded_json import LimitExceeded, parse, too_large
+from sspcloud_magics.errors import (
+    CertificateNotTrusted,
+    ServerUnreachable,
+    UsageProblem,
+    show_url,
+    system_reason,
+)
 from sspcloud_magics.i18n import _
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.proxies import Proxy, proxy_for
@@ -80,6 +86,12 @@ class StatusError(Exception):
         self.message = message
         self.from_api = from_api
         self.retry_after = retry_after
+
+
+def describe_for_log(error: Exception) -> str:
+    """Describe a failure in English, since the texts of errors are in the language of the user."""
+    text = f"StatusError {error.status}" if isinstance(error, StatusError) else ""  # not translated: a log
+    return text or type(error).__name__
 
 
 class _Malformed(Exception):
@@ -229,7 +241,7 @@ class Client:
                                 yield _event(line)
                         begun = bytearray(others[-1])
                     if len(begun) > _MAX_EVENT:
-                        raise _Malformed(f"an event has more than {_MAX_EVENT >> 20} MiB")
+                        raise _Malformed(_("an event has {error}", error=too_large(_MAX_EVENT)))
 
     async def upgrade(
         self,
@@ -293,7 +305,7 @@ class Client:
             async for piece in pieces:
                 body += piece
                 if len(body) > _MAX_ANSWER:
-                    raise _Malformed(f"the answer has more than {_MAX_ANSWER >> 20} MiB")
+                    raise _Malformed(_("the answer has {error}", error=too_large(_MAX_ANSWER)))
         return body
 
     @asynccontextmanager
@@ -342,7 +354,7 @@ class Client:
         headers = dict(answer.headers)
         if 300 <= answer.status_code < 400:
             to = show_url(self._without_token(headers.get(b"location", b"")).decode("utf-8", "replace"))
-            message = _("It redirects to {to}", to=shorten(to))
+            message = _("It redirects to {url}", url=shorten(to))
         after = headers.get(b"retry-after", b"")
         retry_after = int(after) if after.isdigit() and len(after) < 10 else None
         raise StatusError(answer.status_code, message, from_api=from_api, retry_after=retry_after)
@@ -433,8 +445,8 @@ class Client:
                     host=proxy.host,
                     authority=self._authority,
                 ),
-                why=_("It answered {status_code}.", status_code=answer.status_code),
-                hint="check HTTPS_PROXY and NO_PROXY",
+                why=_("It answered {status}.", status=answer.status_code),
+                hint=_("check HTTPS_PROXY and NO_PROXY"),
             )
         return sock
 
@@ -448,7 +460,7 @@ class Client:
         except ssl.SSLCertVerificationError as error:
             raise CertificateNotTrusted(
                 _("The certificate of the API server {authority} is not trusted.", authority=self._authority),
-                why=error.verify_message,
+                why=_("{reason}.", reason=error.verify_message.rstrip(".")),
                 hint=_("log in again with a fresh configuration, which has the right certificate authority"),
             ) from None
         except TimeoutError:
@@ -462,8 +474,8 @@ class Client:
 
 def _reason(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
-        return _("Its name cannot be resolved: {strerror}.", strerror=error.strerror)
-    return f"{error.strerror or error}."
+        return _("Its name cannot be resolved: {reason}.", reason=error.strerror)
+    return system_reason(error)
 
 
 async def _connect_tcp(host: str, port: int) -> socket.socket:
@@ -537,11 +549,11 @@ def _object(text: bytes | bytearray) -> dict[str, Any]:
             isinstance(item["metadata"]["name"], str) for item in items
         )
     except LimitExceeded as error:
-        raise _Malformed(f"the answer has {error}") from None
+        raise _Malformed(_("the answer has {error}", error=error)) from None
     except (AttributeError, KeyError, TypeError, ValueError):
         is_object = False
     if not is_object:
-        raise _Malformed("the answer is not a Kubernetes object in JSON")
+        raise _Malformed(_("the answer is not a Kubernetes object in JSON"))
     checked: dict[str, Any] = found
     return checked
 
@@ -554,10 +566,10 @@ def _event(line: bytes) -> dict[str, Any]:
         is_event = changed.get("kind") == "Status" or isinstance(changed["metadata"], dict)
         is_event = is_event and isinstance(found["type"], str)
     except LimitExceeded as error:
-        raise _Malformed(f"an event has {error}") from None
+        raise _Malformed(_("an event has {error}", error=error)) from None
     except (AttributeError, KeyError, TypeError, ValueError):
         is_event = False
     if not is_event:
-        raise _Malformed("a line of the watch is not an event")
+        raise _Malformed(_("a line of the watch is not an event"))
     checked: dict[str, Any] = found
     return checked

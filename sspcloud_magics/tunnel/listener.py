@@ -13,7 +13,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 
-from sspcloud_magics.errors import PortTaken
+from sspcloud_magics.errors import PortTaken, system_reason
 from sspcloud_magics.i18n import _
 
 _BACKLOG = 1024
@@ -85,15 +85,17 @@ def bind(address: str, candidates: Sequence[int]) -> list[socket.socket]:
                 return _bind_port(address, port)
             except OSError as error:
                 problem = error
-    ports = ", ".join(str(port) for port in candidates if port) or _("any free port")
+    ports = ", ".join(str(port) for port in candidates if port)
     if problem.errno == errno.EACCES:
         why = _("Only the administrator may listen on ports below 1024.")
     elif problem.errno == errno.EADDRINUSE:
         why = _("A program already listens there.")
     else:
-        why = f"{problem.strerror}."
+        why = system_reason(problem)
     raise PortTaken(
-        _("The local port {ports} on {address} cannot be used.", ports=ports, address=address),
+        _("The local port {ports} on {address} cannot be used.", ports=ports, address=address)
+        if ports
+        else _("No free local port on {address} can be used.", address=address),
         why=why,
         hint=_("choose another local port (LOCAL:REMOTE), or write :REMOTE for any free port"),
     )

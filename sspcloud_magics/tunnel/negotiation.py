@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from sspcloud_magics.i18n import N_
 from sspcloud_magics.tunnel.http import NoAnswer, StatusError
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyOverWebSocket, SpdyTunnel
@@ -31,7 +30,7 @@ PROTOCOLS: tuple[TunnelProtocol, ...] = (SpdyTunnel, SpdyOverWebSocket, ChannelT
 """In order of preference."""
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
 # pkg/kubelet/server/server.go, getPortForward
-_KUBELET_POD_MISSING = (N_("pod does not exist"), N_("pod not found"))
+_KUBELET_POD_MISSING = ("pod does not exist", "pod not found")  # not translated: the kubelet's words
 # The statuses with which a server or a proxy refuses a protocol that it does not know.
 _UNKNOWN_PROTOCOL = (400, _FORBIDDEN, _NOT_FOUND, 405, 426, 501)
 

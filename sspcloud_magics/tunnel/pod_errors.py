@@ -16,17 +16,25 @@ from sspcloud_magics.i18n import N_, _
 
 _DIAL_ERROR = re.compile(r"dial tcp\S* \S+:\d+: .*?(?=\s+IPv6 dial|\s*$)")
 # With any of these, the pod was never dialled.
-_POD_GONE = ("failed to find sandbox", "network namespace for sandbox", "pod not found", "sandbox not found")
+_POD_GONE = (
+    "failed to find sandbox",  # not translated: the server's words
+    "network namespace for sandbox",  # not translated: the server's words
+    "pod not found",  # not translated: the server's words
+    "sandbox not found",  # not translated: the server's words
+)
 # Nothing listened there, so no data has reached a program.
-_REFUSED = ("connection refused",)
-_RESET = ("connection reset by peer", "broken pipe")
+_REFUSED = ("connection refused",)  # not translated: the server's words
+_RESET = ("connection reset by peer", "broken pipe")  # not translated: the server's words
 # Characters of an unknown text that fit in the line for the user.
 _MAX_LENGTH = 100
 _SUMMARIES = (
     (_POD_GONE, N_("The pod is gone.")),
     (_RESET, N_("The program in the pod reset the connection.")),
     (_REFUSED, N_("Nothing accepts connections on the port in the pod (connection refused).")),
-    (("timed out", "timeout"), N_("The program in the pod did not answer in time.")),
+    (
+        ("timed out", "timeout"),  # not translated: the server's words
+        N_("The program in the pod did not answer in time."),
+    ),
 )
 
 
@@ -48,18 +56,18 @@ def is_reset(text: str) -> bool:
 def quote_cause(text: str) -> str:
     """Quote the part of a server's error text that gives the cause."""
     found = _DIAL_ERROR.search(text)
-    return _("The cluster says: {choice}", choice=found.group() if found else text)
+    return _("The cluster says: {text}", text=found.group() if found else text)
 
 
 def summarize(text: str) -> str:
     """Summarize a server's error text in one line."""
     for words, line in _SUMMARIES:
         if _contains(text, words):
-            return line
+            return _(line)
     line = " ".join(text.split())
     return _(
-        "The cluster says: {choice}",
-        choice=line if len(line) <= _MAX_LENGTH else "… " + line[2 - _MAX_LENGTH :],
+        "The cluster says: {text}",
+        text=line if len(line) <= _MAX_LENGTH else "… " + line[2 - _MAX_LENGTH :],
     )
 
 

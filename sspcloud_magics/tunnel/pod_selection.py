@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from sspcloud_magics.errors import PortNotFound
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import N_, _
 
 Object: TypeAlias = Mapping[str, Any]
 
@@ -31,6 +31,17 @@ _POD_OWN_LABELS = (
 # Of the states of unusable pods, name this many; of a pod's message, quote this many characters.
 _MAX_STATES = 5
 _MAX_TROUBLE = 300
+# The state of a pod that Endpoints list as not ready, without a state in kubectl's words.
+_NOT_READY = "not ready"  # not translated: a key
+# The sentences about a missing port, by the kind of its owner.
+_NO_PORT = {
+    "pod": N_("The pod {name} has no port {port}."),
+    "service": N_("The service {name} has no port {port}."),
+}
+_ONLY_UDP = {
+    "pod": N_("The pod {name} has the port {port} for UDP only."),
+    "service": N_("The service {name} has the port {port} for UDP only."),
+}
 _HTTP_DATE = "%a, %d %b %Y %H:%M:%S GMT"
 
 
@@ -83,27 +94,27 @@ def not_ready_words(candidates: Sequence[Candidate]) -> str:
     words = []
     for (_unused, state), them in sorted(alike.items(), key=lambda entry: entry[0][0])[:_MAX_STATES]:
         if len(them) > 1:
-            words.append(
-                _(
-                    "{count} pods are {state}, such as {name}.",
-                    count=len(them),
-                    state=state,
-                    name=them[0].name,
+            count, name = len(them), them[0].name
+            if state == _NOT_READY:
+                words.append(_("{count} pods are not ready, such as {name}.", count=count, name=name))
+            else:
+                words.append(
+                    _("{count} pods are {state}, such as {name}.", count=count, state=state, name=name)
                 )
-            )
             continue
-        state_words = _("{state} and not ready", state=state) if state == "Running" else state
-        trouble = them[0].trouble.rstrip(".")
-        trouble = f": {trouble[:_MAX_TROUBLE]}" if trouble else ""
-        words.append(
-            _(
-                "The pod {name} is {state_words}{trouble}.",
-                name=them[0].name,
-                state_words=state_words,
-                trouble=trouble,
-            )
-        )
+        words.append(_describe_state(them[0].name, state))
+        trouble = them[0].trouble.rstrip(".")[:_MAX_TROUBLE]
+        if trouble:
+            words[-1] = _("{sentence}: {trouble}.", sentence=words[-1].rstrip("."), trouble=trouble)
     return " ".join(words)
+
+
+def _describe_state(name: str, state: str) -> str:
+    if state == "Running":
+        return _("The pod {name} is Running and not ready.", name=name)
+    if state == _NOT_READY:
+        return _("The pod {name} is not ready.", name=name)
+    return _("The pod {name} is {state}.", name=name, state=state)
 
 
 # Pods.
@@ -231,8 +242,9 @@ def container_port(pod: Object, wanted: int | str) -> int:
     matching = [port for port in ports if wanted in _names(port)]
     if isinstance(wanted, int) and not matching:
         return wanted  # a container may listen on a port that it does not declare
-    owner = _("The pod {name}", name=pod["metadata"]["name"])
-    return int(_find_tcp(owner, wanted, matching, ports, "containerPort")["containerPort"])
+    return int(
+        _find_tcp(("pod", pod["metadata"]["name"]), wanted, matching, ports, "containerPort")["containerPort"]
+    )
 
 
 def pods_behind(
@@ -323,7 +335,7 @@ def selector_text(selector: Object) -> str:
 def service_ports(service: Object, wanted: Sequence[int | str]) -> tuple[Object, ...]:
     """Return the wanted ports of a service, as its spec has them; raise `PortNotFound` for an unknown one or one for UDP."""
     ports = service["spec"].get("ports", ())
-    owner = _("The service {name}", name=service["metadata"]["name"])
+    owner = "service", service["metadata"]["name"]
     found = []
     for one in wanted:
         matching = [port for port in ports if one in (port.get("name"), port["port"])]
@@ -360,7 +372,7 @@ def pods_of_endpoints(
                 if reference.get("kind") != "Pod":
                     continue
                 numbers = _numbers_in(endpoints, subset, wanted, ports) if usable else ()
-                state = "Ready" if usable else _("not ready")
+                state = "Ready" if usable else _NOT_READY
                 found.append(Candidate(reference["name"], reference.get("uid", ""), numbers, usable, state))
     found.sort(key=lambda candidate: candidate.name)
     return found
@@ -370,7 +382,7 @@ def _numbers_in(
     endpoints: Object, subset: Object, wanted: Sequence[int | str], ports: Sequence[Object] | None
 ) -> tuple[int, ...]:
     offered = subset.get("ports") or ()
-    owner = _("The service {name}", name=endpoints["metadata"]["name"])
+    owner = "service", endpoints["metadata"]["name"]
     numbers = []
     for position, one in enumerate(wanted):
         if ports is None:
@@ -392,9 +404,16 @@ def _is_tcp(port: Object) -> bool:
 
 
 def _find_tcp(
-    owner: str, wanted: int | str, matching: Sequence[Object], offered: Iterable[Object], number: str = "port"
+    owner: tuple[str, str],
+    wanted: int | str,
+    matching: Sequence[Object],
+    offered: Iterable[Object],
+    number: str = "port",
 ) -> Object:
-    """Return the first TCP port of `matching`; raise `PortNotFound` with the `offered` ports if there is none."""
+    """Return the first TCP port of `matching`; raise `PortNotFound` with the `offered` ports if there is none.
+
+    The `owner` of the ports is its kind, ``pod`` or ``service``, and its name.
+    """
     for port in matching:
         if _is_tcp(port):
             return port
@@ -402,11 +421,10 @@ def _find_tcp(
     for port in offered:
         name = f" ({port['name']})" if port.get("name") else ""
         words.append(f"{port[number]}{name}" + ("" if _is_tcp(port) else f" ({port['protocol']})"))
-    hint = _("choose one of its ports: {words}", words=", ".join(words)) if words else ""
+    hint = _("choose one of its ports: {ports}", ports=", ".join(words)) if words else ""
+    kind, name = owner
     if matching:
         why = _("A port-forward carries only TCP.")
-        raise PortNotFound(
-            _("{owner} has the port {wanted} for UDP only.", owner=owner, wanted=wanted), why=why, hint=hint
-        )
+        raise PortNotFound(_(_ONLY_UDP[kind], name=name, port=wanted), why=why, hint=hint)
     why = "" if words else _("It declares no ports.")
-    raise PortNotFound(_("{owner} has no port {wanted}.", owner=owner, wanted=wanted), why=why, hint=hint)
+    raise PortNotFound(_(_NO_PORT[kind], name=name, port=wanted), why=why, hint=hint)

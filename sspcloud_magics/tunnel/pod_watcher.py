@@ -384,7 +384,7 @@ class PodWatcher:
                 self._set([])
                 wait = _POLL_INTERVAL
             except (SspcloudError, TimeoutError) as error:
-                _log.info("%s: the watch of its pods broke: %s", self._target, str(error) or "timeout")
+                _log.info("%s: the watch of its pods broke: %s", self._target, type(error).__name__)
                 self._on_break()
                 wait = min(_MAX_PAUSE, 2 * wait + 0.2)
             await asyncio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - not for a secret
@@ -507,7 +507,7 @@ def _explain_malformed_objects() -> Iterator[None]:
     except _MALFORMED as error:
         raise ServerError(
             _("The API server returned a malformed object."),
-            why=_("A Kubernetes API server would not send it ({name}).", name=type(error).__name__),
+            why=_("A Kubernetes API server would not send it ({error}).", error=type(error).__name__),
             hint=_("check the server's address; open connections stay open"),
         ) from None
 
@@ -519,7 +519,7 @@ def explain(
     words = describe_request(verb, resource, name or "")
     if error.status == FORBIDDEN:
         return Forbidden(
-            _("You may not {words} in {namespace}.", words=words, namespace=namespace),
+            _("You may not {request} in {namespace}.", request=words, namespace=namespace),
             why=error.message,
             hint=_(
                 "ask the owner of {namespace} for the permission to {verb} {resource}",
@@ -529,14 +529,16 @@ def explain(
             ),
         )
     if error.status == NOT_FOUND:
-        missing = f"{describe_kind(resource)} {name}" if name else describe_kind(resource)
+        kind = describe_kind(resource)
         return TargetNotFound(
-            _("There is no {missing} in {namespace}.", missing=missing, namespace=namespace),
+            _("There is no {kind} {name} in {namespace}.", kind=kind, name=name, namespace=namespace)
+            if name
+            else _("There is no {kind} in {namespace}.", kind=kind, namespace=namespace),
             why=error.message,
             hint=_("list the existing ones: %k8s_pods or %k8s_services"),
         )
     return ServerError(
-        _("The API server could not {words} in {namespace}.", words=words, namespace=namespace),
+        _("The API server could not {request} in {namespace}.", request=words, namespace=namespace),
         why=_("It answered {status}: {text}", status=error.status, text=error.message),
         hint=_("try again in a few seconds"),
     )

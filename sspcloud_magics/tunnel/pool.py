@@ -21,10 +21,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from sspcloud_magics.errors import SspcloudError
-from sspcloud_magics.i18n import N_
+from sspcloud_magics.i18n import _
 from sspcloud_magics.tunnel import negotiation
 from sspcloud_magics.tunnel.credentials import AccessStore
-from sspcloud_magics.tunnel.http import Client, NoAnswer, StatusError
+from sspcloud_magics.tunnel.http import Client, NoAnswer, StatusError, describe_for_log
 from sspcloud_magics.tunnel.negotiation import TunnelProtocol
 from sspcloud_magics.tunnel.pod_selection import Candidate
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
@@ -48,7 +48,6 @@ _HEAVY = 8 * 1024 * 1024
 # Seconds without demand, after which idle tunnels are closed; and of any idle tunnel's life.
 _QUIET = 30.0
 _MAX_AGE = 3600.0
-_SILENT = N_("the server no longer answers")
 
 
 class Pool:
@@ -260,7 +259,7 @@ class Pool:
             task.cancel()
         while self._idle:
             self._drop(self._idle.pop())
-        self._fail_waiters(ProtocolError("the pod is no longer used"))
+        self._fail_waiters(ProtocolError(_("the pod is no longer used")))
 
     def _fail_waiters(self, error: Exception) -> None:
         while self._waiters:
@@ -312,7 +311,7 @@ class Pool:
         try:
             tunnel = await self._credentials.call(lambda client: self._open_with(client, port))
         except (StatusError, SspcloudError, ProtocolError) as error:
-            _log.info("%s: no tunnel: %s", self.pod.name, error)
+            _log.info("%s: no tunnel: %s", self.pod.name, describe_for_log(error))
             if not self._closed:
                 self._cancel_refill()  # the owner decides when to retry
                 self._fail_waiters(error)
@@ -347,7 +346,7 @@ class Pool:
                 tunnel = await self._open_in(protocol, client, port)
                 break
             except (StatusError, ProtocolError, NoAnswer) as refusal:
-                _log.info("%s: %s was refused: %s", self.pod.name, protocol.name, refusal)
+                _log.info("%s: %s was refused: %s", self.pod.name, protocol.name, describe_for_log(refusal))
                 following = negotiation.get_next_protocol(
                     protocol, refusal, confirmed=protocol is credentials.confirmed
                 )
@@ -425,7 +424,7 @@ class Pool:
             pulse = tunnel.ping(self._timings.reader_timeout)
             if pulse is Pulse.GONE:
                 _log.info("%s: tunnel %x is silent", self.pod.name, id(tunnel))
-                tunnel.break_off(_SILENT)
+                tunnel.break_off(_("the server no longer answers"))
             elif pulse is Pulse.DOUBTFUL:
                 _log.debug("%s: tunnel %x is in doubt", self.pod.name, id(tunnel))
                 doubtful.append(tunnel)
@@ -443,4 +442,4 @@ class Pool:
         except (SspcloudError, TimeoutError):
             for tunnel in doubtful:
                 if not tunnel.closed:
-                    tunnel.break_off(_SILENT)
+                    tunnel.break_off(_("the server no longer answers"))

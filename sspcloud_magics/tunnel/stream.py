@@ -379,7 +379,9 @@ class TlsStream(Stream):
         if size:
             self._shake()
         elif size == 0:
-            self._lose(ConnectionResetError(_("the server closed the connection during the TLS handshake")))
+            self._lose(
+                ConnectionResetError(0, _("the server closed the connection during the TLS handshake"))
+            )
 
     def _shake(self) -> None:
         assert self._handshake is not None  # noqa: S101 - set by `handshake`

@@ -11,12 +11,14 @@ client then reads nothing for `Timings.reader_timeout`, the pair is ended, so th
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.errors import system_reason
+from sspcloud_magics.i18n import _
 from sspcloud_magics.tunnel.http import ANSWER_TIMEOUT, Client
 from sspcloud_magics.tunnel.protocols.events import (
     Accepted,
@@ -30,15 +32,14 @@ from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
 from sspcloud_magics.tunnel.protocols.websocket_channels import ChannelTunnel
 from sspcloud_magics.tunnel.stream import Buffer, Stream
 
+_log = logging.getLogger(__name__)
+
 # Seconds of silence after which a tunnel may be gone.
 _STALE = 1.0
 # Bytes. The buffers on the way to a pod take this much even if the pod reads nothing, so a ping behind it arrives.
 _MUCH = 64 * 1024
 # Bytes that all pairs of a shared tunnel may buffer together for clients that do not read.
 _KEPT = 8 * 1024 * 1024
-_BLOCKED_OTHERS = N_(
-    "its client read nothing for {:.0f} seconds, while other connections waited behind it on the same tunnel"
-)
 
 
 class Pulse(Enum):
@@ -191,12 +192,12 @@ class Tunnel:
             async with asyncio.timeout(within):
                 await self._proof
         except TimeoutError:
-            self.break_off("the server does not answer")
+            self.break_off(_("the server does not answer"))
             raise ProtocolError(
                 f"the server accepted {self._protocol.name}, but does not answer in it"
             ) from None
         except BaseException:
-            self.break_off("it is no longer needed")
+            self.break_off(_("it is no longer needed"))
             raise
         finally:
             self._proof = None
@@ -301,7 +302,7 @@ class Tunnel:
                 self._blocking[pair] = now, untaken
             elif self.pairs > 1 and now - since >= reader_timeout:
                 self.reset_pair(pair)
-                pair.handler.pair_failed(_BLOCKED_OTHERS.format(reader_timeout))
+                pair.handler.pair_lost(_describe_slow_reader(reader_timeout))
 
     def ping(self, reader_timeout: float) -> Pulse:
         """Send a ping, unless the last one is still unanswered; return what that says about the tunnel.
@@ -351,7 +352,8 @@ class Tunnel:
         try:
             events = self._protocol.receive(data)
         except ProtocolError as error:
-            self.break_off(f"the server violated the tunnel's protocol: {error}")
+            _log.info("tunnel %x: the server violated the protocol: %s", id(self), error)
+            self.break_off(_("the server violated the tunnel's protocol: {error}", error=error))
             return
         if self._protocol.outgoing:
             answers = bytes(self._protocol.outgoing)
@@ -391,15 +393,24 @@ class Tunnel:
             if self._proof is not None and not self._proof.done():
                 self._proof.set_result(None)
         else:
-            self.break_off(getattr(event, "text", ""))
+            self._close_for(getattr(event, "text", ""))
 
     def on_end(self) -> None:
         """Report that the server closed the connection."""
-        self.break_off("the server closed the tunnel")
+        self._close_for("")
+
+    def _close_for(self, text: str) -> None:
+        """Break off, because the server closed the tunnel, with its reason if it gave one."""
+        _log.debug("tunnel %x: the server closed it", id(self))
+        if text:
+            self.break_off(_("the server closed the tunnel: {reason}", reason=text))
+        else:
+            self.break_off(_("the server closed the tunnel"))
 
     def on_loss(self, error: OSError) -> None:
         """Report that the connection broke."""
-        self._report_loss(_("the tunnel broke: {strerror}", strerror=error.strerror or error))
+        _log.debug("tunnel %x: broke: %s", id(self), type(error).__name__)
+        self._report_loss(_("the tunnel broke: {reason}", reason=system_reason(error).rstrip(".")))
 
     def on_drain(self) -> None:
         """Let the pairs send again."""
@@ -428,3 +439,10 @@ class Tunnel:
         if self.on_lost is not None:
             on_lost, self.on_lost = self.on_lost, None
             on_lost(self, text)
+
+
+def _describe_slow_reader(timeout: float) -> str:
+    return _(
+        "its client read nothing for {seconds} seconds, while other connections waited behind it on the same tunnel",
+        seconds=round(timeout),
+    )

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sspcloud_magics.errors import PortTaken, SspcloudError
+from sspcloud_magics.errors import PortTaken, SspcloudError, system_reason
 from sspcloud_magics.i18n import _
 
 if sys.platform != "win32":
@@ -57,7 +57,7 @@ class SocketFolder:
             except OSError as error:
                 raise SspcloudError(
                     _("The directory {path} cannot hold Unix sockets.", path=path),
-                    why=f"{error.strerror}.",
+                    why=system_reason(error),
                     hint=_(
                         "set XDG_RUNTIME_DIR or TMPDIR to a directory of your own, and restart the kernel"
                     ),
@@ -65,7 +65,7 @@ class SocketFolder:
             if descriptor is not None:
                 return cls(path, descriptor)
         raise PortTaken(
-            _("No directory for the socket is free: {candidates}.", candidates=", ".join(candidates)),
+            _("No directory for the socket is free: {directories}.", directories=", ".join(candidates)),
             why=_("Other forwards use all of them."),
             hint=_("stop one of these forwards, or listen on a port: leave out --unix"),
         )
