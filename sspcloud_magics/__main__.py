@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The arguments of the command line; those of ``sys.argv`` if None.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m sspcloud_magics", description="sspcloud_magics in a terminal"
+        prog="python -m sspcloud_magics", description=_("sspcloud_magics in a terminal")
     )
     doctor = parser.add_subparsers(dest="order", required=True).add_parser(
         "doctor", help=_("check the cluster and a target, and say how to fix each problem")

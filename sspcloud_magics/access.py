@@ -53,7 +53,7 @@ class Access:
         """The value of the ``Authorization`` header; None without a token, or if it would be sent in clear text."""
         if self.token is None or not (self.is_encrypted or self.credentials_without_tls):
             return None
-        return Secret(f"Bearer {self.token.reveal()}")
+        return Secret(f"Bearer {self.token.reveal()}")  # not translated: a header
 
     @property
     def is_encrypted(self) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from sspcloud_magics.i18n import _, format_bytes, format_number
+
 MAX_VALUES = 5_000_000
 """Values in one text. A list of pods has one value per 30 bytes; a parsed value takes about 100 bytes of memory."""
 
@@ -17,7 +19,22 @@ MAX_DEPTH = 100
 
 
 class LimitExceeded(ValueError):
-    """Input exceeds a limit; the message begins with ``more than``."""
+    """Input exceeds a limit; the message is the second half of a sentence, such as "more than 100 levels of nesting"."""
+
+
+def too_many_values(limit: int) -> LimitExceeded:
+    """Return the error for more than `limit` values."""
+    return LimitExceeded(_("more than {count} values", count=format_number(limit)))
+
+
+def too_deep() -> LimitExceeded:
+    """Return the error for a nesting that exceeds `MAX_DEPTH`, or the parser's stack."""
+    return LimitExceeded(_("more than {count} levels of nesting", count=MAX_DEPTH))
+
+
+def too_large(limit: int) -> LimitExceeded:
+    """Return the error for a text of more than `limit` bytes."""
+    return LimitExceeded(_("more than {size}", size=format_bytes(limit)))
 
 
 def parse(data: bytes | bytearray | str, max_values: int = MAX_VALUES) -> Any:
@@ -41,13 +58,13 @@ def parse(data: bytes | bytearray | str, max_values: int = MAX_VALUES) -> Any:
     text = data.encode(errors="surrogatepass") if isinstance(data, str) else data
     opened = text.count(b"[") + text.count(b"{")
     if opened + text.count(b",") > max_values:
-        raise LimitExceeded(f"more than {max_values:,} values")
+        raise too_many_values(max_values)
     try:
         found = json.loads(text)
         if rb"\u" in text and (rb"\ud" in text or rb"\uD" in text):
             json.dumps(found, ensure_ascii=False).encode()
     except RecursionError:
-        raise LimitExceeded(f"more than {MAX_DEPTH} levels of nesting") from None
+        raise too_deep() from None
     except ValueError:
         raise ValueError("not JSON") from None
     if opened > MAX_DEPTH:
@@ -67,9 +84,9 @@ def check_nesting(value: Any, max_values: int = MAX_VALUES) -> None:
     """
     # `type() is` is measurably faster than `isinstance`, and a list of pods has 100,000 values.
     level = [value] if type(value) in (dict, list) else []
-    for _ in range(MAX_DEPTH):
+    for _level in range(MAX_DEPTH):
         if sum(map(len, level)) > max_values:
-            raise LimitExceeded(f"more than {max_values:,} values")
+            raise too_many_values(max_values)
         level = [
             inner
             for outer in level
@@ -78,4 +95,4 @@ def check_nesting(value: Any, max_values: int = MAX_VALUES) -> None:
         ]
         if not level:
             return
-    raise LimitExceeded(f"more than {MAX_DEPTH} levels of nesting")
+    raise too_deep()

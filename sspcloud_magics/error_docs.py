@@ -1,6 +1,6 @@
 """Links from an error message to the documentation of that error.
 
-The documentation has a page of all errors, with the name of each as its anchor. If the package's metadata name the site
+The documentation has a page of all errors in each language, with the name of each error as its anchor. If the package's metadata name the site
 (``Documentation`` in ``[project.urls]``), the link leads there. If pip installed the package from a repository, as the README
 says, pip recorded the commit: the link leads to the error class in the source at that commit, from which the page is made.
 Neither needs the network. If both are unknown there is no link: search the documentation for the name of the error.
@@ -11,6 +11,8 @@ from __future__ import annotations
 import inspect
 import json
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
+
+from sspcloud_magics.i18n import current
 
 PACKAGE = "sspcloud-magics"
 PAGE = "generated/errors.html"
@@ -25,7 +27,9 @@ def address_of(kind: type[Exception]) -> str:
         return ""
     site = _site(package)
     if site:
-        return f"{site}/{PAGE}#{kind.__name__.lower()}"
+        # The French pages have the same paths, below fr.
+        folder = "" if current() == "en" else f"/{current()}"
+        return f"{site}{folder}/{PAGE}#{kind.__name__.lower()}"
     commit = _commit(package)
     try:
         return f"{commit}/{SOURCE}#L{inspect.getsourcelines(kind)[1]}" if commit else ""

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import TypeAlias
 
 from sspcloud_magics import fork_hooks
+from sspcloud_magics.i18n import _
 from sspcloud_magics.printable import printable
 from sspcloud_magics.secret import HIDDEN, hide
 from sspcloud_magics.user_files import state_folder
@@ -55,12 +56,13 @@ class _Formatter(logging.Formatter):
         super().__init__("{asctime} {levelname:<7} {origin} {name}: {message}", style="{")
 
     def format(self, record: logging.LogRecord) -> str:
-        record.origin = getattr(record, "origin", f"kernel {record.process} {record.threadName}")
+        here = f"kernel {record.process} {record.threadName}"  # not translated: a log
+        record.origin = getattr(record, "origin", here)
         return "\n".join(printable(line) for line in without_secrets(super().format(record)).splitlines())
 
     def formatException(self, ei: _Trouble) -> str:  # noqa: N802 - logging's name
         # Without the message, which may quote SQL or the response of a server.
-        kind, _, trace = ei
+        kind, _error, trace = ei
         return f"{kind.__name__ if kind else ''}\n{''.join(traceback.format_tb(trace))}".rstrip()
 
 
@@ -92,7 +94,7 @@ def set_level(level: str) -> None:
             _file = PrivateFile(folder / f"kernel-{os.getpid()}.log", SIZE)
         except (OSError, RuntimeError) as error:  # RuntimeError: there is no home directory
             reason = (isinstance(error, OSError) and error.strerror) or error
-            warnings.warn(f"No log can be written: {reason}.", stacklevel=2)
+            warnings.warn(_("No log can be written: {reason}.", reason=reason), stacklevel=2)
             return
         _file.setFormatter(_Formatter())
         ROOT.addHandler(_file)
@@ -144,7 +146,7 @@ def _remove_old_files(folder: Path) -> None:
         with suppress(OSError):
             if not (number.isdigit() and _is_running(int(number))):
                 former.append((file.stat().st_mtime, file))
-    for _, file in sorted(former)[:-KEPT]:
+    for _time, file in sorted(former)[:-KEPT]:
         with suppress(OSError):
             file.unlink()
 

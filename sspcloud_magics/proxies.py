@@ -82,7 +82,8 @@ def _parse(url: Secret, source: str, server: str) -> Proxy:
     text = url.reveal().strip()
     found = addresses.parse(text if "://" in text else f"http://{text}")
     if found is None or found.scheme not in ("http", "https"):
-        kind = _("Its scheme is {scheme}. ", scheme=found.scheme) if found is not None else ""
+        form = _("The form is http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT.")
+        scheme = _("Its scheme is {scheme}.", scheme=found.scheme) if found is not None else ""
         # The text is not quoted: a password may be anywhere in it.
         raise ServerUnreachable(
             _(
@@ -90,7 +91,7 @@ def _parse(url: Secret, source: str, server: str) -> Proxy:
                 server=server,
                 source=source,
             ),
-            why=_("{kind}The form is http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT.", kind=kind),
+            why=f"{scheme} {form}".lstrip(),
             hint=_(
                 "correct {source}; in a user or a password write %23 for #, %2F for /, %3F for ?, %40 for @",
                 source=source,
@@ -98,7 +99,8 @@ def _parse(url: Secret, source: str, server: str) -> Proxy:
         ) from None
     header = None
     if found.user_info is not None:
-        header = Secret(f"Basic {base64.b64encode(found.user_info.reveal().encode()).decode()}")
+        encoded = base64.b64encode(found.user_info.reveal().encode()).decode()
+        header = Secret(f"Basic {encoded}")  # not translated: a header
     return Proxy(found.scheme, found.host, found.port or _default_port(found.scheme), header)
 
 

@@ -61,7 +61,8 @@ def become(person: str) -> Identity:
     """
     with _module() as sandbox:
         if not sandbox.status().running:
-            raise SandboxFailed(_("The sandbox is not running."), hint=_("%sandbox start"))
+            hint = "%sandbox start"  # not translated: a command
+            raise SandboxFailed(_("The sandbox is not running."), hint=hint)
         return session.login(kubeconfig=sandbox.kubeconfig(person))
 
 

@@ -18,7 +18,7 @@ from enum import Enum
 from functools import wraps
 from typing import NoReturn, ParamSpec, TypeVar
 
-from sspcloud_magics.i18n import N_
+from sspcloud_magics.i18n import N_, _
 
 HIDDEN = "●●●●●●"
 
@@ -133,7 +133,7 @@ def check_secret(value: object, form: Form, refusal: Callable[[str], Exception])
     pattern, sentence = form.value
     if isinstance(value, str) and pattern.fullmatch(value):
         return Secret(value)
-    raise refusal(sentence)
+    raise refusal(_(sentence))
 
 
 def without_frames(function: Callable[_P, _R]) -> Callable[_P, _R]:

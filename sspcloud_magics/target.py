@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sspcloud_magics.errors import TargetError, UsageProblem
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import N_, _
 
 KINDS = {
     "pod": "pod",
@@ -89,7 +89,7 @@ class Target:
 def service_without_pods(service: Target, spec: Mapping[str, Any], port: int | str = "PORT") -> TargetError:
     """Return the error for a service that selects no pods, to which no port-forward can lead."""
     if spec.get("type") == "ExternalName":
-        why = _("It is an alias of {get}, which is not a pod.", get=spec.get("externalName"))
+        why = _("It is an alias of {host}, which is not a pod.", host=spec.get("externalName"))
     else:
         why = _("It has no selector: its addresses were entered by hand.")
     return TargetError(
@@ -169,8 +169,8 @@ def parse_target(text: str) -> TargetText:
         if kind is None:
             known = ", ".join(SHORT_KIND.values())
             raise UsageProblem(
-                _("{kind_text!r} is not a kind of target.", kind_text=kind_text),
-                hint=_("use one of: {known}", known=known),
+                _("{kind!r} is not a kind of target.", kind=kind_text),
+                hint=_("use one of: {kinds}", kinds=known),
             )
     elif head:
         kind = _kind(head[0])
@@ -178,7 +178,7 @@ def parse_target(text: str) -> TargetText:
     for part in (name, namespace):
         if part is not None and not _NAME.fullmatch(part):
             why = _("Names in Kubernetes have only lower-case letters, digits and '-'.")
-            raise UsageProblem(_("{part!r} is not a name in Kubernetes.", part=part), why=why, hint=form)
+            raise UsageProblem(_("{name!r} is not a name in Kubernetes.", name=part), why=why, hint=form)
     return TargetText(name, kind, namespace)
 
 
@@ -189,13 +189,47 @@ def _kind(text: str) -> str | None:
     return kind if kind and group.removeprefix("v1").lstrip(".") in ("", _GROUPS[kind]) else None
 
 
+# Requests in words, after "You may not". An object has its article, because its noun has a gender in other languages.
+_ON_OBJECT = {
+    "read": N_("read {object}"),
+    "watch": N_("watch {object}"),
+    "create": N_("create {object}"),
+    "update": N_("update {object}"),
+    "delete": N_("delete {object}"),
+    "tunnel": N_("open a tunnel to {object}"),
+}
+_ON_SUBRESOURCE = {
+    "read": N_("read {resource} of {object}"),
+    "create": N_("create {resource} of {object}"),
+    "update": N_("update {resource} of {object}"),
+    "delete": N_("delete {resource} of {object}"),
+}
+_ON_RESOURCE = {
+    "read": N_("read {resource}"),
+    "list": N_("list {resource}"),
+    "watch": N_("watch {resource}"),
+    "create": N_("create {resource}"),
+    "update": N_("update {resource}"),
+    "delete": N_("delete {resource}"),
+}
+_OBJECTS = {
+    "pods": N_("the pod {name}"),
+    "services": N_("the service {name}"),
+    "secrets": N_("the secret {name}"),
+    "endpoints": N_("the endpoints {name}"),
+    "events": N_("the event {name}"),
+    "namespaces": N_("the namespace {name}"),
+    "networkpolicies": N_("the networkpolicy {name}"),
+}
+
+
 def describe_request(verb: str, plural: str, name: str = "") -> str:
     """Describe a request to the API server in words.
 
     Parameters
     ----------
     verb
-        The verb of RBAC, such as ``get``, or other words.
+        The verb of RBAC, such as ``get``, or ``tunnel`` (which RBAC does not know).
     plural
         The resource, such as ``pods``; a subresource may follow, as in ``pods/log``.
     name
@@ -211,16 +245,30 @@ def describe_request(verb: str, plural: str, name: str = "") -> str:
     if verb == "get" or (verb == "list" and name):
         verb = "read"
     if not name:
-        return f"{verb} {plural}"
+        return _(_ON_RESOURCE[verb], resource=plural) if verb in _ON_RESOURCE else f"{verb} {plural}"
     resource, _unused, subresource = plural.partition("/")
-    of = f"{plural} of " if subresource else ""
-    return _(
-        "{verb} {of}the {describe_kind} {name}",
-        verb=verb,
-        of=of,
-        describe_kind=describe_kind(resource),
-        name=name,
-    )
+    described = describe_object(resource, name)
+    if subresource:
+        return _(_ON_SUBRESOURCE[verb], resource=plural, object=described)
+    return _(_ON_OBJECT[verb], object=described)
+
+
+def describe_object(plural: str, name: str) -> str:
+    """Return an object for the middle of a sentence.
+
+    Examples
+    --------
+    >>> describe_object("services", "web")
+    'the service web'
+    """
+    if plural in _OBJECTS:
+        return _(_OBJECTS[plural], name=name)
+    return _("the {kind} {name}", kind=describe_kind(plural), name=name)
+
+
+def capitalize(text: str) -> str:
+    """Return a text that begins a sentence: with a capital, and otherwise unchanged."""
+    return text[:1].upper() + text[1:]
 
 
 def describe_kind(plural: str) -> str:
@@ -240,7 +288,7 @@ def _number(text: str, whole: str) -> int:
     number = int(text)
     if not 1 <= number <= 65535:
         raise UsageProblem(
-            _("{number} is not a port, in {whole!r}.", number=number, whole=whole),
+            _("{number} is not a port, in {text!r}.", number=number, text=whole),
             why=_("Ports go from 1 to 65535."),
             hint=_("use a port such as 8000"),
         )
@@ -275,14 +323,14 @@ def parse_port(text: str | int) -> PortText:
     elif _PORT_NAME.fullmatch(remote_text):
         remote = remote_text
     else:
-        raise UsageProblem(_("{whole!r} is not a port.", whole=whole), hint=form)
+        raise UsageProblem(_("{text!r} is not a port.", text=whole), hint=form)
     if not colon:
         return PortText(remote)
     if not local_text or local_text == "0":
         return PortText(remote, 0)
     if not (local_text.isascii() and local_text.isdigit()):
         raise UsageProblem(
-            _("{local_text!r} is not a local port, in {whole!r}.", local_text=local_text, whole=whole),
+            _("{port!r} is not a local port, in {text!r}.", port=local_text, text=whole),
             hint=form,
         )
     return PortText(remote, _number(local_text, whole))

@@ -72,7 +72,7 @@ def _present(context: ssl.SSLContext, certificate: str, key: str) -> None:
     except (ssl.SSLError, ValueError) as error:
         raise KubeconfigInvalid(
             _("The client certificate and its key cannot be used."),
-            why=_("They are not PEM, or do not match each other ({name}).", name=error.__class__.__name__),
+            why=_("They are not PEM, or do not match each other ({error}).", error=error.__class__.__name__),
             hint=_(
                 "copy client-certificate-data and client-key-data again from the source of the configuration"
             ),

@@ -26,18 +26,18 @@ from sspcloud_magics.access import Access
 from sspcloud_magics.cluster.auth import jwt
 from sspcloud_magics.cluster.auth.expiry import Expiry
 from sspcloud_magics.cluster.auth.kubeconfig_context import (
-    LOG_IN_AGAIN,
-    NOT_SENT,
-    WITHOUT_TLS,
     ContextAccess,
+    log_in_again,
+    not_sent,
     server_url,
+    without_tls,
 )
-from sspcloud_magics.cluster.auth.service_account import MOUNT, MountedToken, why_not_mounted
+from sspcloud_magics.cluster.auth.service_account import MOUNT, MountedToken, describe_mount, why_not_mounted
 from sspcloud_magics.cluster.auth.token_file import TokenFile
 from sspcloud_magics.cluster.config import file_permissions
 from sspcloud_magics.cluster.config import kubeconfig as files
 from sspcloud_magics.cluster.config.file_permissions import FileWarning
-from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired, UsageProblem
+from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired, UsageProblem, system_reason
 from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import without_frames
 from sspcloud_magics.user_files import user_path
@@ -118,22 +118,24 @@ class ServerAndTokenFile:
         self._without_tls = credentials_without_tls
         if not (credentials_without_tls or self._server.startswith("https://")):
             raise KubeconfigInvalid(
-                _("No token is sent to {server}.", server=self._server), why=NOT_SENT, hint=WITHOUT_TLS
+                _("No token is sent to {server}.", server=self._server), why=not_sent(), hint=without_tls()
             )
         self._token = TokenFile(token_file)
         self._insecure = insecure_skip_tls_verify
         try:
             self._ca = pem.extract(ca_file.read_bytes(), pem.CERTIFICATE) if ca_file else None
         except OSError as error:
-            what = _("The CA file {ca_file} cannot be read.", ca_file=ca_file)
-            raise KubeconfigInvalid(what, why=f"{error.strerror or error}.") from None
-        self.description = _(
-            "server {server} with the token of {token_file}", server=self._server, token_file=token_file
-        )
+            what = _("The CA file {file} cannot be read.", file=ca_file)
+            raise KubeconfigInvalid(what, why=system_reason(error)) from None
+
+    @property
+    def description(self) -> str:
+        """A description for the user."""
+        return _("server {server} with the token of {file}", server=self._server, file=self._token.path)
 
     def files(self) -> list[tuple[str, Path]]:
         """Return the files that hold credentials, each with its kind."""
-        return [(_("token file"), self._token.path)]
+        return [("token", self._token.path)]
 
     def current(self) -> Access:
         """Return the access with the current token of the file."""
@@ -194,8 +196,6 @@ class Cluster:
     ----------
     namespace
         The default namespace.
-    source
-        The description of its source for the user, such as ``the mounted service-account token``.
     considered
         The sources that were checked, in order.
     file_warnings
@@ -203,10 +203,14 @@ class Cluster:
     """
 
     namespace: str
-    source: str
     considered: tuple[ConsideredSource, ...]
     _login: _Login = field(repr=False, compare=False)
     file_warnings: tuple[FileWarning, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """The description of its source for the user, such as ``the mounted service-account token``."""
+        return self._login.source.description
 
     def access(self) -> Access:
         """Return the current access, after reading changed files and renewing expired plugin credentials.
@@ -293,8 +297,7 @@ def make_cluster(source: AccessSource, namespace: str | None = None) -> Cluster:
     """Return the cluster of a source."""
     return Cluster(
         namespace or source.namespace,
-        source.description,
-        (ConsideredSource(source.description, "used"),),
+        (ConsideredSource(source.description, _("used")),),
         _Login(source),
     )
 
@@ -376,22 +379,22 @@ def find_cluster(
             source = _find_mounted_source(mount, environ, considered)
         if source is None:
             source = _kubeconfig_source(
-                kubeconfig, context, environ, considered, without_tls=credentials_without_tls
+                kubeconfig, context, mount, environ, considered, without_tls=credentials_without_tls
             )
-    considered.insert(0, ConsideredSource(source.description, "used"))
+    considered.insert(0, ConsideredSource(source.description, _("used")))
     if isinstance(source, MountedToken):
         considered += [
             ConsideredSource(
-                str(file), _("ignored: the mounted token is renewed, a copy in a file is not"), is_copy=True
+                str(file),
+                _("ignored: the mounted token is renewed, a copy in a file is not"),
+                is_copy=True,
             )
             for file in files.default_files(environ)
             if _exists(file)
         ]
-    _log.info("the cluster is that of %s", source.description)
+    _log.info("the cluster is that of a %s", type(source).__name__)
     warnings = () if isinstance(source, MountedToken) else file_permissions.find_warnings(source.files())
-    return Cluster(
-        namespace or source.namespace, source.description, tuple(considered), _Login(source), warnings
-    )
+    return Cluster(namespace or source.namespace, tuple(considered), _Login(source), warnings)
 
 
 def _exists(file: Path) -> bool:
@@ -410,12 +413,10 @@ def _server_source(
     without_tls: bool,
 ) -> ServerAndTokenFile:
     if server is None or token_file is None:
-        missing = _("the server") if server is None else _("the token file")
         raise UsageProblem(
-            _(
-                "A server needs a token file, and a token file a server: {missing} is missing.",
-                missing=missing,
-            ),
+            _("A server needs a token file, and a token file a server: the server is missing.")
+            if server is None
+            else _("A server needs a token file, and a token file a server: the token file is missing."),
             hint=_(
                 "%k8s_login --server https://… --token-file FILE\n"
                 'in Python: ssp.login(server="https://…", token_file="FILE")'
@@ -439,9 +440,7 @@ def _find_mounted_source(
 ) -> MountedToken | None:
     missing = why_not_mounted(mount, environ)
     if missing:
-        considered.append(
-            ConsideredSource(MountedToken.description, _("not there: {missing}", missing=missing))
-        )
+        considered.append(ConsideredSource(describe_mount(), _("not there: {reason}", reason=missing)))
         return None
     return MountedToken(mount, environ)
 
@@ -449,6 +448,7 @@ def _find_mounted_source(
 def _kubeconfig_source(
     kubeconfig: str | Path | None,
     context: str | None,
+    mount: Path,
     environ: Mapping[str, str],
     considered: list[ConsideredSource],
     *,
@@ -458,27 +458,28 @@ def _kubeconfig_source(
     found = files.load(paths)
     listed = ", ".join(map(str, paths))
     if found is None and kubeconfig is not None:
-        raise KubeconfigInvalid(
-            _("There is no kubeconfig {listed}.", listed=listed), hint=_("check the path")
-        )
+        raise KubeconfigInvalid(_("There is no kubeconfig {files}.", files=listed), hint=_("check the path"))
     if found is None:
-        why = "; ".join(
-            _("{source} is {outcome}", source=entry.source, outcome=entry.outcome) for entry in considered
-        )
+        why = _("There is no kubeconfig ({files}).", files=listed)
+        missing = why_not_mounted(mount, environ) if considered else ""
+        if missing:
+            why = _(
+                "There is no kubeconfig ({files}); the mounted service-account token is not there: {reason}.",
+                files=listed,
+                reason=missing,
+            )
         raise NotLoggedIn(
             _("No configuration names a cluster."),
-            why=_(
-                "There is no kubeconfig ({listed}){choice}.", listed=listed, choice="; " + why if why else ""
-            ),
+            why=why,
             hint=_(
                 "{log_in_again}\nor name a file: %k8s_login --kubeconfig FILE"
                 "\nor practise without an account: %sandbox start",
-                log_in_again=LOG_IN_AGAIN,
+                log_in_again=log_in_again(),
             ),
         )
     considered += [ConsideredSource(str(path), _("not there")) for path in paths if not _exists(path)]
     considered += [
-        ConsideredSource(what, _("skipped, but kubectl refuses the file: {why}", why=why))
+        ConsideredSource(what, _("skipped, but kubectl refuses the file: {reason}", reason=why))
         for what, why in found.list_malformed()
     ]
     return ContextAccess(found, context, lambda: files.load(paths), credentials_without_tls=without_tls)

@@ -29,7 +29,7 @@ from sspcloud_magics.cluster.config.kubeconfig_edit import KubeconfigEdit, assig
 from sspcloud_magics.cluster.login_script import LoginScript
 from sspcloud_magics.cluster.platform import copy_script_again
 from sspcloud_magics.cluster.requests.permissions import who_am_i
-from sspcloud_magics.errors import KubeconfigInvalid, TokenExpired
+from sspcloud_magics.errors import KubeconfigInvalid, TokenExpired, system_reason
 from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import Secret, without_frames
 
@@ -165,8 +165,8 @@ def _try(script: LoginScript, files: Sequence[Path], ca: str | None) -> None:
     except TokenExpired as error:
         raise TokenExpired(
             _(
-                "{server_url} does not accept the token of this script.",
-                server_url=server_url(str(script.cluster_values["server"])),
+                "{server} does not accept the token of this script.",
+                server=server_url(str(script.cluster_values["server"])),
             ),
             why=jwt.expiry_in_words(token)
             or error.why
@@ -186,7 +186,7 @@ def _read_authority(file: Path) -> str:
         text = pem.extract(file.read_bytes(), pem.CERTIFICATE)
     except OSError as error:
         raise KubeconfigInvalid(
-            _("The CA file {file} cannot be read.", file=file), why=f"{error.strerror}."
+            _("The CA file {file} cannot be read.", file=file), why=system_reason(error)
         ) from None
     if "-----BEGIN CERTIFICATE-----" not in text:
         raise KubeconfigInvalid(

@@ -21,8 +21,8 @@ from pathlib import Path
 from sspcloud_magics import addresses
 from sspcloud_magics.cluster.auth import jwt
 from sspcloud_magics.cluster.platform import copy_script
-from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.i18n import _, format_number
+from sspcloud_magics.errors import UsageProblem, system_reason
+from sspcloud_magics.i18n import N_, _, format_bytes
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 from sspcloud_magics.user_files import decode
 
@@ -76,6 +76,14 @@ _PIECES: Mapping[str | None, Callable[[str], str]] = {
     "hash": lambda token: token,
     "plain": lambda token: token,
 }
+_CONTRADICTIONS = {
+    "cluster": N_(
+        "The script contradicts itself: its context (line {line}) names a different cluster than line {other} sets."
+    ),
+    "user": N_(
+        "The script contradicts itself: its context (line {line}) names a different user than line {other} sets."
+    ),
+}
 _NAME = re.compile(r"-*[A-Za-z][A-Za-z-]{0,39}")
 
 
@@ -128,10 +136,7 @@ def read_script(file: Path) -> LoginScript:
         if size > LIMIT:
             raise UsageProblem(
                 _("{file} is not a login script.", file=file),
-                why=_(
-                    "It has {size} MB; a login script is far smaller.",
-                    size=format_number(size / 1000000.0, 1),
-                ),
+                why=_("It has {size}; a login script is far smaller.", size=format_bytes(size)),
                 hint=copy_script(),
             )
         text = decode(file.read_bytes())
@@ -145,8 +150,8 @@ def read_script(file: Path) -> LoginScript:
             raise UsageProblem(
                 _("There is no script of that name."),
                 why=_(
-                    "A name without a directory refers to {cwd}. A token is not accepted on the line.",
-                    cwd=Path.cwd(),
+                    "A name without a directory refers to {directory}. A token is not accepted on the line.",
+                    directory=Path.cwd(),
                 ),
                 hint=_(
                     "name the file in which you saved the script of your account page: %k8s_login config.sh"
@@ -154,7 +159,7 @@ def read_script(file: Path) -> LoginScript:
             ) from None
         raise UsageProblem(
             _("The script {file} cannot be read.", file=file),
-            why=f"{error.strerror or error}.",
+            why=system_reason(error),
             hint=_("check the path of the file that you saved from your account page"),
         ) from None
     return parse(text)
@@ -192,10 +197,10 @@ def parse(text: str) -> LoginScript:
         if command.name in commands:
             raise UsageProblem(
                 _(
-                    "The script has {name} twice, in lines {line} and {line_2}.",
-                    name=command.name,
-                    line=commands[command.name].line,
-                    line_2=line,
+                    "The script has {command} twice, in lines {first} and {second}.",
+                    command=command.name,
+                    first=commands[command.name].line,
+                    second=line,
                 ),
                 why=_("It does not say which of the two to use."),
                 hint=_("paste only one script; for another project, log in again with its script"),
@@ -205,7 +210,7 @@ def parse(text: str) -> LoginScript:
     if missing:
         raise UsageProblem(
             _("The script is incomplete.") if commands else _("This text has no login script."),
-            why=_("It lacks kubectl config {missing}.", missing=", ".join(missing)),
+            why=_("It lacks kubectl config {commands}.", commands=", ".join(missing)),
             hint=copy_script(),
         )
     return _script(commands)
@@ -260,16 +265,16 @@ def _not_read(rest: str, line: int, words: list[str]) -> UsageProblem:
     """Return the error for a text that is not a token of a login script."""
     if rest == "\\":
         what = _(
-            "The script is truncated: its last line ({show_line}) is continued.",
-            show_line=_show_line(line, words),
+            "The script is truncated: its last line ({shown}) is continued.",
+            shown=_show_line(line, words),
         )
     elif rest[0] == "'" or (rest[0] == '"' and not re.search(r"(?<!\\)[$`]", rest)):
         what = _(
-            "The script is truncated: a quote is opened and not closed ({show_line}).",
-            show_line=_show_line(line, words),
+            "The script is truncated: a quote is opened and not closed ({shown}).",
+            shown=_show_line(line, words),
         )
     else:
-        return _make_refusal(line, words, _("A shell would evaluate or run something here"))
+        return _make_refusal(line, words, _("A shell would evaluate or run something here."))
     return UsageProblem(what, hint=copy_script())
 
 
@@ -277,7 +282,7 @@ def _command(line: int, words: list[str]) -> _Command:
     if words[:2] != ["kubectl", "config"] or len(words) < 3 or words[2] not in _FLAGS:
         known = ", ".join(_FLAGS)
         raise _make_refusal(
-            line, words, _("The commands of a login script are kubectl config {known}", known=known)
+            line, words, _("The commands of a login script are kubectl config {commands}.", commands=known)
         )
     name, rest = words[2], words[3:]
     entries: list[str] = []
@@ -290,7 +295,7 @@ def _command(line: int, words: list[str]) -> _Command:
         flag, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or flag not in _FLAGS[name]:
             raise _make_refusal(
-                line, words, _("kubectl config {name} has no such flag in a login script", name=name)
+                line, words, _("kubectl config {command} has no such flag in a login script.", command=name)
             )
         if not equals and flag == "insecure-skip-tls-verify":
             value = "true"
@@ -298,19 +303,19 @@ def _command(line: int, words: list[str]) -> _Command:
             if not rest:
                 raise UsageProblem(
                     _(
-                        "The script is truncated: --{flag} has no value ({show_line}).",
+                        "The script is truncated: --{flag} has no value ({shown}).",
                         flag=flag,
-                        show_line=_show_line(line, words),
+                        shown=_show_line(line, words),
                     ),
                     hint=copy_script(),
                 )
             value = rest.pop(0)
         flags.setdefault(flag, []).append(value)
     if len(entries) != 1 or not entries[0].strip():
-        raise _make_refusal(line, words, _("kubectl config {name} takes one name", name=name))
+        raise _make_refusal(line, words, _("kubectl config {command} takes one name.", command=name))
     repeated = [flag for flag, values in flags.items() if len(values) > 1 and flag != "auth-provider-arg"]
     if repeated:
-        raise _make_refusal(line, words, _("--{repeated} appears twice", repeated=repeated[0]))
+        raise _make_refusal(line, words, _("--{flag} appears twice.", flag=repeated[0]))
     return _Command(line, name, entries[0], flags)
 
 
@@ -320,22 +325,16 @@ def _script(commands: Mapping[str, _Command]) -> LoginScript:
     for flag, command in (("cluster", cluster), ("user", user)):
         if values.get(flag) != command.entry:
             raise UsageProblem(
-                _(
-                    "The script contradicts itself: its context (line {line}) names a different {flag} than "
-                    "line {command_line} sets.",
-                    line=context.line,
-                    flag=flag,
-                    command_line=command.line,
-                ),
+                _(_CONTRADICTIONS[flag], line=context.line, other=command.line),
                 hint=copy_script(),
             )
     if use.entry != context.entry:
         raise UsageProblem(
             _(
                 "The script contradicts itself: it sets one context (line {line}) and uses another "
-                "(line {use_line}).",
+                "(line {other}).",
                 line=context.line,
-                use_line=use.line,
+                other=use.line,
             ),
             hint=copy_script(),
         )
@@ -364,7 +363,7 @@ def _cluster_values(command: _Command) -> dict[str, str | bool]:
             raise _make_refusal(
                 command.line,
                 ["kubectl", "config", command.name],
-                _("insecure-skip-tls-verify must be true or false"),
+                _("insecure-skip-tls-verify must be true or false."),
             )
         values["insecure-skip-tls-verify"] = booleans[str(insecure).lower()]
     if values.get("insecure-skip-tls-verify") and "certificate-authority" in values:
@@ -385,7 +384,7 @@ def _credentials(command: _Command) -> tuple[dict[str, Secret], Secret | None]:
     shown = ["kubectl", "config", command.name]
     if bool(token) == bool(provider) or (provider and provider != "oidc") or (given and not provider):
         raise _make_refusal(
-            command.line, shown, _("It needs --auth-provider=oidc with its settings, or --token")
+            command.line, shown, _("It needs --auth-provider=oidc with its settings, or --token.")
         )
     if token:
         return {}, _check_value("token", token, command.line)
@@ -395,15 +394,16 @@ def _credentials(command: _Command) -> tuple[dict[str, Secret], Secret | None]:
         listed = [each for text in given for row in csv.reader([text], strict=True) for each in row]
     except csv.Error:
         raise _make_refusal(
-            command.line, shown, _("--auth-provider-arg has a line break or a stray quote in its value")
+            command.line, shown, _("--auth-provider-arg has a line break or a stray quote in its value.")
         ) from None
     for setting in listed:
         key, equals, value = setting.partition("=")
         if not equals or key not in _OIDC:
-            name = _(" with {key}", key=key) if _NAME.fullmatch(key) else ""
-            raise _make_refusal(
-                command.line, shown, _("--auth-provider-arg{name} is not supported", name=name)
-            )
+            if _NAME.fullmatch(key):
+                why = _("--auth-provider-arg with {key} is not supported.", key=key)
+            else:
+                why = _("--auth-provider-arg is not supported.")
+            raise _make_refusal(command.line, shown, why)
         settings[key] = _check_value(key, value, command.line) if key in _FORMS and value else Secret(value)
     for key in ("idp-issuer-url", "client-id", "id-token", "refresh-token"):
         if not settings.get(key):
@@ -432,8 +432,8 @@ def _check_value(name: str, value: str, line: int) -> Secret:
 
 def _make_refusal(line: int, words: list[str], why: str) -> UsageProblem:
     return UsageProblem(
-        _("A login script cannot contain this: {show_line}.", show_line=_show_line(line, words)),
-        why=_("{why}. Nothing was changed.", why=why),
+        _("A login script cannot contain this: {shown}.", shown=_show_line(line, words)),
+        why=why + " " + _("Nothing was changed."),
         hint=copy_script(),
     )
 
@@ -446,8 +446,7 @@ def _show_line(line: int, words: list[str]) -> str:
         word if word in known or ((at == 0 or word.startswith("--")) and _NAME.fullmatch(word)) else "…"
         for at, word in enumerate(kept)
     ]
-    return (
-        _("line {line}: {sub}", line=line, sub=re.sub("( ?…)+", " …", " ".join([*shown, "…"])).strip())
-        if shown
-        else _("line {line}", line=line)
-    )
+    if not shown:
+        return _("line {line}", line=line)
+    command = re.sub("( ?…)+", " …", " ".join([*shown, "…"])).strip()
+    return _("line {line}: {command}", line=line, command=command)

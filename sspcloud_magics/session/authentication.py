@@ -79,7 +79,7 @@ def login(
     noted: tuple[file_permissions.FileWarning, ...] = ()
     if script is not None:
         if isinstance(script, str | Path):
-            noted = file_permissions.find_warnings([(_("login script"), user_path(script))])
+            noted = file_permissions.find_warnings([("script", user_path(script))])
         context = _log_in(script, kubeconfig, ca_file, other=bool(context or server or token_file))
         ca_file = None
     choice = session.ClusterChoice(

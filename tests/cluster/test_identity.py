@@ -131,7 +131,7 @@ def test_a_server_with_a_token_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"", "is empty"), (b"two words\n", "one word"), (b"\xff\x00", "not text"), (b"x" * 1_100_000, "bytes")],
+    [(b"", "is empty"), (b"two words\n", "one word"), (b"\xff\x00", "not text"), (b"x" * 1_100_000, "MiB")],
 )
 def test_a_file_that_is_no_token_is_not_quoted(tmp_path: Path, content: bytes, says: str) -> None:
     token = tmp_path / "token"

@@ -79,7 +79,7 @@ def test_kubeconfig_variable_lists_files_before_home(tmp_path: Path) -> None:
         (b"users: secret-canary", "users is not a list"),
         (b"\xff\xfe\x00binary", "not text"),
         (b"[" * 100_000, "more than 100 levels"),
-        (b"x" * (LIMIT + 1), "MB"),
+        (b"x" * (LIMIT + 1), "MiB"),
     ],
 )
 def test_invalid_file_is_named_and_never_quoted(tmp_path: Path, content: bytes, says: str) -> None:
@@ -144,7 +144,7 @@ def test_file_of_ten_megabytes_is_refused_unread(tmp_path: Path) -> None:
     file = tmp_path / "config"
     with file.open("wb") as sparse:
         sparse.truncate(10_000_000)
-    with pytest.raises(KubeconfigInvalid, match=r"10\.0 MB"):
+    with pytest.raises(KubeconfigInvalid, match=r"9\.5 MiB"):
         load([file])
 
 

@@ -167,7 +167,7 @@ def test_new_current_context_keeps_the_identity(write_kubeconfig: Write, tmp_pat
 
 def test_an_expired_token_is_told_with_its_hour(write_kubeconfig: Write) -> None:
     cluster = find(write_kubeconfig(user={"token": jwt(time.time() - 7200)}))
-    with pytest.raises(TokenExpired, match=r"expired (120m|2h) ago") as caught:
+    with pytest.raises(TokenExpired, match=r"expired 2 hours ago") as caught:
         cluster.renew_access()
     assert "log" in caught.value.hint
     assert jwt(0)[:6] not in str(caught.value)
@@ -175,7 +175,7 @@ def test_an_expired_token_is_told_with_its_hour(write_kubeconfig: Write) -> None
 
 def test_refused_valid_token_hints_at_clock_or_end(write_kubeconfig: Write) -> None:
     cluster = find(write_kubeconfig(user={"token": jwt(time.time() + 7200.5)}))
-    with pytest.raises(TokenExpired, match=r"valid for (120m|2h) more .* revoked, or a clock is wrong"):
+    with pytest.raises(TokenExpired, match=r"valid for 2 hours more, until .* revoked, or a clock is wrong"):
         cluster.renew_access()
 
 

@@ -79,7 +79,7 @@ def test_script_becomes_the_identity_with_its_end(
     log_in(parse(script(login_seconds=7200)), [kubeconfig])
     identity = who_am_i(clusters())
     assert (identity.user, identity.namespace) == ("oidc-carol", "user-carol")
-    assert re.search(r"until .* UTC \(1(h|19m).* more\); the token renews itself", identity.valid)
+    assert re.search(r"until .*, 1 hour and \d+ minutes more; the token renews itself", identity.valid)
     assert "not verified" in identity.warning
     assert kubeconfig.stat().st_mode & 0o777 == 0o600
     assert (kubeconfig.parent / "config.before-sspcloud").read_text() == BEFORE
@@ -154,7 +154,7 @@ def test_unwritable_kubeconfig_stops_the_login_first(kubeconfig: Path, script: S
         log_in(text, [kubeconfig])
     kubeconfig.chmod(0o600)
     kubeconfig.write_text("x" * 10_000_000)
-    with pytest.raises(errors.KubeconfigInvalid, match="MB"):
+    with pytest.raises(errors.KubeconfigInvalid, match="MiB"):
         log_in(text, [kubeconfig])
     with pytest.raises(errors.KubeconfigInvalid, match="directory"):
         log_in(text, [kubeconfig.parent])

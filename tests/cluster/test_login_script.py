@@ -170,7 +170,7 @@ def test_long_file_is_read_fast_and_too_long_refused(tmp_path: Path) -> None:
         parse("\n" * (1 << 20))
     file = tmp_path / "config.sh"
     file.write_bytes(b"#" * (1 << 21))
-    with pytest.raises(UsageProblem, match="MB"):
+    with pytest.raises(UsageProblem, match="MiB"):
         read_script(file)
 
 

@@ -12,6 +12,7 @@ import pytest
 from sspcloud_magics import errors, session
 from sspcloud_magics.cluster.auth.expiry import Expiry
 from sspcloud_magics.cluster.login_script import parse
+from sspcloud_magics.i18n import format_datetime
 from sspcloud_magics.magics.login import Reminder
 from sspcloud_magics.sandbox import account
 from tests.magics.conftest import Notebook
@@ -83,12 +84,13 @@ def test_script_excludes_another_configuration(notebook: Notebook, script: Path)
 def test_login_end_is_told_an_hour_before() -> None:
     now = datetime(2026, 6, 1, 12, tzinfo=UTC)
     expiry = Expiry(now + timedelta(minutes=5), now + timedelta(days=2), renews=True)
-    assert expiry.describe(now) == "until 2026-06-03 12:00 UTC (2d more); the token renews itself"
+    end = format_datetime(now + timedelta(days=2))
+    assert expiry.describe(now) == f"until {end}, 2 days more; the token renews itself"
     assert expiry.warning(now) == ""
-    assert "ends in 60m" in expiry.warning(now + timedelta(days=1, hours=23))
-    assert "ended 120m ago" in expiry.warning(now + timedelta(days=2, hours=2))
+    assert "ends in 1 hour" in expiry.warning(now + timedelta(days=1, hours=23))
+    assert "ended 2 hours ago" in expiry.warning(now + timedelta(days=2, hours=2))
     plain = Expiry(now + timedelta(minutes=5))
-    assert "ends in 5m" in plain.warning(now)
+    assert "ends in 5 minutes" in plain.warning(now)
     assert Expiry().warning(now) == Expiry().describe(now) == ""
 
 

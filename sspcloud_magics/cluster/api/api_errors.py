@@ -26,10 +26,11 @@ from sspcloud_magics.errors import (
     TargetNotFound,
     TokenExpired,
     show_url,
+    system_reason,
 )
 from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.printable import shorten
-from sspcloud_magics.target import describe_kind
+from sspcloud_magics.target import capitalize, describe_object
 
 ANONYMOUS = "system:anonymous"
 """The user name that a server gives to a request without credentials, or with unknown ones."""
@@ -120,7 +121,7 @@ def from_answer(
     if location:
         return ServerError(
             _("{server} is not the address of the API server ({status}).", server=server, status=status),
-            why=_("It redirects to {show_url}", show_url=shorten(show_url(location))),
+            why=_("It redirects to {url}", url=shorten(show_url(location))),
             hint=_("use the address of the API server itself, or log in there first"),
         )
     message = _message(content_type, body)
@@ -135,18 +136,26 @@ def from_answer(
     if status == 403:
         return _make_forbidden(message, attempt, in_service=in_service, own=own)
     if status == 404:
-        what = _(
-            "The {describe_kind} {name} does not exist.",
-            describe_kind=describe_kind(attempt.resource.plural),
-            name=attempt.name,
-        )
-        if not attempt.name:
-            what = _("The API server has no {plural}.", plural=attempt.resource.plural)
-        return NotFound(what, why=message)
-    what, kind, hint = _SERVER_ERRORS.get(
-        status, (f"The API server could not {attempt.words} ({status}).", ServerError, "")
+        return _make_not_found(message, attempt)
+    return _make_server_error(status, message, attempt)
+
+
+def _make_not_found(message: str, attempt: Attempt) -> NotFound:
+    plural = attempt.resource.plural
+    if not attempt.name:
+        return NotFound(_("The API server has no {resource}.", resource=plural), why=message)
+    missing = capitalize(describe_object(plural, attempt.name))
+    return NotFound(_("{object} does not exist.", object=missing), why=message)
+
+
+def _make_server_error(status: int, message: str, attempt: Attempt) -> ServerError:
+    if status in _SERVER_ERRORS:
+        what, kind, hint = _SERVER_ERRORS[status]
+        return kind(_(what), why=message, hint=_(hint) if hint else "")
+    return ServerError(
+        _("The API server could not {request} ({status}).", request=attempt.words, status=status),
+        why=message,
     )
-    return kind(what, why=message, hint=hint)
 
 
 def _message(content_type: str, body: bytes) -> str | None:
@@ -175,33 +184,32 @@ def _make_forbidden(message: str, attempt: Attempt, *, in_service: bool, own: bo
         # RBAC allows the request; a quota or a policy refuses this object.
         if "exceeded quota" in refusal[0]:
             return Forbidden(
-                _("You may not {words}: the namespace's quota is used up.", words=attempt.words),
+                _("You may not {request}: the namespace's quota is used up.", request=attempt.words),
                 why=message,
                 hint=_("stop a service that you do not need, or ask for less"),
             )
         return Forbidden(
-            _("You may not {words}: a rule of the cluster forbids it.", words=attempt.words),
+            _("You may not {request}: a rule of the cluster forbids it.", request=attempt.words),
             why=message,
             hint=_("do what it says, or show it to the administrators of the cluster"),
         )
     if in_service and own:
         hint = _(
-            "relaunch the service with a role that allows it: {relaunch_link}",
-            relaunch_link=relaunch_link(attempt),
+            "relaunch the service with a role that allows it: {link}",
+            link=relaunch_link(attempt),
         )
     elif attempt.namespace is None and attempt.resource.namespaced:
         hint = _("name a namespace: only administrators may list all of them")
     elif own:
         hint = _("ask an administrator of the cluster, or the owner of the namespace, for that permission")
     else:
-        hint = _(
-            "check the spelling: the answer for a namespace that does not exist is the same"
-            "{suggest_user_namespace}\n"
-            "ask the owner of {namespace} to share it with you",
-            suggest_user_namespace=_suggest_user_namespace(attempt.namespace),
-            namespace=attempt.namespace,
-        )
-    return Forbidden(_("You may not {words}.", words=attempt.words), why=message, hint=hint)
+        lines = [
+            _("check the spelling: the answer for a namespace that does not exist is the same"),
+            _suggest_user_namespace(attempt.namespace),
+            _("ask the owner of {namespace} to share it with you", namespace=attempt.namespace),
+        ]
+        hint = "\n".join(filter(None, lines))
+    return Forbidden(_("You may not {request}.", request=attempt.words), why=message, hint=hint)
 
 
 def _suggest_user_namespace(namespace: str | None) -> str:
@@ -209,7 +217,7 @@ def _suggest_user_namespace(namespace: str | None) -> str:
     if namespace is None or platforms.current().is_namespace(namespace):
         return ""
     return _(
-        "\na person's namespace begins with {prefix}: {prefix}{namespace}",
+        "a person's namespace begins with {prefix}: {prefix}{namespace}",
         prefix=platforms.current().users,
         namespace=namespace,
     )
@@ -217,14 +225,16 @@ def _suggest_user_namespace(namespace: str | None) -> str:
 
 def make_foreign_error(status: int, content_type: str, server: str) -> ServerError:
     """Return the error for a response that does not come from an API server."""
-    kind = content_type.partition(";")[0] or "nothing"
+    kind = content_type.partition(";")[0]
     return ServerError(
         _(
             "{server} did not answer as a Kubernetes API server does ({status}).",
             server=server,
             status=status,
         ),
-        why=_("It answered {kind}: this is a proxy, a login page or another site.", kind=kind),
+        why=_("It answered {kind}: this is a proxy, a login page or another site.", kind=kind)
+        if kind
+        else _("It answered nothing: this is a proxy, a login page or another site."),
         hint=_("check the server's address, and HTTPS_PROXY and NO_PROXY in the environment"),
     )
 
@@ -267,16 +277,14 @@ def report_malformed(cluster: HasServer) -> Iterator[None]:
         yield
     except _FAULTS as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
-        fault = _(
-            "{name} in {place_name}, {PurePath_name}:{lineno}",
-            name=type(error).__name__,
-            place_name=place.name,
-            PurePath_name=PurePath(place.filename).name,
-            lineno=place.lineno,
+        why = _(
+            "An object lacks a required field ({error} in {function}, {file}:{line}).",
+            error=type(error).__name__,
+            function=place.name,
+            file=PurePath(place.filename).name,
+            line=place.lineno,
         )
-        raise make_malformed_error(
-            cluster.server, _("An object lacks a required field ({fault}).", fault=fault)
-        ) from None
+        raise make_malformed_error(cluster.server, why) from None
 
 
 def from_transport(error: Exception, server: str) -> ClusterError:
@@ -286,7 +294,7 @@ def from_transport(error: Exception, server: str) -> ClusterError:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return CertificateNotTrusted(
                 _("The certificate of {server} is not trusted.", server=server),
-                why=f"{cause.verify_message.rstrip('.')}.",
+                why=_("{reason}.", reason=cause.verify_message.rstrip(".")),
                 hint=_(
                     "give the cluster's certificate authority: %k8s_login … --ca FILE (ca_file= in Python), or "
                     "certificate-authority-data in the kubeconfig\n"
@@ -298,7 +306,7 @@ def from_transport(error: Exception, server: str) -> ClusterError:
             reason = (getattr(cause, "reason", None) or str(cause)).replace("_", " ").lower()
             return ServerUnreachable(
                 _("{server} does not speak TLS as expected.", server=server),
-                why=f"{reason}.",
+                why=_("{reason}.", reason=reason),
                 hint=_("check the address: http or https, and the port"),
             )
     return ServerUnreachable(
@@ -309,11 +317,13 @@ def from_transport(error: Exception, server: str) -> ClusterError:
 
 
 def _reason(chain: list[BaseException]) -> str:
-    for kind, words in _REASONS:
+    for kind, reason in _REASONS:
         if any(isinstance(cause, kind) for cause in chain):
-            return words
-    system = [cause.strerror for cause in chain if isinstance(cause, OSError) and cause.strerror]
-    return f"{system[0] if system else type(chain[-1]).__name__}."
+            return _(reason)
+    for cause in chain:
+        if isinstance(cause, OSError) and cause.strerror:
+            return system_reason(cause)
+    return _("{reason}.", reason=type(chain[-1]).__name__)
 
 
 def _causes(error: BaseException) -> Any:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from sspcloud_magics.cluster.timefmt import human_duration
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, format_duration
 
 TOLERATED = timedelta(seconds=60)
 """Smaller differences come from the network, and do no harm."""
@@ -34,9 +33,7 @@ def describe_skew(difference: timedelta | None) -> str:
     """Return a sentence about a wrong clock; empty if the clock is right, or the difference unknown."""
     if difference is None or abs(difference) < TOLERATED:
         return ""
-    direction = _("ahead of") if difference > timedelta() else "behind"
-    return _(
-        "This machine's clock is {human_duration} {direction} the server's.",
-        human_duration=human_duration(abs(difference)),
-        direction=direction,
-    )
+    duration = format_duration(abs(difference))
+    if difference > timedelta():
+        return _("This machine's clock is {duration} ahead of the server's.", duration=duration)
+    return _("This machine's clock is {duration} behind the server's.", duration=duration)

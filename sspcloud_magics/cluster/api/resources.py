@@ -94,4 +94,6 @@ class Attempt:
             words = f"{words} ({self.resource.group})"
         if not self.resource.namespaced:
             return words
-        return _("{words} in {namespace}", words=words, namespace=self.namespace or "all namespaces")
+        if self.namespace is None:
+            return _("{request} in all namespaces", request=words)
+        return _("{request} in {namespace}", request=words, namespace=self.namespace)

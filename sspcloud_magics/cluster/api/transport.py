@@ -17,8 +17,7 @@ from typing import Any, TypeVar
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from sspcloud_magics.bounded_json import LimitExceeded, parse
-from sspcloud_magics.i18n import _
+from sspcloud_magics.bounded_json import parse, too_large
 from sspcloud_magics.proxies import Proxy
 
 LONGEST_ANSWER = 128 << 20
@@ -110,7 +109,7 @@ def read(answer: urllib3.BaseHTTPResponse, longest: int = LONGEST_ANSWER) -> Ans
         raise
     if len(data) > longest:
         answer.close()
-        raise LimitExceeded(f"more than {longest >> 20} MiB")
+        raise too_large(longest)
     answer.release_conn()
     return Answer(answer.status, answer.headers, bytes(data))
 
@@ -134,7 +133,7 @@ def lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
             yield from others[:-1]
             begun = bytearray(others[-1])
         if len(begun) > LONGEST_EVENT:
-            raise LimitExceeded(f"more than {LONGEST_EVENT >> 20} MiB")
+            raise too_large(LONGEST_EVENT)
 
 
 def json_object(data: bytes) -> dict[str, Any]:
@@ -162,7 +161,7 @@ class _Timed:
     def recv_into(self: Any, *arguments: Any) -> int:
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise TimeoutError(_("the answer takes too long"))
+            raise TimeoutError("the answer takes too long")  # not translated: internal
         timeout = self.gettimeout()
         if timeout is None or left < timeout:
             self.settimeout(left)

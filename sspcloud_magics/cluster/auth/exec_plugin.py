@@ -30,8 +30,8 @@ from typing import Any, TypeVar
 from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.cluster.auth.login_prompt import QUIET, LoginPrompt
 from sspcloud_magics.cluster.timefmt import timestamp
-from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn
-from sspcloud_magics.i18n import N_, _, format_number
+from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, system_reason
+from sspcloud_magics.i18n import N_, _, format_bytes, format_list, format_number
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
@@ -40,7 +40,7 @@ _NAMED = (*VERSIONS, "client.authentication.k8s.io/v1alpha1")
 """Versions that an error may quote; nothing else of the command's output is shown."""
 
 _T = TypeVar("_T")
-_KINDS: Mapping[type, str] = {str: "text", list: "a list", bool: N_("true or false")}
+_KINDS: Mapping[type, str] = {str: N_("text"), list: N_("a list"), bool: N_("true or false")}
 
 TIMEOUT = 900.0
 """The seconds that a command may take: the code that a login page asks for is usually valid for a quarter of an hour."""
@@ -100,9 +100,11 @@ class ExecPlugin:
                 _(
                     "The login command {command} has the API version {version}.",
                     command=self._command,
-                    version=self._version or "none",
-                ),
-                why=_("The supported versions are {versions}.", versions=" and ".join(VERSIONS)),
+                    version=self._version,
+                )
+                if self._version
+                else _("The login command {command} has no API version.", command=self._command),
+                why=_("The supported versions are {versions}.", versions=format_list(VERSIONS)),
                 hint=_("update {command}, then create the kubeconfig again", command=self._command),
             )
         mode = _field(spec, "interactiveMode", str, "")
@@ -115,7 +117,7 @@ class ExecPlugin:
                 hint=_("run kubectl once in a terminal, or use a configuration with a token"),
             )
         if mode not in ("", "Never", "IfAvailable"):
-            raise _make_malformed_error("interactiveMode", _("Never, IfAvailable or Always"))
+            raise _make_malformed_error("interactiveMode", N_("Never, IfAvailable or Always"))
         self._folder = folder
         self._arguments = [_text_of(each, "args") for each in _field(spec, "args", list, [])]
         self._environment = _variables(_field(spec, "env", list, []))
@@ -169,8 +171,8 @@ class ExecPlugin:
             if closed is not None:
                 raise NotLoggedIn(
                     _("The login command {command} cannot be run.", command=self._command),
-                    why=_("{closed} is not executable.", closed=closed),
-                    hint=_("!chmod u+x {closed}", closed=shlex.quote(str(closed))),
+                    why=_("{file} is not executable.", file=closed),
+                    hint=f"!chmod u+x {shlex.quote(str(closed))}",  # not translated: a command
                 )
             raise NotLoggedIn(
                 _("The login command {command} of the kubeconfig is not installed.", command=self._command),
@@ -200,7 +202,7 @@ class ExecPlugin:
         except OSError as error:
             raise NotLoggedIn(
                 _("The login command {command} cannot be run.", command=self._command),
-                why=f"{error.strerror or error}.",
+                why=system_reason(error),
             ) from None
         # At exit Python does not wait for daemon threads, and signals to the kernel's group do not reach the command.
         end = partial(_end, process)
@@ -218,9 +220,9 @@ class ExecPlugin:
         if process.returncode != 0:
             raise NotLoggedIn(
                 _(
-                    "The login command {command} failed (exit code {returncode}).",
+                    "The login command {command} failed (exit code {code}).",
                     command=self._command,
-                    returncode=process.returncode,
+                    code=process.returncode,
                 ),
                 why=_("Its output is not shown here: it may hold credentials."),
                 hint=_(
@@ -241,9 +243,9 @@ class ExecPlugin:
         if printed and len(printed[0]) > LONGEST_OUTPUT:
             raise NotLoggedIn(
                 _(
-                    "The login command {command} prints more than {longest_output} MiB.",
+                    "The login command {command} prints more than {size}.",
                     command=self._command,
-                    longest_output=LONGEST_OUTPUT >> 20,
+                    size=format_bytes(LONGEST_OUTPUT),
                 ),
                 hint=_("run {command} in a terminal to see what it prints", command=self._command),
             )
@@ -252,9 +254,9 @@ class ExecPlugin:
         if process.returncode is None or not printed:
             raise NotLoggedIn(
                 _(
-                    "The login command {command} took longer than {timeout} s.",
+                    "The login command {command} took longer than {seconds} s.",
                     command=self._command,
-                    timeout=format_number(self._timeout, 0),
+                    seconds=format_number(self._timeout, 0),
                 )
             )
         return printed[0]
@@ -285,11 +287,13 @@ class ExecPlugin:
                     command=self._command,
                 ),
                 why=_(
-                    "It prints {kind}; the kubeconfig says {version}.", kind=kind[1], version=self._version
+                    "It prints {printed}; the kubeconfig says {version}.",
+                    printed=kind[1],
+                    version=self._version,
                 ),
                 hint=_(
-                    "write apiVersion: {kind} in the exec entry of the kubeconfig, or update {command}",
-                    kind=kind[1],
+                    "write apiVersion: {version} in the exec entry of the kubeconfig, or update {command}",
+                    version=kind[1],
                     command=self._command,
                 )
                 if kind[1] in VERSIONS
@@ -360,7 +364,7 @@ def _field(spec: Mapping[str, Any], key: str, kind: type[_T], default: _T) -> _T
 def _text_of(value: object, key: str) -> str:
     """Return a string of a list. As in Go, null is the empty string; NUL is refused, since it ends an argument."""
     if value is not None and (not isinstance(value, str) or "\0" in value):
-        raise _make_malformed_error(key, _("a list of texts"))
+        raise _make_malformed_error(key, N_("a list of texts"))
     return value or ""
 
 
@@ -369,7 +373,7 @@ def _variables(listed: list[Any]) -> dict[str, str]:
     for each in listed:
         name = each.get("name") if isinstance(each, dict) else None
         if not isinstance(name, str) or not name or "=" in name or "\0" in name:
-            raise _make_malformed_error("env", _("a list of variables, each with a name and a value"))
+            raise _make_malformed_error("env", N_("a list of variables, each with a name and a value"))
         found[name] = _text_of(each.get("value"), "env")
     return found
 
@@ -377,6 +381,6 @@ def _variables(listed: list[Any]) -> dict[str, str]:
 def _make_malformed_error(key: str, expected: str) -> KubeconfigInvalid:
     # The value is not quoted: it may be a password.
     return KubeconfigInvalid(
-        _("{key} of an exec entry of the kubeconfig is not {expected}.", key=key, expected=expected),
+        _("{key} of an exec entry of the kubeconfig is not {expected}.", key=key, expected=_(expected)),
         hint=_("correct the file: put numbers, dates and words such as yes in quotes to make them text"),
     )

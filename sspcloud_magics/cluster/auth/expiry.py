@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sspcloud_magics.cluster.timefmt import human_duration
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, format_datetime, format_duration
 
 SOON = timedelta(hours=1)
 """How long before the end of a login the user is warned."""
@@ -36,39 +35,31 @@ class Expiry:
         return self.login_ends if self.renews else self.token_ends
 
     def describe(self, now: datetime | None = None) -> str:
-        """Return one line, such as ``until 2026-06-01 12:00 UTC (6d); the token renews itself``."""
+        """Return one line, such as ``until Monday 1 June 2026, 12:00 (UTC), 6 days more; the token renews itself``."""
         now = now or datetime.now(UTC)
-        renewal = _("the token renews itself") if self.renews else ""
         if self.ends is None:
-            return renewal
-        written = f"{self.ends:%Y-%m-%d %H:%M} UTC"
+            return _("the token renews itself") if self.renews else ""
+        moment = format_datetime(self.ends)
         if self.ends <= now:
             return _(
-                "ended {human_duration} ago ({written})",
-                human_duration=human_duration(now - self.ends),
-                written=written,
+                "ended {duration} ago: {moment}", duration=format_duration(now - self.ends), moment=moment
             )
-        until = _(
-            "until {written} ({human_duration} more)",
-            written=written,
-            human_duration=human_duration(self.ends - now),
-        )
-        return f"{until}; {renewal}" if renewal else until
+        left = format_duration(self.ends - now)
+        if self.renews:
+            return _("until {moment}, {duration} more; the token renews itself", moment=moment, duration=left)
+        return _("until {moment}, {duration} more", moment=moment, duration=left)
 
     def warning(self, now: datetime | None = None) -> str:
         """Return a sentence if the end is near or past; empty if it is not, or unknown."""
         now = now or datetime.now(UTC)
         if self.ends is None or self.ends - now > SOON:
             return ""
-        written = f"{self.ends:%Y-%m-%d %H:%M} UTC"
+        moment = format_datetime(self.ends)
         if self.ends <= now:
-            return _(
-                "Your login ended {human_duration} ago ({written}).",
-                human_duration=human_duration(now - self.ends),
-                written=written,
-            )
+            duration = format_duration(now - self.ends)
+            return _("Your login ended {duration} ago: {moment}.", duration=duration, moment=moment)
         return _(
-            "Your login ends in {human_duration} ({written}).",
-            human_duration=human_duration(self.ends - now),
-            written=written,
+            "Your login ends in {duration}: {moment}.",
+            duration=format_duration(self.ends - now),
+            moment=moment,
         )

@@ -14,8 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sspcloud_magics.bounded_json import parse
-from sspcloud_magics.cluster.timefmt import human_duration
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, format_datetime, format_duration
 from sspcloud_magics.secret import Secret
 
 
@@ -56,18 +55,15 @@ def expiry_in_words(token: Secret | None, now: datetime | None = None) -> str:
     if moment is None:
         return ""
     now = now or datetime.now(UTC)
-    written = f"{moment:%Y-%m-%d %H:%M} UTC"
+    written = format_datetime(moment)
     if moment <= now:
-        return _(
-            "The token expired {human_duration} ago ({written}).",
-            human_duration=human_duration(now - moment),
-            written=written,
-        )
-    left = human_duration(moment - now)
+        duration = format_duration(now - moment)
+        return _("The token expired {duration} ago: {moment}.", duration=duration, moment=written)
     return _(
-        "The token itself says that it is valid for {left} more ({written}): it was revoked, or a clock is wrong.",
-        left=left,
-        written=written,
+        "The token itself says that it is valid for {duration} more, until {moment}: "
+        "it was revoked, or a clock is wrong.",
+        duration=format_duration(moment - now),
+        moment=written,
     )
 
 

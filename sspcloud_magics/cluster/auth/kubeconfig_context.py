@@ -20,28 +20,54 @@ from sspcloud_magics.cluster.auth.expiry import Expiry
 from sspcloud_magics.cluster.auth.oidc_credential import OidcCredential
 from sspcloud_magics.cluster.auth.token_file import TokenFile
 from sspcloud_magics.cluster.config.kubeconfig import Entry, Kubeconfig, usable
-from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired
+from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired, system_reason
 from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
-LOG_IN_AGAIN = N_(
-    "copy the login script of your account page (Connection to Kubernetes) into a file, then: %k8s_login FILE"
-)
-
-NOT_SENT = N_("Its address begins with http://, so anyone on the network could read them.")
-WITHOUT_TLS = N_(
-    "write https:// if the server supports TLS\n"
-    "if you trust the whole network: %config SSPCloud.credentials_without_tls = True (credentials_without_tls=True in Python)"
-)
-
-_UNSUPPORTED = {
-    "username": N_("a user name and password, which Kubernetes no longer accepts since 1.19"),
-    "password": N_("a user name and password, which Kubernetes no longer accepts since 1.19"),
-    "as": N_("impersonation (as), which is not supported here"),
-    "as-uid": N_("impersonation (as-uid), which is not supported here"),
-    "as-groups": N_("impersonation (as-groups), which is not supported here"),
-    "as-user-extra": N_("impersonation (as-user-extra), which is not supported here"),
+_NO_ENTRY = {
+    "cluster": N_("The context {name} in {file} names no cluster."),
+    "user": N_("The context {name} in {file} names no user."),
 }
+_MISSING_ENTRY = {
+    "cluster": N_("The context {name} in {file} names the cluster {entry!r}, which does not exist."),
+    "user": N_("The context {name} in {file} names the user {entry!r}, which does not exist."),
+}
+_PASSWORD = N_(
+    "The user {name} in {file} asks for a user name and password, which Kubernetes no longer accepts since 1.19."
+)
+_UNSUPPORTED = {
+    "username": _PASSWORD,
+    "password": _PASSWORD,
+    "as": N_("The user {name} in {file} asks for impersonation (as), which is not supported here."),
+    "as-uid": N_("The user {name} in {file} asks for impersonation (as-uid), which is not supported here."),
+    "as-groups": N_(
+        "The user {name} in {file} asks for impersonation (as-groups), which is not supported here."
+    ),
+    "as-user-extra": N_(
+        "The user {name} in {file} asks for impersonation (as-user-extra), which is not supported here."
+    ),
+}
+
+
+def log_in_again() -> str:
+    """Return the hint to log in with the script of the account page."""
+    return _(
+        "copy the login script of your account page (Connection to Kubernetes) into a file, then: %k8s_login FILE"
+    )
+
+
+def not_sent() -> str:
+    """Return the reason for which credentials are not sent without TLS."""
+    return _("Its address begins with http://, so anyone on the network could read them.")
+
+
+def without_tls() -> str:
+    """Return the hint for a server without TLS."""
+    return _(
+        "write https:// if the server supports TLS\n"
+        "if you trust the whole network: %config SSPCloud.credentials_without_tls = True "
+        "(credentials_without_tls=True in Python)"
+    )
 
 
 class ContextAccess:
@@ -75,8 +101,13 @@ class ContextAccess:
         # The token of the OIDC auth provider, if the user has one; kept while the user entry stays the same.
         self._oidc: OidcCredential | None = None
         self._load(kubeconfig)
-        self.description = _("context {name} of {file}", name=context.name, file=context.file)
+        self._file = context.file
         self.namespace = context.text("namespace") or "default"
+
+    @property
+    def description(self) -> str:
+        """A description for the user."""
+        return _("context {name} of {file}", name=self._name, file=self._file)
 
     def _load(self, kubeconfig: Kubeconfig) -> None:
         context = kubeconfig.context(self._name)
@@ -130,25 +161,21 @@ class ContextAccess:
         if fresh == refused and not self._has_credentials:
             raise NotLoggedIn(
                 _("{server} asks for credentials, and none were sent.", server=fresh.server),
-                why=_(
-                    "{description}{description_2} names no user.",
-                    description=self.description[:1].upper(),
-                    description_2=self.description[1:],
-                )
+                why=_("Context {name} of {file} names no user.", name=self._name, file=self._file)
                 if self._is_anonymous
-                else NOT_SENT,
-                hint=WITHOUT_TLS if not self._is_anonymous else LOG_IN_AGAIN,
+                else not_sent(),
+                hint=log_in_again() if self._is_anonymous else without_tls(),
             )
         if fresh == refused:
             raise TokenExpired(
                 _(
-                    "The cluster no longer accepts the credentials of {description}.",
-                    description=self.description,
+                    "The cluster no longer accepts the credentials of {source}.",
+                    source=self.description,
                 ),
                 why=jwt.expiry_in_words(refused.token),
                 hint=_(
                     "{log_in_again}\nthen run the cell again: open forwards and connections stay open",
-                    log_in_again=LOG_IN_AGAIN,
+                    log_in_again=log_in_again(),
                 ),
             )
         return fresh
@@ -170,8 +197,8 @@ class ContextAccess:
         program = self._plugin.program if self._plugin is not None and self._has_credentials else None
         return [
             *(("kubeconfig", file) for file in self._sources),
-            *([(_("login command"), program)] if program is not None else []),
-            *([(_("token file"), self._token_file.path)] if self._token_file is not None else []),
+            *([("command", program)] if program is not None else []),
+            *([("token", self._token_file.path)] if self._token_file is not None else []),
         ]
 
     def close(self) -> None:
@@ -217,7 +244,7 @@ class ContextAccess:
             raise NotLoggedIn(
                 _("The user {name} in {file} has no credentials.", name=user.name, file=user.file),
                 why=_("It holds no token, no client certificate and no login command."),
-                hint=LOG_IN_AGAIN,
+                hint=log_in_again(),
             )
         return Access(
             **trust,
@@ -245,7 +272,7 @@ def _secret(value: str, key: str, form: Form, user: Entry) -> Secret:
         what = _(
             "The {key} of the user {name} in {file} cannot be used.", key=key, name=user.name, file=user.file
         )
-        return KubeconfigInvalid(what, why=why, hint=LOG_IN_AGAIN)
+        return KubeconfigInvalid(what, why=why, hint=log_in_again())
 
     return check_secret(value, form, refusal)
 
@@ -253,26 +280,13 @@ def _secret(value: str, key: str, form: Form, user: Entry) -> Secret:
 def _get_entry(kubeconfig: Kubeconfig, context: Entry, kind: str) -> Entry:
     name = context.text(kind)
     if name is None:
-        raise KubeconfigInvalid(
-            _(
-                "The context {name} in {file} names no {kind}.",
-                name=context.name,
-                file=context.file,
-                kind=kind,
-            )
-        )
+        raise KubeconfigInvalid(_(_NO_ENTRY[kind], name=context.name, file=context.file))
     entries = kubeconfig.clusters if kind == "cluster" else kubeconfig.users
     if name not in entries:
         raise KubeconfigInvalid(
-            _(
-                "The context {name} in {file} names the {kind} {name_2!r}, which does not exist.",
-                name=context.name,
-                file=context.file,
-                kind=kind,
-                name_2=name,
-            ),
+            _(_MISSING_ENTRY[kind], name=context.name, file=context.file, entry=name),
             why=kubeconfig.describe_known(f"{kind}s"),
-            hint=LOG_IN_AGAIN,
+            hint=log_in_again(),
         )
     return usable(entries[name], kind)
 
@@ -282,15 +296,10 @@ def _user(kubeconfig: Kubeconfig, context: Entry) -> Entry:
     if context.text("user") is None:
         return Entry("", {}, context.file)
     entry = _get_entry(kubeconfig, context, "user")
-    for refused, words in _UNSUPPORTED.items():
+    for refused, message in _UNSUPPORTED.items():
         if entry.values.get(refused):
             raise KubeconfigInvalid(
-                _(
-                    "The user {name} in {file} asks for {words}.",
-                    name=entry.name,
-                    file=entry.file,
-                    words=words,
-                ),
+                _(message, name=entry.name, file=entry.file),
                 hint=_("use a user with a token, a client certificate or an exec plugin"),
             )
     return entry
@@ -331,16 +340,19 @@ def server_url(text: str) -> str:
     url = text.strip()
     url = url if "://" in url else f"https://{url}"
     address = addresses.parse(url)
-    # A text with an @ may hold a password: do not quote it.
-    shown = _("The server's address") if "@" in text else repr(text)
     hint = _("write it like https://apiserver.example:6443")
     if address is None or address.scheme not in ("https", "http"):
-        raise KubeconfigInvalid(_("{shown} is not the address of a server.", shown=shown), hint=hint)
+        # A text with an @ may hold a password: do not quote it.
+        if "@" in text:
+            what = _("The server's address is not the address of a server.")
+        else:
+            what = _("{text!r} is not the address of a server.", text=text)
+        raise KubeconfigInvalid(what, hint=hint)
     if address.user_info is not None:
         raise KubeconfigInvalid(
-            _("{shown} holds a user, and perhaps a password, before its @.", shown=shown),
+            _("The server's address holds a user, and perhaps a password, before its @."),
             why=_("Credentials belong in the kubeconfig's users; an address is displayed."),
-            hint=_("{hint}\nif a real password stands before the @, change it", hint=hint),
+            hint=hint + "\n" + _("if a real password stands before the @, change it"),
         )
     return url.rstrip("/")
 
@@ -367,9 +379,8 @@ def _plugin(user: Entry, trust: dict[str, Any], cluster: Entry) -> ExecPlugin | 
     try:
         return ExecPlugin(spec, user.file.parent, info)
     except KubeconfigInvalid as error:
-        why = _(
-            "{why} It belongs to the user {name} in {file}.", why=error.why, name=user.name, file=user.file
-        ).strip()
+        owner = _("It belongs to the user {name} in {file}.", name=user.name, file=user.file)
+        why = f"{error.why} {owner}".lstrip()
         raise KubeconfigInvalid(error.what, why=why, hint=error.hint) from None
 
 
@@ -386,7 +397,7 @@ def _pem(entry: Entry, key: str, kind: str) -> str | None:
                     name=entry.name,
                     file=entry.file,
                 ),
-                hint=LOG_IN_AGAIN,
+                hint=log_in_again(),
             )
         return pem.extract(content, kind)
     path = entry.path(key)
@@ -402,4 +413,4 @@ def _pem(entry: Entry, key: str, kind: str) -> str | None:
             name=entry.name,
             file=entry.file,
         )
-        raise KubeconfigInvalid(what, why=f"{error.strerror or error}.") from None
+        raise KubeconfigInvalid(what, why=system_reason(error)) from None

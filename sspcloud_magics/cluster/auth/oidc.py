@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,11 @@ def refresh(settings: Mapping[str, str | Secret], folder: Path | None = None) ->
             )
     for key in ("refresh-token", "client-secret"):
         if given.get(key):
-            check_secret(given[key], Form.PHRASE, partial(_unusable, f"The {key} of this login"))
+            check_secret(
+                given[key],
+                Form.PHRASE,
+                partial(_unusable, _("The {key} of this login cannot be used.", key=key)),
+            )
     provider = _Provider(issuer, _authority(given, folder))
     endpoint = provider.token_endpoint()
     form = {
@@ -124,16 +129,17 @@ def refresh(settings: Mapping[str, str | Secret], folder: Path | None = None) ->
             why=_("The login lacks the scope openid, or this is not an OpenID provider."),
             hint=copy_script_again(),
         )
-    fresh = check_secret(id_token, Form.TOKEN, partial(_unusable, f"The ID token from {issuer}"))
+    unusable = partial(_unusable, _("The ID token from {issuer} cannot be used.", issuer=issuer))
+    fresh = check_secret(id_token, Form.TOKEN, unusable)
     check_token(fresh, issuer, given["client-id"], Secret(given.get("id-token", "")))
     rotated = answer.get("refresh_token")
     kept = rotated if isinstance(rotated, str) and rotated else given["refresh-token"]
-    refused = partial(_unusable, f"The refresh token from {issuer}")
+    refused = partial(_unusable, _("The refresh token from {issuer} cannot be used.", issuer=issuer))
     return Tokens(fresh, check_secret(kept, Form.PHRASE, refused), clock)
 
 
 def _unusable(what: str, why: str) -> KubeconfigInvalid:
-    return KubeconfigInvalid(_("{what} cannot be used.", what=what), why=why, hint=copy_script_again())
+    return KubeconfigInvalid(what, why=why, hint=copy_script_again())
 
 
 def check_token(token: Secret, issuer: str, client: str, former: Secret | None = None) -> None:
@@ -151,9 +157,9 @@ def check_token(token: Secret, issuer: str, client: str, former: Secret | None =
         raise ServerError(
             _("The ID token is from another identity provider than the configured one."),
             why=_(
-                "It is from {describe_issuer}; {describe_issuer_2} is configured.",
-                describe_issuer=_describe_issuer(token_issuer),
-                describe_issuer_2=_describe_issuer(issuer),
+                "It is from {other}; {configured} is configured.",
+                other=_describe_issuer(token_issuer),
+                configured=_describe_issuer(issuer),
             ),
             hint=copy_script_again(),
         )
@@ -162,9 +168,11 @@ def check_token(token: Secret, issuer: str, client: str, former: Secret | None =
             _("The ID token is for another program than this login (its audience is wrong)."),
             why=_(
                 "Its audience is {audience}; the login is for {client}.",
-                audience=", ".join(audience) or "empty",
+                audience=", ".join(audience),
                 client=client,
-            ),
+            )
+            if audience
+            else _("Its audience is empty; the login is for {client}.", client=client),
             hint=copy_script_again(),
         )
     subject = jwt.claims(former).get("sub")
@@ -195,11 +203,14 @@ class _Provider:
         endpoint = document.get("token_endpoint")
         address = addresses.parse(endpoint) if isinstance(endpoint, str) else None
         if status != 200 or address is None or address.scheme != "https":
-            raise self._no_provider(_("it answered {status}", status=status))
+            raise self._no_provider(_("Asked for a new token, it answered {status}.", status=status))
         issuer = str(document.get("issuer", "")).rstrip("/")
         if issuer != self._issuer:
             raise self._no_provider(
-                _("it names another issuer, {describe_issuer}", describe_issuer=_describe_issuer(issuer))
+                _(
+                    "Asked for a new token, it names another issuer, {issuer}.",
+                    issuer=_describe_issuer(issuer),
+                )
             )
         return str(endpoint)
 
@@ -222,30 +233,37 @@ class _Provider:
                 )  # fmt: skip
                 content = transport.read(answer, _LONGEST).data
         except LimitExceeded as error:
-            raise self._no_provider(_("it answered with {error}", error=error)) from None
+            raise self._no_provider(
+                _("Asked for a new token, it answered with {error}.", error=error)
+            ) from None
         except urllib3.exceptions.HTTPError as error:
             raise self._unreachable(error) from None
         if 300 <= answer.status < 400:
             address = addresses.parse(answer.headers.get("Location", ""))
-            where = address.host if address is not None else _("another page")
-            raise self._no_provider(
-                _("it redirects to {where}, and a refresh token is not sent there", where=where)
-            )
+            if address is None:
+                why = _(
+                    "Asked for a new token, it redirects to another page, and a refresh token is not sent there."
+                )
+            else:
+                why = _(
+                    "Asked for a new token, it redirects to {host}, and a refresh token is not sent there.",
+                    host=address.host,
+                )
+            raise self._no_provider(why)
         try:
             document = transport.json_object(content)
         except LimitExceeded as error:
-            raise self._no_provider(_("it answered with {error}", error=error)) from None
-        except ValueError:
-            kind = answer.headers.get("Content-Type", "nothing").partition(";")[0]
             raise self._no_provider(
-                _("it answered {status} with {kind}, not JSON", status=answer.status, kind=kind)
+                _("Asked for a new token, it answered with {error}.", error=error)
             ) from None
+        except ValueError:
+            raise self._no_provider(_describe_no_json(answer)) from None
         return answer.status, document, describe_skew(measure_skew(answer.headers.get("Date")))
 
     def _no_provider(self, why: str) -> ServerError:
         return ServerError(
             _("{issuer} does not answer as an identity provider does.", issuer=self._issuer),
-            why=_("Asked for a new token, {why}.", why=why),
+            why=why,
             hint=_(
                 "try again later: open forwards and connections stay open\nif the error returns, {copy_again}",
                 copy_again=copy_script_again(),
@@ -267,6 +285,15 @@ class _Provider:
         )
 
 
+def _describe_no_json(answer: urllib3.BaseHTTPResponse) -> str:
+    kind = answer.headers.get("Content-Type", "").partition(";")[0]
+    if not kind:
+        return _("Asked for a new token, it answered {status} without JSON.", status=answer.status)
+    return _(
+        "Asked for a new token, it answered {status} with {kind}, not JSON.", status=answer.status, kind=kind
+    )
+
+
 def _refusal(
     issuer: str, status: int, answer: Mapping[str, Any], clock: str, form: Mapping[str, str]
 ) -> ClusterError:
@@ -275,11 +302,9 @@ def _refusal(
         if secret:
             code, description = code.replace(secret, HIDDEN), description.replace(secret, HIDDEN)
     code, description = code[:80], description[:200]
-    quoted = (
-        _("The identity provider says: {description}.", description=description or code)
-        if description or code
-        else ""
-    )
+    quoted = ""
+    if description or code:
+        quoted = _("The identity provider says: {text}.", text=description or code)
     if code in _BOUND or "dpop" in description.lower():
         return TokenExpired(
             _("Your login is bound to the program that created it (DPoP), and cannot be renewed here."),
@@ -308,8 +333,10 @@ def _refusal(
 
 
 def _explain_end(token: Secret) -> str:
-    words = jwt.expiry_in_words(token)
-    return words if "expired" in words else _("It was revoked, used by another program, or has ended.")
+    ends = jwt.expiry(token)
+    if ends is not None and ends <= datetime.now(UTC):
+        return jwt.expiry_in_words(token)
+    return _("It was revoked, used by another program, or has ended.")
 
 
 def _authority(given: Mapping[str, str], folder: Path | None) -> str | None:

@@ -26,7 +26,7 @@ from sspcloud_magics.cluster.config import kubeconfig_file
 from sspcloud_magics.cluster.config.kubeconfig import Entry, load, read
 from sspcloud_magics.cluster.config.kubeconfig_edit import KubeconfigEdit, assign
 from sspcloud_magics.cluster.platform import copy_script_again
-from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, SspcloudError, TokenExpired
+from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, SspcloudError, TokenExpired, system_reason
 from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
@@ -141,7 +141,7 @@ class OidcCredential:
         except OSError as error:
             raise KubeconfigInvalid(
                 _("The renewed token could not be saved in {file}.", file=file),
-                why=f"{error.strerror or error}.",
+                why=system_reason(error),
             ) from None
 
     def _renew_alone(self, stale: Secret) -> Secret:
@@ -259,10 +259,10 @@ def settings_of(user: Entry) -> Mapping[str, Any]:
     if not isinstance(provider, dict) or name != "oidc":
         raise KubeconfigInvalid(
             _(
-                "The user {name} in {file} logs in through auth-provider {name_2!r}.",
+                "The user {name} in {file} logs in through auth-provider {provider!r}.",
                 name=user.name,
                 file=user.file,
-                name_2=name,
+                provider=name,
             ),
             why=_("Only oidc is supported; kubectl itself has dropped the others."),
             hint=_("create the kubeconfig again with a current version of the cloud's command"),

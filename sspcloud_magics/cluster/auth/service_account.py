@@ -13,8 +13,8 @@ from pathlib import Path
 from sspcloud_magics import pem
 from sspcloud_magics.access import Access
 from sspcloud_magics.cluster.auth.token_file import TokenFile
-from sspcloud_magics.errors import NotLoggedIn, TokenExpired
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.errors import NotLoggedIn, TokenExpired, system_reason
+from sspcloud_magics.i18n import _
 
 MOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """The directory where Kubernetes mounts the service account."""
@@ -31,8 +31,6 @@ class MountedToken:
         The environment with ``KUBERNETES_SERVICE_HOST`` and ``KUBERNETES_SERVICE_PORT``.
     """
 
-    description = N_("the mounted service-account token")
-
     def __init__(self, mount: Path, environ: Mapping[str, str]) -> None:
         self._token = TokenFile(mount / "token")
         self._ca = mount / "ca.crt"
@@ -41,13 +39,18 @@ class MountedToken:
         port = environ.get("KUBERNETES_SERVICE_PORT") or "443"
         self._server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
+    @property
+    def description(self) -> str:
+        """A description for the user."""
+        return describe_mount()
+
     def current(self) -> Access:
         """Return the access with the current token of the file."""
         try:
             # As in client-go: without the file, the system's authorities are trusted.
             ca = pem.extract(self._ca.read_bytes(), pem.CERTIFICATE) if self._ca.exists() else None
         except OSError as error:
-            raise NotLoggedIn(_("{ca} cannot be read.", ca=self._ca), why=str(error)) from None
+            raise NotLoggedIn(_("{file} cannot be read.", file=self._ca), why=system_reason(error)) from None
         return Access(server=self._server, ca=ca, token=self._token.read())
 
     def renew(self, refused: Access) -> Access:
@@ -71,6 +74,11 @@ class MountedToken:
         return fresh
 
 
+def describe_mount() -> str:
+    """Return the description of the mounted token for the user."""
+    return _("the mounted service-account token")
+
+
 def why_not_mounted(mount: Path = MOUNT, environ: Mapping[str, str] | None = None) -> str:
     """Return the reason why there is no usable mounted token; empty if there is one."""
     environ = os.environ if environ is None else environ
@@ -78,10 +86,10 @@ def why_not_mounted(mount: Path = MOUNT, environ: Mapping[str, str] | None = Non
         exists = (mount / "token").exists()
     except OSError as error:
         return _(
-            "{mount} cannot be read ({strerror})", mount=mount / "token", strerror=error.strerror or error
+            "{file} cannot be read ({reason})", file=mount / "token", reason=system_reason(error).rstrip(".")
         )
     if not exists:
-        return _("there is no {mount}: this is not inside a cluster", mount=mount / "token")
+        return _("there is no {file}: this is not inside a cluster", file=mount / "token")
     if not environ.get("KUBERNETES_SERVICE_HOST"):
         return _("KUBERNETES_SERVICE_HOST is not set: the address of the API server is unknown")
     return ""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sspcloud_magics.errors import NotLoggedIn
-from sspcloud_magics.i18n import _
+from sspcloud_magics.errors import NotLoggedIn, system_reason
+from sspcloud_magics.i18n import _, format_bytes
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 from sspcloud_magics.user_files import decode
 
@@ -48,14 +48,14 @@ class TokenFile:
                 if found.st_size > LIMIT:
                     raise NotLoggedIn(
                         _("{path} is not a token.", path=self.path),
-                        why=_("It has {st_size} bytes.", st_size=found.st_size),
+                        why=_("It has {size}.", size=format_bytes(found.st_size)),
                     )
                 self._token = _token(decode(self.path.read_bytes()), self.path)
                 self._stamp = stamp
         except OSError as error:
             raise NotLoggedIn(
                 _("The token file {path} cannot be read.", path=self.path),
-                why=f"{error.strerror or error}.",
+                why=system_reason(error),
                 hint=_("check the path and the permissions of the file"),
             ) from None
         except UnicodeDecodeError:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import N_, _
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,22 @@ class FileWarning:
         return _("{what} (to correct it: {hint})", what=self.what, hint=self.hint)
 
 
+# The kinds of files with their articles, because a noun has a gender in other languages.
+_FILES = {
+    "kubeconfig": N_("the kubeconfig {file}"),
+    "command": N_("the login command {file}"),
+    "script": N_("the login script {file}"),
+    "token": N_("the token file {file}"),
+}
+
+
 def find_warnings(files: Iterable[tuple[str, Path]]) -> tuple[FileWarning, ...]:
     """Return a warning for each file that others can write, without duplicates.
 
     Parameters
     ----------
     files
-        The kind of each file, for the message, and its path; files that cannot be read are skipped.
+        The kind of each file, a key of `_FILES`, and its path; files that cannot be read are skipped.
     """
     return tuple(
         dict.fromkeys(warning for kind, file in files if (warning := _check(kind, file)) is not None)
@@ -58,15 +67,14 @@ def _check(kind: str, file: Path) -> FileWarning | None:
         return None  # on Windows the mode bits have no meaning
     if status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and not _is_private(status)):
         return FileWarning(
-            _("Other users can write the {kind} {file}, and so act as you.", kind=kind, file=file),
+            _("Other users can write {file}, and so act as you.", file=_(_FILES[kind], file=file)),
             _chmod(file),
         )
     if folder_mode & stat.S_IWOTH and not folder_mode & stat.S_ISVTX:
         return FileWarning(
             _(
-                "Other users can replace the {kind} {file}: they can write its directory.",
-                kind=kind,
-                file=file,
+                "Other users can replace {file}: they can write its directory.",
+                file=_(_FILES[kind], file=file),
             ),
             _chmod(folder),
         )
@@ -74,7 +82,7 @@ def _check(kind: str, file: Path) -> FileWarning | None:
 
 
 def _chmod(path: Path) -> str:
-    return _("chmod go-w {path}", path=shlex.quote(str(path)))
+    return f"chmod go-w {shlex.quote(str(path))}"  # not translated: a command
 
 
 def _is_private(status: os.stat_result) -> bool:

@@ -29,8 +29,8 @@ from sspcloud_magics.cluster.config.kubeconfig_yaml import (
     is_null,
     is_text,
 )
-from sspcloud_magics.errors import KubeconfigInvalid
-from sspcloud_magics.i18n import N_, _, format_number
+from sspcloud_magics.errors import KubeconfigInvalid, system_reason
+from sspcloud_magics.i18n import N_, _, format_bytes
 from sspcloud_magics.secret import without_frames
 from sspcloud_magics.user_files import decode, user_path
 
@@ -41,7 +41,27 @@ OMITTED = ("REDACTED", "DATA+OMITTED")
 """The placeholders of ``kubectl config view`` for secrets and certificates."""
 
 _ENTRIES = {"clusters": "cluster", "users": "user", "contexts": "context"}
-_CORRECT = N_("correct the file, or name another: --kubeconfig FILE")
+# Sentences about an entry by its kind: its noun has a gender in other languages.
+_KNOWN = {
+    "clusters": N_("The clusters there: {names}."),
+    "users": N_("The users there: {names}."),
+    "contexts": N_("The contexts there: {names}."),
+}
+_ENTRY_NAMES = {
+    "cluster": N_("the cluster {name!r} in {file}"),
+    "user": N_("the user {name!r} in {file}"),
+    "context": N_("the context {name!r} in {file}"),
+}
+_UNUSABLE = {
+    "cluster": N_("The cluster {name} in {file} cannot be used."),
+    "user": N_("The user {name} in {file} cannot be used."),
+    "context": N_("The context {name} in {file} cannot be used."),
+}
+
+
+def correct_file() -> str:
+    """Return the hint for a malformed kubeconfig."""
+    return _("correct the file, or name another: --kubeconfig FILE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +97,13 @@ class Entry:
                 hint=_('write it in quotes: {key}: "…"', key=key),
             )
         if value in OMITTED:
-            raise make_omitted_error(
-                _("{key} of {name} in {file}", key=key, name=self.name, file=self.file), value
+            raise KubeconfigInvalid(
+                _("{key} of {name} in {file} is missing.", key=key, name=self.name, file=self.file),
+                why=_(
+                    "Its value is {value}: the file is the output of kubectl config view, which omits secrets.",
+                    value=value,
+                ),
+                hint=_("on the machine with the whole configuration: kubectl config view --raw > FILE"),
             )
         return value
 
@@ -141,7 +166,7 @@ class Kubeconfig:
         """
         if name is None and self.current_context is None:
             raise KubeconfigInvalid(
-                _("{where} has no current context.", where=self.where),
+                _("{files} has no current context.", files=self.where),
                 why=self.describe_known("contexts"),
                 hint=_("%k8s_login --context NAME chooses one by name (context=NAME in Python)")
                 if self.contexts
@@ -151,9 +176,9 @@ class Kubeconfig:
         if name not in self.contexts:
             close = get_close_matches(name, self.contexts, n=1)
             raise KubeconfigInvalid(
-                _("{where} has no context {name!r}.", where=self.where, name=name),
+                _("{files} has no context {name!r}.", files=self.where, name=name),
                 why=self.describe_known("contexts"),
-                hint=_("did you mean {close!r}?", close=close[0])
+                hint=_("did you mean {name!r}?", name=close[0])
                 if close
                 else _("%k8s_login --context NAME chooses one by name (context=NAME in Python)"),
             )
@@ -161,14 +186,14 @@ class Kubeconfig:
 
     def describe_known(self, plural: str) -> str:
         """Return sentences that list the entries of a kind, and the malformed parts."""
-        names = ", ".join(sorted(filter(None, getattr(self, plural)))) or "none"
-        return " ".join((_("The {plural} there: {names}.", plural=plural, names=names), *self.faults))
+        names = ", ".join(sorted(filter(None, getattr(self, plural)))) or _("none")
+        return " ".join((_(_KNOWN[plural], names=names), *self.faults))
 
     def list_malformed(self) -> list[tuple[str, str]]:
         """Return the entries that cannot be used, each with its fault."""
         kinds = {"cluster": self.clusters, "user": self.users, "context": self.contexts}
         named = [
-            (_("the {kind} {name!r} in {file}", kind=kind, name=entry.name, file=entry.file), entry.fault)
+            (_(_ENTRY_NAMES[kind], name=entry.name, file=entry.file), entry.fault)
             for kind, entries in kinds.items()
             for entry in entries.values()
             if entry.fault
@@ -238,7 +263,7 @@ def load(files: Iterable[Path], pending: Mapping[Path, str] | None = None) -> Ku
         return None
     if not any(merged.values()) and current is None and not faults:
         raise KubeconfigInvalid(
-            _("{map} is empty.", map=", ".join(map(str, existing))),
+            _("{files} is empty.", files=", ".join(map(str, existing))),
             hint=_("copy the configuration again from its source, or name another: --kubeconfig FILE"),
         )
     return Kubeconfig(
@@ -263,22 +288,22 @@ def read(file: Path) -> str | None:
             )
         size = file.stat().st_size
         if size > LIMIT:
-            why = _("It has {size} MB; kubeconfigs are far smaller.", size=format_number(size / 1000000.0, 1))
-            raise KubeconfigInvalid(_("{file} is not a kubeconfig.", file=file), why=why, hint=_CORRECT)
+            why = _("It has {size}; kubeconfigs are far smaller.", size=format_bytes(size))
+            raise KubeconfigInvalid(_("{file} is not a kubeconfig.", file=file), why=why, hint=correct_file())
         return decode(file.read_bytes())
     except OSError as error:
         raise KubeconfigInvalid(
             _("The kubeconfig {file} cannot be read.", file=file),
-            why=f"{error.strerror or error}.",
+            why=system_reason(error),
             hint=_("check the permissions of the file"),
         ) from None
     except UnicodeDecodeError:
         raise KubeconfigInvalid(
-            _("{file} is not a kubeconfig.", file=file), why=_("It is not text."), hint=_CORRECT
+            _("{file} is not a kubeconfig.", file=file), why=_("It is not text."), hint=correct_file()
         ) from None
 
 
-def parse(text: str, name: str, outcome: str = "") -> MappingNode:
+def parse(text: str, name: str, *, unchanged: bool = False) -> MappingNode:
     """Parse the text of a kubeconfig to YAML nodes; an empty text gives an empty mapping.
 
     Parameters
@@ -287,14 +312,20 @@ def parse(text: str, name: str, outcome: str = "") -> MappingNode:
         The text.
     name
         The name of the file, for messages.
-    outcome
-        A text that a message appends to its first sentence.
+    unchanged
+        Whether an error says that the file was not changed.
 
     Raises
     ------
     KubeconfigInvalid
         If it is not YAML, or of another kind or version.
     """
+    if unchanged:
+        malformed = _("{file} is malformed, and was not changed.", file=name)
+        other = _("{file} is not a kubeconfig, and was not changed.", file=name)
+    else:
+        malformed = _("{file} is malformed.", file=name)
+        other = _("{file} is not a kubeconfig.", file=name)
     try:
         root = compose(text)
         flatten(root)
@@ -302,29 +333,26 @@ def parse(text: str, name: str, outcome: str = "") -> MappingNode:
         # PyYAML's message quotes the line, which may hold a token: report only the line number.
         mark = getattr(error, "problem_mark", None)
         why = _("It is not YAML (line {line}).", line=mark.line + 1) if mark else _("It is not YAML.")
-        raise KubeconfigInvalid(
-            _("{name} is malformed{outcome}.", name=name, outcome=outcome), why=why, hint=_CORRECT
-        ) from None
+        raise KubeconfigInvalid(malformed, why=why, hint=correct_file()) from None
     except LimitExceeded as error:
-        why = _("It has {error}.", error=error)
         raise KubeconfigInvalid(
-            _("{name} is malformed{outcome}.", name=name, outcome=outcome), why=why, hint=_CORRECT
+            malformed, why=_("It has {error}.", error=error), hint=correct_file()
         ) from None
     if root is None:
         return MappingNode(MAP, [], flow_style=False)
-    other = _("kind than Config") if not isinstance(root, MappingNode) else ""
-    for key, expected in (("kind", "Config"), ("apiVersion", "v1")):
-        found = get(root, key) if isinstance(root, MappingNode) else None
-        if found and not is_null(found) and not (is_text(found) and found.value in ("", expected)):
-            other = other or _(
-                "{choice} than {expected}", choice="kind" if key == "kind" else "version", expected=expected
-            )
-    if other or not isinstance(root, MappingNode):
-        why = _("It is YAML, of another {other}.", other=other)
-        raise KubeconfigInvalid(
-            _("{name} is not a kubeconfig{outcome}.", name=name, outcome=outcome), why=why, hint=_CORRECT
-        )
+    if not isinstance(root, MappingNode) or _is_another(root, "kind", "Config"):
+        why = _("It is YAML, of another kind than Config.")
+        raise KubeconfigInvalid(other, why=why, hint=correct_file())
+    if _is_another(root, "apiVersion", "v1"):
+        why = _("It is YAML, of another version than v1.")
+        raise KubeconfigInvalid(other, why=why, hint=correct_file())
     return root
+
+
+def _is_another(root: MappingNode, key: str, expected: str) -> bool:
+    """Whether a field of a kubeconfig has another value than the expected one, rather than none."""
+    found = get(root, key)
+    return bool(found and not is_null(found) and not (is_text(found) and found.value in ("", expected)))
 
 
 def usable(entry: Entry, kind: str) -> Entry:
@@ -336,21 +364,9 @@ def usable(entry: Entry, kind: str) -> Entry:
         If it has a fault.
     """
     if entry.fault:
-        what = _("The {kind} {name} in {file} cannot be used.", kind=kind, name=entry.name, file=entry.file)
-        raise KubeconfigInvalid(what, why=entry.fault, hint=_CORRECT)
+        what = _(_UNUSABLE[kind], name=entry.name, file=entry.file)
+        raise KubeconfigInvalid(what, why=entry.fault, hint=correct_file())
     return entry
-
-
-def make_omitted_error(what: str, value: str) -> KubeconfigInvalid:
-    """Return the error for a value that ``kubectl config view`` has replaced by a placeholder."""
-    return KubeconfigInvalid(
-        _("{what} is missing.", what=what),
-        why=_(
-            "Its value is {value}: the file is the output of kubectl config view, which omits secrets.",
-            value=value,
-        ),
-        hint=_("on the machine with the whole configuration: kubectl config view --raw > FILE"),
-    )
 
 
 def _entries(
@@ -362,28 +378,42 @@ def _entries(
         return {}
     if not isinstance(listed, SequenceNode):
         why = _(
-            "{plural} is not a list of entries with a name and a {singular}.",
-            plural=plural,
-            singular=singular,
+            "{key} is not a list of entries with a name and a {part}.",
+            key=plural,
+            part=singular,
         )
-        raise KubeconfigInvalid(_("{file} is malformed.", file=file), why=why, hint=_CORRECT)
+        raise KubeconfigInvalid(_("{file} is malformed.", file=file), why=why, hint=correct_file())
     found: dict[str, Entry] = {}
     for at, each in enumerate(listed.value, 1):
         item = MappingNode(MAP, []) if is_null(each) else each
-        where = _("Entry {at} of the {plural} in {file}", at=at, plural=plural, file=file)
         if not isinstance(item, MappingNode):
-            faults.append(_("{where} is not a {singular} with a name.", where=where, singular=singular))
+            faults.append(
+                _(
+                    "Entry {number} of the {key} in {file} is not a {part} with a name.",
+                    number=at,
+                    key=plural,
+                    file=file,
+                    part=singular,
+                )
+            )
             continue
         named = get(item, "name")
         if named is not None and not isinstance(named, ScalarNode):
-            faults.append(_("{where} has a name that is not text.", where=where))
+            faults.append(
+                _(
+                    "Entry {number} of the {key} in {file} has a name that is not text.",
+                    number=at,
+                    key=plural,
+                    file=file,
+                )
+            )
             continue
         name = "" if named is None or is_null(named) else named.value
         values, fault = _values(item, singular)
         if named is not None and not is_null(named) and not is_text(named):
             fault = _("In YAML its name is not text: write it in quotes (name: {name!r}).", name=name)
         if name in found:
-            fault = _("There are two {plural} with that name: remove one of them.", plural=plural)
+            fault = _("There are two {key} with that name: remove one of them.", key=plural)
         found[name] = Entry(name, values, file, fault)
     return found
 
@@ -396,9 +426,11 @@ def _values(item: MappingNode, singular: str) -> tuple[dict[str, Any], str]:
         values = {} if node is None else construct(node)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        return {}, _("A value in it is not YAML{choice}.", choice=f" (line {mark.line + 1})" if mark else "")
+        if mark is None:
+            return {}, _("A value in it is not YAML.")
+        return {}, _("A value in it is not YAML (line {line}).", line=mark.line + 1)
     except LimitExceeded as error:
         return {}, _("It has {error}.", error=error)
     if values is not None and not isinstance(values, dict):
-        return {}, _("The value of {singular} is not a mapping.", singular=singular)
+        return {}, _("The value of {key} is not a mapping.", key=singular)
     return values or {}, ""

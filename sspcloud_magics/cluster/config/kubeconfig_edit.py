@@ -55,7 +55,7 @@ class KubeconfigEdit:
 
     def __init__(self, text: str, name: str) -> None:
         self._name = name
-        self._root = kubeconfig.parse(text, name, _(", and was not changed"))
+        self._root = kubeconfig.parse(text, name, unchanged=True)
         if not self._root.value:
             assign(self._root, {"apiVersion": "v1", "kind": "Config"})
 
@@ -111,8 +111,8 @@ class KubeconfigEdit:
         listed = get(self._root, plural)
         if listed is not None and not is_null(listed) and not isinstance(listed, SequenceNode):
             raise KubeconfigInvalid(
-                _("{name} is malformed, and was not changed.", name=self._name),
-                why=_("{plural} is not a list.", plural=plural),
+                _("{file} is malformed, and was not changed.", file=self._name),
+                why=_("{key} is not a list.", key=plural),
                 hint=_("correct the file, or name another: --kubeconfig FILE"),
             )
         own = SequenceNode(SEQ, [], flow_style=False)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sspcloud_magics.errors import KubeconfigInvalid
+from sspcloud_magics.errors import KubeconfigInvalid, system_reason
 from sspcloud_magics.i18n import _
 from sspcloud_magics.private_file import replace_file
 
@@ -117,6 +117,6 @@ def check_writable(file: Path) -> None:
 def _make_write_error(file: Path, error: OSError) -> KubeconfigInvalid:
     return KubeconfigInvalid(
         _("The kubeconfig {file} cannot be changed.", file=file),
-        why=f"{error.strerror or error}.",
+        why=system_reason(error),
         hint=_("check that the file and its directory are yours, or name another: --kubeconfig FILE"),
     )

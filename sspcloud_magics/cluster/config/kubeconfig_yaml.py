@@ -19,7 +19,7 @@ from yaml.constructor import ConstructorError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.resolver import BaseResolver
 
-from sspcloud_magics.bounded_json import MAX_DEPTH, LimitExceeded, check_nesting
+from sspcloud_magics.bounded_json import check_nesting, too_deep, too_many_values
 
 STR, BOOL, MAP, SEQ, NULL, INT, FLOAT, MERGE = (
     f"tag:yaml.org,2002:{kind}" for kind in ("str", "bool", "map", "seq", "null", "int", "float", "merge")
@@ -75,7 +75,7 @@ class _Loader(_Go, yaml.SafeLoader):
         super().flatten_mapping(node)
         self.keys += len(node.value)
         if self.keys > _MAX_VALUES:
-            raise LimitExceeded(f"more than {_MAX_VALUES:,} values")
+            raise too_many_values(_MAX_VALUES)
 
     def scan_to_next_token(self) -> None:
         # As in PyYAML, except that a tab separates tokens where no key can begin.
@@ -156,7 +156,7 @@ def compose(text: str) -> Node | None:
         if loader.check_node():
             root = loader.get_node()
     except RecursionError:
-        raise LimitExceeded(f"more than {MAX_DEPTH} levels of nesting") from None
+        raise too_deep() from None
     finally:
         loader.dispose()
     return root if root and not is_null(root) else None
@@ -175,7 +175,7 @@ def construct(node: Node) -> Any:
     try:
         found = _Loader("").construct_document(node)
     except RecursionError:
-        raise LimitExceeded(f"more than {MAX_DEPTH} levels of nesting") from None
+        raise too_deep() from None
     check_nesting(found, _MAX_VALUES)
     return found
 

@@ -18,17 +18,9 @@ from sspcloud_magics.cluster.api.resources import (
 )
 from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.errors import Forbidden
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import _
 from sspcloud_magics.printable import printable
 
-UNVERIFIED = N_(
-    "the server's certificate is not verified (insecure-skip-tls-verify): "
-    "an attacker on the network could read your token. %k8s_login FILE --ca CA.pem verifies it"
-)
-IN_CLEAR = N_(
-    "the server's address begins with http://: an attacker on the network could read and change everything; "
-    "credentials are sent only if SSPCloud.credentials_without_tls is set"
-)
 _CELL = "text-align:left;vertical-align:top;padding:.15em 1.2em .15em 0"
 
 
@@ -64,18 +56,19 @@ class Identity:
 
     def _rows(self) -> list[tuple[str, str]]:
         return [
-            ("User", self.user or _("not reported by the server")),
-            ("Groups", ", ".join(self.groups)),
-            ("Namespace", self.namespace),
-            ("Server", self.server),
-            ("From", self.source),
-            ("Valid", self.valid),
-            ("Warning", self.warning),
+            (_("User"), self.user or _("not reported by the server")),
+            (_("Groups"), ", ".join(self.groups)),
+            (_("Namespace"), self.namespace),
+            (_("Server"), self.server),
+            (_("From"), self.source),
+            (_("Valid"), self.valid),
+            (_("Warning"), self.warning),
         ]
 
     def __str__(self) -> str:
         rows = [(heading, printable(value, one_line=True)) for heading, value in self._rows() if value]
-        return "\n".join(f"{heading:<10} {value}" for heading, value in rows)
+        width = max(len(heading) for heading, _value in self._rows()) + 1
+        return "\n".join(f"{heading:<{width}} {value}" for heading, value in rows)
 
     def _repr_pretty_(self, printer: object, _cycle: object) -> None:
         printer.text(str(self))  # type: ignore[attr-defined] # IPython's RepresentationPrinter
@@ -133,7 +126,15 @@ def warning_of(cluster: Cluster) -> str:
     """Return a warning about an insecure connection to the server; empty if it is secure."""
     if cluster.verifies:
         return ""
-    return UNVERIFIED if cluster.server.startswith("https://") else IN_CLEAR
+    if cluster.server.startswith("https://"):
+        return _(
+            "the server's certificate is not verified (insecure-skip-tls-verify): "
+            "an attacker on the network could read your token. %k8s_login FILE --ca CA.pem verifies it"
+        )
+    return _(
+        "the server's address begins with http://: an attacker on the network could read and change everything; "
+        "credentials are sent only if SSPCloud.credentials_without_tls is set"
+    )
 
 
 def may(

@@ -34,7 +34,7 @@ from sspcloud_magics.cluster.requests.permissions import may
 from sspcloud_magics.cluster.workloads.inventory import TargetPort, container_ports, service_ports
 from sspcloud_magics.cluster.workloads.pod_status import pod_status
 from sspcloud_magics.errors import AmbiguousTarget, Forbidden, PodNotReady, PortNotFound, TargetNotFound
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import N_, _, format_list
 from sspcloud_magics.target import (
     SHORT_KIND,
     PortText,
@@ -56,6 +56,17 @@ RESOURCES: Mapping[str, Resource] = {
 
 _BARE = ("pod", "service", "deployment", "statefulset")
 """The kinds of a bare name, in the order of the attempts."""
+
+_SEVERAL = {
+    "pod": N_("{count} pods in {namespace} begin with {name!r}."),
+    "service": N_("{count} services in {namespace} begin with {name!r}."),
+    "deployment": N_("{count} deployments in {namespace} begin with {name!r}."),
+    "statefulset": N_("{count} statefulsets in {namespace} begin with {name!r}."),
+    "replicaset": N_("{count} replicasets in {namespace} begin with {name!r}."),
+    "daemonset": N_("{count} daemonsets in {namespace} begin with {name!r}."),
+    "job": N_("{count} jobs in {namespace} begin with {name!r}."),
+}
+"""The sentences for several candidates, by kind."""
 
 MOST_NAMED = 12
 """Maximum number of candidates in an error."""
@@ -219,13 +230,7 @@ def _by_prefix(cluster: Cluster, typed: TargetText, namespace: str, kinds: Seque
         if begin:
             candidates = [Target(namespace, kind, name) for name in sorted(begin)]
             raise AmbiguousTarget(
-                _(
-                    "{count} {kind}s in {namespace} begin with {name!r}.",
-                    count=len(begin),
-                    kind=kind,
-                    namespace=namespace,
-                    name=typed.name,
-                ),
+                _(_SEVERAL[kind], count=len(begin), namespace=namespace, name=typed.name),
                 why=_describe_candidates(candidates, cluster),
                 hint=_("write more of the name"),
             )
@@ -253,10 +258,10 @@ def _not_found(
     close = get_close_matches(typed.name, names, n=5, cutoff=0.5)
     near = [short(target, cluster) for name in close for target in known if target.name == name]
     if near:
-        hint = _("did you mean {near}?", near=" or ".join(near))
+        hint = _("did you mean {names}?", names=format_list(near, "or"))
     else:
-        hint = " and ".join(f"%k8s_{what} -n {namespace}" for what in ("pods", "services")) + _(
-            " show what runs"
+        hint = _(
+            "%k8s_pods -n {namespace} and %k8s_services -n {namespace} show what runs", namespace=namespace
         )
     what = _("There is no {kind} {name!r} in {namespace}.", kind=kind, name=typed.name, namespace=namespace)
     return TargetNotFound(what, why=_describe_candidates(known, cluster), hint=hint)
@@ -275,12 +280,10 @@ def _namespace_exists(cluster: Cluster, namespace: str) -> bool:
 def _describe_candidates(targets: Sequence[Target], cluster: Cluster) -> str:
     if not targets:
         return ""
-    more = _(", and {count} more", count=len(targets) - MOST_NAMED) if len(targets) > MOST_NAMED else ""
-    return _(
-        "There are: {short}{more}.",
-        short=", ".join(short(target, cluster) for target in targets[:MOST_NAMED]),
-        more=more,
-    )
+    names = ", ".join(short(target, cluster) for target in targets[:MOST_NAMED])
+    if len(targets) > MOST_NAMED:
+        return _("There are: {names}, and {count} more.", names=names, count=len(targets) - MOST_NAMED)
+    return _("There are: {names}.", names=names)
 
 
 def check_ports(resolved: ResolvedTarget, ports: Sequence[PortText]) -> tuple[PortText, ...]:
@@ -300,16 +303,13 @@ def check_ports(resolved: ResolvedTarget, ports: Sequence[PortText]) -> tuple[Po
         tcp = [port for port in resolved.ports if port.protocol == "TCP"]
         if len(tcp) == 1:
             return (PortText(tcp[0].number),)
+        example = tcp[0].number if tcp else 8000
         raise PortNotFound(
-            _(
-                "{target} has {choice}: name one.",
-                target=resolved.target,
-                choice=f"{len(tcp)} ports" if tcp else "no known port",
-            ),
+            _("{target} has {count} ports: name one.", target=resolved.target, count=len(tcp))
+            if tcp
+            else _("{target} has no known port: name one.", target=resolved.target),
             why=_ports_in_words(resolved),
-            hint=_(
-                "%forward {target} {choice}", target=resolved.target, choice=tcp[0].number if tcp else 8000
-            ),
+            hint=f"%forward {resolved.target} {example}",  # not translated: a command
         )
     for port in ports:
         _check(resolved, port)
@@ -323,8 +323,8 @@ def _check(resolved: ResolvedTarget, port: PortText) -> None:
     if found:
         raise PortNotFound(
             _(
-                "Port {remote} of {target} is {protocol}.",
-                remote=port.remote,
+                "Port {port} of {target} is {protocol}.",
+                port=port.remote,
                 target=resolved.target,
                 protocol=found[0].protocol,
             ),
@@ -336,7 +336,7 @@ def _check(resolved: ResolvedTarget, port: PortText) -> None:
         declared_only = True
     if declared_only:
         raise PortNotFound(
-            _("{target} has no port {remote}.", target=resolved.target, remote=port.remote),
+            _("{target} has no port {port}.", target=resolved.target, port=port.remote),
             why=_ports_in_words(resolved),
             hint=_nearest_port(resolved, port),
         )
@@ -346,14 +346,14 @@ def _nearest_port(resolved: ResolvedTarget, port: PortText) -> str:
     behind = [known for known in resolved.ports if known.target == port.remote]
     if behind:
         return _(
-            "use {number}, the port of the service: {remote} is the port of its pods",
+            "use {number}, the port of the service: {other} is the port of its pods",
             number=behind[0].number,
-            remote=port.remote,
+            other=port.remote,
         )
     names = [known.name for known in resolved.ports if known.name]
     near = get_close_matches(str(port.remote), names, n=1)
     if near:
-        return _("did you mean {near}?", near=near[0])
+        return _("did you mean {names}?", names=near[0])
     if len(resolved.ports) == 1:
         return _("use {number}", number=resolved.ports[0].number)
     return _("use one of these") if resolved.ports else ""
@@ -362,7 +362,7 @@ def _nearest_port(resolved: ResolvedTarget, port: PortText) -> str:
 def _ports_in_words(resolved: ResolvedTarget) -> str:
     if not resolved.ports:
         return _("It declares no ports.")
-    return _("Its ports: {map}.", map=", ".join(map(str, resolved.ports)))
+    return _("Its ports: {ports}.", ports=", ".join(map(str, resolved.ports)))
 
 
 def short(target: Target, cluster: Cluster) -> str:

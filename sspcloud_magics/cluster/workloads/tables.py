@@ -22,7 +22,7 @@ import pandas as pd
 
 from sspcloud_magics.cluster.timefmt import human_duration
 from sspcloud_magics.cluster.workloads.inventory import Pod, Service
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import N_, _, _n, format_number
 from sspcloud_magics.printable import printable
 
 MOST_ROWS = 500
@@ -72,7 +72,7 @@ class TableView:
     columns
         The displayed columns, in order; the table may have more.
     noun
-        The noun for a row, in the singular.
+        The noun for a row, in the singular: a key of `_COUNTS`.
     nothing
         The text for an empty table.
     apart
@@ -133,7 +133,7 @@ class ResourceTable(pd.DataFrame):
         if shown is None:
             return printable(super().__repr__())
         if self.empty:
-            return printable(self._view.nothing)
+            return printable(self._nothing())
         lines = [[column.heading for column in shown]]
         lines += [[words for words, _unused in row] for row in self._cells(shown)]
         widths = [max(len(line[place]) for line in lines) for place in range(len(shown))]
@@ -148,7 +148,7 @@ class ResourceTable(pd.DataFrame):
         if shown is None:
             return printable(str(super()._repr_html_()))  # type: ignore[misc] # pandas-stubs do not know it
         if self.empty:
-            return f"<p>{escape(printable(self._view.nothing))}</p>"
+            return f"<p>{escape(printable(self._nothing()))}</p>"
         head = "".join(f'<th scope="col" style="{_CELL}">{escape(c.heading.lower())}</th>' for c in shown)
         body = "".join(
             f"<tr>{''.join(_html_cell(words, tone) for words, tone in row)}</tr>"
@@ -159,8 +159,9 @@ class ResourceTable(pd.DataFrame):
             for name in self.columns
             if name not in {column.name for column in shown}
         ]
-        foot = f"{len(self)} {self._view.noun}{'' if len(self) == 1 else 's'}"
-        foot += _(" · further columns: {hidden}", hidden=", ".join(hidden)) if hidden else ""
+        foot = _COUNTS[self._view.noun](len(self))
+        if hidden:
+            foot = _("{count} · further columns: {columns}", count=foot, columns=", ".join(hidden))
         notes = "".join(f"<div style='{_FAINT}'>{escape(line)}</div>" for line in [*self._rest(), foot])
         return (
             f'<div style="overflow-x:auto"><table style="{_TABLE}"><thead style="{_HEAD}"><tr>{head}</tr></thead>'
@@ -169,14 +170,31 @@ class ResourceTable(pd.DataFrame):
 
     def _rest(self) -> list[str]:
         more = len(self) - MOST_ROWS
-        return [_("… and {more} more", more=more)] if more > 0 else []
+        return [_("… and {count} more", count=format_number(more))] if more > 0 else []
+
+    def _nothing(self) -> str:
+        return _(self._view.nothing) if self._view.nothing else ""
+
+
+# The number of rows in words, by the noun of a view.
+_COUNTS: Mapping[str, Callable[[int], str]] = {
+    "row": lambda count: _n("{count} row", "{count} rows", count),
+    "pod": lambda count: _n("{count} pod", "{count} pods", count),
+    "service": lambda count: _n("{count} service", "{count} services", count),
+    "forward": lambda count: _n("{count} forward", "{count} forwards", count),
+    "database": lambda count: _n("{count} database", "{count} databases", count),
+    "table": lambda count: _n("{count} table", "{count} tables", count),
+    "column": lambda count: _n("{count} column", "{count} columns", count),
+    "share": lambda count: _n("{count} share", "{count} shares", count),
+    "statement": lambda count: _n("{count} statement", "{count} statements", count),
+}
 
 
 _TABLE = (
     "border-collapse:collapse;margin:0;color:var(--jp-content-font-color1, inherit);"
     "font-variant-numeric:tabular-nums"
 )
-_HEAD = N_("border-bottom:1px solid var(--jp-border-color1, #808080)")
+_HEAD = "border-bottom:1px solid var(--jp-border-color1, #808080)"  # not translated: CSS
 _CELL = "text-align:left;padding:.25em 1.2em .25em 0"
 _WHOLE = f"{_CELL};white-space:nowrap"
 _LONG = 32
@@ -257,7 +275,8 @@ def _age_in_words(row: Row) -> str:
 def _restarts_in_words(row: Row) -> str:
     if not row["restarts"] or row["last_restart"] is pd.NaT:
         return str(row["restarts"])
-    return f"{row['restarts']} ({human_duration(pd.Timestamp.now('UTC') - row['last_restart'])} ago)"
+    age = human_duration(pd.Timestamp.now("UTC") - row["last_restart"])
+    return _("{restarts} ({age} ago)", restarts=row["restarts"], age=age)
 
 
 def _node_in_words(row: Row) -> str:
@@ -390,8 +409,20 @@ def _ports(thing: Pod | Service) -> str:
 
 def _nothing(namespace: str, pattern: str, near: str) -> str:
     """Return kubectl's text for an empty list, with a hint for a namespace that was typed like a pod's name."""
-    what = _("No resources like '{pattern}' found", pattern=pattern) if pattern else _("No resources found")
-    where = _(" in {namespace} namespace", namespace=namespace) if namespace else ""
+    if pattern and namespace:
+        found = _(
+            "No resources like '{pattern}' found in {namespace} namespace.",
+            pattern=pattern,
+            namespace=namespace,
+        )
+    elif pattern:
+        found = _("No resources like '{pattern}' found.", pattern=pattern)
+    elif namespace:
+        found = _("No resources found in {namespace} namespace.", namespace=namespace)
+    else:
+        found = _("No resources found.")
     if near:
-        return _("{what}{where}. Did you mean {near}?", what=what, where=where, near=near)
-    return f"{what}{where}." + (_(" For another namespace, add -n NAMESPACE.") if where and pattern else "")
+        hint = _("Did you mean {name}?", name=near)
+    else:
+        hint = _("For another namespace, add -n NAMESPACE.") if namespace and pattern else ""
+    return f"{found} {hint}".rstrip()
