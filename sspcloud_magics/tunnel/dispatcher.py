@@ -216,6 +216,7 @@ class Dispatcher:
 
     def pod_is_gone(self) -> None:
         """Reconnect, because the server does not find the pod any more."""
+        _log.info("forward %d: the server does not find the pod", self._id)
         self._life.lose(_("the pod is gone"))
 
     def is_pod_terminating(self, pair: Pair) -> bool:

@@ -260,10 +260,13 @@ class ForwardWorker:
             return
         pod = choose(self._pods.candidates, used)
         if pod is None:
+            _log.info("forward %d: the pod %s is gone or not ready", self._id, used.name)
             self.lose(_("the pod is gone or not ready"))
         elif not pod.is_same(used):
+            _log.info("forward %d: the pod %s takes over", self._id, pod.name)
             self.lose(_("the pod {pod} takes over", pod=pod.name))
         elif pod.ports != used.ports:
+            _log.info("forward %d: other ports of the pod: %s", self._id, pod.ports)
             self.lose(_("the service leads to another port of the pod"))
 
     def is_terminating(self, pod: Candidate) -> bool:
@@ -282,7 +285,8 @@ class ForwardWorker:
         if not await self._pods.is_leaving(pod):
             return False
         if self._pod is not None and self._pod.is_same(pod):
-            self.lose("the pod is being deleted")
+            _log.info("forward %d: the pod %s is being deleted", self._id, pod.name)
+            self.lose(_("the pod is being deleted"))
         return True
 
     def _on_pool_trouble(self, error: Exception) -> None:
@@ -435,4 +439,5 @@ class ForwardWorker:
         elif self.state is State.ACTIVE:
             # The same cause may have cut the watch silently.
             self._pods.restart()
+            _log.info("forward %d: no tunnel: %s", self._id, type(explained).__name__)
             self.lose(str(explained))

@@ -45,7 +45,7 @@ def test_text_tells_pod_traffic_and_last_error():
     counters = ForwardCounters(1, 10, 2048, 1, 3, 1, 0, "connection refused")
     text = make_forward(ACTIVE, counters)._repr_mimebundle_()["text/plain"]
     assert "mon-api-abcdef-12345" in text
-    assert "10 B sent, 2.0 KiB received, 1 open of 3 connections, 1 failed" in text
+    assert "10 bytes sent, 2 KiB received, 1 open of 3 connections, 1 failed" in text
     assert "last error: connection refused" in text
 
 
@@ -108,7 +108,7 @@ def test_table_shows_itself():
     heading, row = shown.splitlines()
     assert heading.split() == ["STATE", "LOCAL", "TARGET", "POD", "SENT", "RECEIVED", "CONNECTIONS", "SINCE"]
     assert row.split()[:2] == ["active", "localhost:1500"]
-    assert "2.0 KiB    1 open of 3   " in row
+    assert "2 KiB      1 open of 3   " in row
     assert re.search(r"\d\d:\d\d:\d\d$", row)
 
 

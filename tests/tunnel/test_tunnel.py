@@ -140,7 +140,7 @@ async def test_blocking_pair_is_ended_for_the_others(ends):
     holder.untaken = engine._KEPT
     ends.say(data(slow.number, b"x"))
     ends.tunnel.ping(0.0)
-    assert holder.told == [f"failed: {engine._BLOCKED_OTHERS.format(0)}"]
+    assert holder.told == [f"lost: {engine._describe_slow_reader(0)}"]
     assert ends.line.frames()[-1][:2] == ("control", 3)
     assert ends.line.reading
     ends.say(data(slow.number, b"late"), data(other.number, b"y"))
@@ -156,7 +156,7 @@ async def test_client_that_takes_a_little_is_not_ended(ends):
         ends.tunnel.ping(0.0)
     assert holder.told == []
     ends.tunnel.ping(0.0)
-    assert holder.told == [f"failed: {engine._BLOCKED_OTHERS.format(0)}"]
+    assert holder.told == [f"lost: {engine._describe_slow_reader(0)}"]
 
 
 async def test_lone_pair_may_keep_its_tunnel_waiting(ends):
