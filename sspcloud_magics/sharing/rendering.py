@@ -98,11 +98,8 @@ class Answer:
 
     def as_html(self) -> str:
         """Render HTML for a notebook."""
-        begin = (
-            f"<p><strong>{escape(_('Nothing was done. This is the plan:'))}</strong></p>"
-            if self.objects
-            else ""
-        )
+        nothing = escape(_("Nothing was done. This is the plan:"))
+        begin = f"<p><strong>{nothing}</strong></p>" if self.objects else ""
         shown = ""
         if self.objects:
             shown = _fold(_("Objects in the cluster"), self.objects) + _fold("SQL", self.statements)
