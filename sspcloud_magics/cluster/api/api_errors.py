@@ -71,9 +71,20 @@ class Conflict(ServerError):
     """Another client has created or changed the object in the meantime (409)."""
 
 
+class Invalid(ServerError):
+    """The object is malformed, or a field has a value that the server does not allow (400, 422)."""
+
+
+class FormatNotAccepted(ServerError):
+    """The server does not know the format of a request, such as server-side apply before Kubernetes 1.22 (415)."""
+
+
 _SERVER_ERRORS: dict[int, tuple[str, type[ServerError], str]] = {
+    400: (N_("The API server does not understand the request (400)."), Invalid, ""),
     409: (N_("Another client has changed it in the meantime (409)."), Conflict, N_("try again")),
     410: (N_("The list has changed too much since its first page (410)."), Expired, ""),
+    415: (N_("The API server does not know the format of the request (415)."), FormatNotAccepted, ""),
+    422: (N_("The API server refuses the object as invalid (422)."), Invalid, ""),
     429: (N_("The API server is busy (429)."), ServerError, N_("wait a moment, then try again")),
 }
 

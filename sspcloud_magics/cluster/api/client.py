@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -26,9 +27,9 @@ from sspcloud_magics._version import __version__
 from sspcloud_magics.access import Access
 from sspcloud_magics.bounded_json import LimitExceeded
 from sspcloud_magics.cluster.api import api_errors, transport
-from sspcloud_magics.cluster.api.resources import Attempt
+from sspcloud_magics.cluster.api.resources import Attempt, parse_attempt
 from sspcloud_magics.cluster.api.transport import Answer
-from sspcloud_magics.errors import ServerError
+from sspcloud_magics.errors import ClusterError, ServerError, TargetNotFound
 from sspcloud_magics.i18n import _
 from sspcloud_magics.proxies import proxy_for
 from sspcloud_magics.secret import HIDDEN, Secret, without_frames
@@ -53,7 +54,11 @@ _METHODS = {
     "create": "POST",
     "delete": "DELETE",
     "update": "PUT",
+    "patch": "PATCH",
 }
+_JSON = "application/json"
+# The text of a `Warning` header, as the API server sends it: RFC 7234, 5.5.
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True)
@@ -75,10 +80,19 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
+    """A request, and the attempt that describes it in errors."""
+
     attempt: Attempt
-    query: Mapping[str, str] | None
-    body: Mapping[str, Any] | None
+    method: str
+    # With the query.
+    path: str
+    headers: Mapping[str, str]
+    body: str | bytes | None = None
     stream: bool = False
+    # A stream that may be silent for ever, such as a log: the server's end is its only end.
+    endless: bool = False
+    # Instead of `Timings`.
+    timeout: urllib3.Timeout | None = None
 
 
 # Pools inherited from the parent process, kept in a forked child so that they are never closed there.
@@ -135,8 +149,11 @@ class ApiClient:
         attempt: Attempt,
         *,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Any] | None = None,
         own: bool = True,
+        accept: str = _JSON,
+        content_type: str = _JSON,
+        warnings: list[str] | None = None,
     ) -> dict[str, Any]:
         """Send a request and return the response.
 
@@ -150,6 +167,10 @@ class ApiClient:
             The object to send; a `Secret` in it is sent in clear text, over TLS.
         own
             Whether the namespace is the caller's own, for the hint of an error.
+        accept, content_type
+            The representation of the response, such as a Table, and that of `body`, such as a patch; both are JSON.
+        warnings
+            A list to which the server's warnings are added.
 
         Returns
         -------
@@ -163,7 +184,10 @@ class ApiClient:
         ServerUnreachable, CertificateNotTrusted
             If there was no response.
         """
-        answer, server = self._get_answer(_Request(attempt, query, body), own=own)
+        answer, server = self._get_answer(_make_request(attempt, query, body, accept, content_type), own=own)
+        if warnings is not None:
+            found = _WARNING.findall(answer.headers.get("Warning", ""))
+            warnings += [re.sub(r"\\(.)", r"\1", text) for text in found]
         try:
             return transport.json_object(answer.data)
         except LimitExceeded as error:
@@ -194,11 +218,55 @@ class ApiClient:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": f"{self.timings.watch:.0f}",
         }
-        answer, server = self._get_answer(_Request(attempt, query, None, stream=True), own=own)
+        request = replace(_make_request(attempt, query), stream=True)
+        answer, server = self._get_answer(request, own=own)
         return ResponseStream(cast("urllib3.BaseHTTPResponse", answer), server)
+
+    @without_frames
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: str | bytes | None = None,
+        endless: bool = False,
+        timeout: urllib3.Timeout | None = None,
+        own: bool = True,
+    ) -> tuple[Answer | urllib3.BaseHTTPResponse, ClusterError | TargetNotFound | None]:
+        """Send any request with the credentials, and return the response and the error that it means.
+
+        Parameters
+        ----------
+        method, path, headers, body
+            The request; the path has its query.
+        endless
+            Return a response with an unread body, which may be silent for ever. The caller closes it.
+        timeout
+            The timeouts, instead of `Timings`.
+        own
+            As for `ask`.
+
+        Raises
+        ------
+        TokenExpired, ServerUnreachable, CertificateNotTrusted
+            If there was no response, or no credentials that the server accepts.
+        """
+        attempt = parse_attempt(method, path)
+        request = _Request(attempt, method, path, headers or {}, body, endless, endless, timeout)
+        answer, access = self._ask(request)
+        error = None if 200 <= answer.status < 300 else self._explain(answer, access, request, own=own)
+        return answer, error
 
     def _get_answer(self, request: _Request, *, own: bool) -> tuple[Answer | urllib3.BaseHTTPResponse, str]:
         """Return a successful response and its server; the body of a stream is still unread."""
+        answer, access = self._ask(request)
+        if not 200 <= answer.status < 300:
+            raise self._explain(answer, access, request, own=own)
+        return answer, access.server
+
+    def _ask(self, request: _Request) -> tuple[Answer | urllib3.BaseHTTPResponse, Access]:
+        """Return the final response, after renewed credentials and a wait for a starting server, and its access."""
         access = self._access()
         asked_at = time.monotonic()
         answer = self._ask_patiently(access, request)
@@ -211,9 +279,14 @@ class ApiClient:
             answer = self._ask_when_ready(access, request, answer)
         if 200 <= answer.status < 300:
             self._ready_until = time.monotonic() + _STAYS_READY
-            return answer, access.server
+        return answer, access
+
+    def _explain(
+        self, answer: Answer | urllib3.BaseHTTPResponse, access: Access, request: _Request, *, own: bool
+    ) -> ClusterError | TargetNotFound:
+        """Return the error that an unsuccessful response means."""
         location = answer.headers.get("Location", "") if answer.status < 400 else ""
-        raise api_errors.from_answer(
+        return api_errors.from_answer(
             answer.status,
             answer.headers.get("Content-Type", ""),
             _mask_token(answer.data, access.token),
@@ -275,7 +348,8 @@ class ApiClient:
 
     def _probe(self, access: Access, path: str, headers: Mapping[str, str]) -> Answer:
         with _convert_errors(access.server):
-            return cast("Answer", self._exchange(access, "GET", path, headers))
+            request = _Request(parse_attempt("GET", path), "GET", path, {})
+            return cast("Answer", self._exchange(access, request, headers))
 
     def close(self) -> None:
         """Close the connections."""
@@ -302,57 +376,48 @@ class ApiClient:
             time.sleep(pause)
 
     def _send(self, access: Access, request: _Request) -> Answer | urllib3.BaseHTTPResponse:
-        attempt = request.attempt
         headers = {
-            "Accept": "application/json",
+            "Accept": _JSON,
             "User-Agent": f"sspcloud-magics/{__version__}",
+            **request.headers,
             **_authorization_header(access),
         }
-        body = None
-        if request.body is not None:
-            headers["Content-Type"] = "application/json"
-            body = json.dumps(request.body, default=_reveal)
-        path = attempt.path + (f"?{urlencode(request.query)}" if request.query else "")
-        method = _METHODS[attempt.verb]
         with _convert_errors(access.server):
             try:
-                return self._exchange(access, method, path, headers, body, stream=request.stream)
+                return self._exchange(access, request, headers)
             except urllib3.exceptions.ProtocolError as error:
-                _log.info("%s %s: the connection broke (%s)", method, attempt.path, type(error).__name__)
-                if method != "GET":
+                path = request.path.partition("?")[0]
+                _log.info("%s %s: the connection broke (%s)", request.method, path, type(error).__name__)
+                if request.method != "GET":
                     raise
             # The server has closed an idle connection of the pool: retry on a new one.
-            return self._exchange(access, method, path, headers, body, stream=request.stream)
+            return self._exchange(access, request, headers)
 
     def _exchange(
-        self,
-        access: Access,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        body: str | None = None,
-        *,
-        stream: bool = False,
+        self, access: Access, request: _Request, headers: Mapping[str, str]
     ) -> Answer | urllib3.BaseHTTPResponse:
         began = time.monotonic()
         answer = self._pool_for(access).request(
-            method,
-            access.server + path,
-            body=body,
+            request.method,
+            access.server + request.path,
+            body=request.body,
             headers=headers,
-            timeout=self._timeout(stream=stream),
+            timeout=self._timeout(request),
             retries=False,
             redirect=False,
             preload_content=False,
         )
         took = 1000 * (time.monotonic() - began)
-        _log.debug("%s %s: %d after %.0f ms", method, path.partition("?")[0], answer.status, took)
-        return answer if stream and answer.status == 200 else transport.read(answer)
+        path = request.path.partition("?")[0]
+        _log.debug("%s %s: %d after %.0f ms", request.method, path, answer.status, took)
+        return answer if request.stream and answer.status == 200 else transport.read(answer)
 
-    def _timeout(self, *, stream: bool = False) -> urllib3.Timeout:
+    def _timeout(self, request: _Request) -> urllib3.Timeout:
+        if request.timeout is not None:
+            return request.timeout
         times = self.timings
-        read = times.watch + times.silence if stream else times.read
-        return urllib3.Timeout(connect=times.connect, read=read)
+        read = times.watch + times.silence if request.stream else times.read
+        return urllib3.Timeout(connect=times.connect, read=None if request.endless else read)
 
     def _pool_for(self, access: Access) -> urllib3.PoolManager:
         # A new token does not need a new pool: each request carries the token.
@@ -439,6 +504,19 @@ def _convert_errors(server: str) -> Iterator[None]:
 def _authorization_header(access: Access) -> dict[str, str]:
     authorization = access.authorization
     return {} if authorization is None else {"Authorization": authorization.reveal()}
+
+
+def _make_request(
+    attempt: Attempt,
+    query: Mapping[str, str] | None = None,
+    body: Mapping[str, Any] | Sequence[Any] | None = None,
+    accept: str = _JSON,
+    content_type: str = _JSON,
+) -> _Request:
+    headers = {"Accept": accept} | ({} if body is None else {"Content-Type": content_type})
+    text = None if body is None else json.dumps(body, default=_reveal)
+    path = attempt.path + (f"?{urlencode(query)}" if query else "")
+    return _Request(attempt, _METHODS[attempt.verb], path, headers, text)
 
 
 def _reveal(value: object) -> str:

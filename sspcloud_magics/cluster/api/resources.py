@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from sspcloud_magics.i18n import _
 from sspcloud_magics.target import describe_request
@@ -52,6 +52,32 @@ SELF_SUBJECT_ACCESS_REVIEWS = Resource("selfsubjectaccessreviews", "authorizatio
 SELF_SUBJECT_RULES_REVIEWS = Resource("selfsubjectrulesreviews", "authorization.k8s.io", namespaced=False)
 
 
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+def parse_attempt(method: str, path: str) -> Attempt:
+    """Return the attempt that a request makes; for a path without a resource, such as ``/version``, the path itself.
+
+    Examples
+    --------
+    >>> parse_attempt("GET", "/apis/apps/v1/namespaces/user-bob/deployments?limit=1").words
+    'list deployments in user-bob'
+    >>> parse_attempt("GET", "/version").words
+    'read /version'
+    """
+    path = path.partition("?")[0]
+    root, *parts = [unquote(part) for part in path.split("/") if part] or [""]
+    group = parts.pop(0) if root == "apis" and parts else ""
+    if root not in ("api", "apis") or len(parts) < 2:
+        return Attempt(_VERBS.get(method, "get"), Resource(path, namespaced=False))
+    version, *parts = parts
+    namespace = parts[1] if parts[0] == "namespaces" and len(parts) > 2 else None
+    plural, name, *subresource = [*(parts[2:] if namespace else parts), ""]
+    resource = Resource(plural, group, version, namespaced=namespace is not None)
+    verb = _VERBS.get(method, "get" if name else "list")
+    return Attempt(verb, resource, namespace, name, "/".join(filter(None, subresource)))
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """A request in the terms of RBAC: verb, resource, namespace and name.
@@ -78,6 +104,8 @@ class Attempt:
     def path(self) -> str:
         """The path of the URL, with names quoted."""
         resource = self.resource
+        if resource.plural.startswith("/"):  # the path of a request for no resource, such as discovery
+            return resource.plural
         parts = ["apis", resource.group] if resource.group else ["api"]
         parts.append(resource.version)
         if resource.namespaced and self.namespace is not None:

@@ -163,7 +163,7 @@ class _Timed:
         if left <= 0:
             raise TimeoutError("the answer takes too long")  # not translated: internal
         timeout = self.gettimeout()
-        if timeout is None or left < timeout:
+        if left < (float("inf") if timeout is None else timeout):
             self.settimeout(left)
         return super().recv_into(*arguments)  # type: ignore[misc, no-any-return]
 
@@ -185,8 +185,9 @@ def _add_deadline(sock: socket.socket) -> _PlainSocket:
 
 
 def _set_answer_deadline(sock: Any, timeout: object, seconds: float) -> None:
-    """Set the deadline of the next response, which is not shorter than the timeout of a single wait."""
-    sock.deadline = time.monotonic() + max(seconds, timeout if isinstance(timeout, float) else 0.0)
+    """Set the deadline of the next response, which is not shorter than the timeout of a single wait; None has none."""
+    longest = float("inf") if timeout is None else timeout
+    sock.deadline = time.monotonic() + max(seconds, longest if isinstance(longest, float) else 0.0)
 
 
 class _Connection(HTTPConnection):
