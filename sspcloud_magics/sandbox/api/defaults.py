@@ -35,6 +35,10 @@ _TEMPLATES = ("deployments", "jobs", "replicasets", "statefulsets")
 
 def set_defaults(resource: Resource, obj: Obj, old: Obj | None = None) -> None:
     """Complete `obj` in place; a Service keeps the addresses of `old`, the object that it replaces."""
+    metadata = obj.get("metadata") or {}
+    for name in ("annotations", "labels"):  # a server in Go stores no empty map
+        if name in metadata and not metadata[name]:
+            del metadata[name]
     plural = resource.plural
     if plural == "jobs" and not {"completions", "parallelism"} & (obj.get("spec") or {}).keys():
         obj.setdefault("spec", {})["completions"] = 1

@@ -3,7 +3,8 @@
 Paths have the steps of managedFields: ``f:NAME`` for a field, ``k:{"name":"x"}`` for the list element with that
 key, ``v:"x"`` for a value of a set, and ``.`` for the element itself. An apply owns the fields of its
 configuration; fields that its manager omits the next time are removed, unless another manager owns them. Any
-other write owns the fields that it changed. The writes of the sandbox's controllers are not recorded.
+other write owns the fields that it changed. The writes of the sandbox's controllers are not recorded. An apply of the manager
+``kubectl`` takes over what the last client-side apply has set, and renews its annotation.
 
 Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/, KEP-555.
 """
@@ -26,6 +27,9 @@ ELEMENT = "."
 _ATOMIC = {"configMapKeyRef", "fieldRef", "labelSelector", "namespaceSelector", "nodeSelector", "podSelector"}
 _ATOMIC |= {"roleRef", "secretKeyRef", "selector"}
 _SETS = {"finalizers"}
+# The manager and the annotation with which `kubectl apply` moves from the client to the server.
+_KUBECTL = "kubectl"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _DEFAULTS = {"protocol": "TCP"}
 _UNMANAGED = {("f:apiVersion",), ("f:kind",)} | {
     ("f:metadata", f"f:{name}")
@@ -84,7 +88,8 @@ def apply_configuration(call: Call, config: Obj, live: Obj | None) -> Obj:
         else:
             others.append((entry, _decode(entry["fieldsV1"])))
     changed = _changes(_leaves(call, result), wanted)
-    conflicts = [(entry, path) for entry, owned in others for path in sorted(owned & changed)]
+    allowed = _last_applied_fields(call, result) if mine["manager"] == _KUBECTL else set()
+    conflicts = [(entry, path) for entry, owned in others for path in sorted((owned & changed) - allowed)]
     if conflicts and call.query.get("force") != "true":
         raise apply_conflict([(_describe(entry), _show_path(path)) for entry, path in conflicts])
     managed = [_with_fields(entry, owned - changed) if owned & changed else entry for entry, owned in others]
@@ -103,9 +108,21 @@ def apply_configuration(call: Call, config: Obj, live: Obj | None) -> Obj:
     result.setdefault("metadata", {}).update(
         {name: config["metadata"][name] for name in ("name", "namespace") if name in config["metadata"]}
     )
+    annotations = result["metadata"].get("annotations") or {}
+    if mine["manager"] == _KUBECTL and _LAST_APPLIED in annotations:
+        annotations[_LAST_APPLIED] = json.dumps(config, separators=(",", ":")) + "\n"
     managed.append(mine if before == wanted.keys() else _with_fields(mine, wanted, moved=True))
     result["metadata"]["managedFields"] = [entry for entry in managed if entry["fieldsV1"]]
     return result
+
+
+def _last_applied_fields(call: Call, live: Obj) -> set[Path]:
+    """Return the fields that client-side apply has set, which kubectl may change without a conflict."""
+    text = (live.get("metadata", {}).get("annotations") or {}).get(_LAST_APPLIED)
+    try:
+        return set(_leaves(call, json.loads(text))) if text else set()
+    except (ValueError, AttributeError):
+        return set()
 
 
 def _leaves(call: Call, obj: Obj) -> dict[Path, Any]:

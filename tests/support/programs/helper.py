@@ -1,7 +1,7 @@
-"""What the image ``sspcloud-sandbox/helper`` of the tests runs: ``source PORT``, ``sink PORT``, ``echo PORT`` and ``exit CODE``.
+"""What the image ``sspcloud-sandbox/helper`` of the tests runs: ``source PORT``, ``sink PORT``, ``echo PORT``, ``say LINE …`` and ``exit CODE``.
 
 `source` sends as many zero bytes as the decimal number on the first line that it receives, then closes.
-`sink` reads to the end. `echo` sends back what it gets. `exit` ends at once.
+`sink` reads to the end. `echo` sends back what it gets. `say` writes the lines to its log. `exit` ends at once.
 """
 
 from __future__ import annotations
@@ -101,10 +101,16 @@ async def main() -> int:
             listener.setblocking(False)
             asyncio.get_running_loop().add_reader(listener, _accept, listener)
             pod.announce(int(port), listener)
+        case ["say", *lines]:
+            for line in lines:
+                say(line)
+            await asyncio.Event().wait()  # as below
         case ["exit", code] if code.isdigit():
             return int(code)
         case _:
-            say(f"usage: source PORT | sink PORT | echo PORT | exit CODE, not {' '.join(pod.args)!r}")
+            say(
+                f"usage: source PORT | sink PORT | echo PORT | say LINE … | exit CODE, not {' '.join(pod.args)!r}"
+            )
             return 2
     say(f"{role} listens on {port}")
     await asyncio.Event().wait()  # the node ends it
