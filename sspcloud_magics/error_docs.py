@@ -21,6 +21,8 @@ SOURCE = "sspcloud_magics/errors.py"
 
 def address_of(kind: type[Exception]) -> str:
     """Return the link to the documentation of an error class; "" if none is known."""
+    # The page has the classes of `sspcloud_magics.errors`; others are kinds of one of them.
+    kind = next((each for each in kind.__mro__ if each.__module__ == f"{__package__}.errors"), kind)
     try:
         package = distribution(PACKAGE)
     except PackageNotFoundError:

@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-import yaml
-
+from sspcloud_magics.cluster.requests.object_text import WIDTH, to_yaml
 from sspcloud_magics.i18n import N_, _, _n, format_datetime, format_duration, format_list
 from sspcloud_magics.printable import printable
 from sspcloud_magics.sharing.manifests import PlannedShare
 
-WIDTH = 100
-"""Characters per line of the text and of the YAML."""
 _TEXT = "color:var(--jp-content-font-color1,inherit);font-family:var(--jp-content-font-family,sans-serif)"
 _CODE = "font-family:var(--jp-code-font-family,monospace)"
 
@@ -181,25 +178,7 @@ class ShareDisplay:
         return self._answer.as_html()
 
 
-class _Readable(yaml.SafeDumper):
-    """YAML without anchors, and with lists of strings on one line."""
-
-    def ignore_aliases(self, _data: object) -> bool:
-        return True
-
-    def represent_sequence(
-        self, tag: str, sequence: Iterable[Any], flow_style: bool | None = None
-    ) -> yaml.SequenceNode:
-        words = list(sequence)
-        flat = all(isinstance(word, str) for word in words)
-        return super().represent_sequence(tag, words, flow_style=flat or flow_style)
-
-
 def as_yaml(manifests: Iterable[Mapping[str, Any]]) -> str:
     """Format objects as YAML for ``kubectl apply -f``, each with a comment that names its purpose."""
-    documents = [
-        f"# {_(_PURPOSES[manifest['kind']])}\n"
-        + yaml.dump(manifest, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=WIDTH)
-        for manifest in manifests
-    ]
+    documents = [f"# {_(_PURPOSES[manifest['kind']])}\n{to_yaml(manifest)}" for manifest in manifests]
     return "---\n".join(documents).rstrip()

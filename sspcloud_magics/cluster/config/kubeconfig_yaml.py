@@ -162,6 +162,26 @@ def compose(text: str) -> Node | None:
     return root if root and not is_null(root) else None
 
 
+def compose_all(text: str) -> list[Node]:
+    """Return the documents of a text that are not empty.
+
+    Raises
+    ------
+    yaml.YAMLError, LimitExceeded
+        As in `compose`.
+    """
+    loader = _Loader(text)
+    found: list[Node] = []
+    try:
+        while loader.check_node():
+            found += filter(None, [loader.get_node()])
+    except RecursionError:
+        raise too_deep() from None
+    finally:
+        loader.dispose()
+    return [node for node in found if not is_null(node)]
+
+
 def construct(node: Node) -> Any:
     """Convert a node to plain values.
 

@@ -13,6 +13,7 @@ from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 PAGE = 500
 """Objects per page of a list, as in kubectl."""
 
@@ -109,6 +110,21 @@ def list_with_version(
         if more == query.get("continue"):
             raise make_malformed_error(cluster.server, _("A page of its list refers to itself."))
         query["continue"] = str(more)
+
+
+def list_metadata(cluster: Cluster, resource: Resource, namespace: str | None = None) -> list[dict[str, Any]]:
+    """Return the metadata of all objects of a resource type, without the objects.
+
+    Raises
+    ------
+    Forbidden, NotFound, ClusterError
+        As `list_objects`.
+    """
+    where = (namespace or cluster.namespace) if resource.namespaced and namespace != ALL_NAMESPACES else None
+    attempt = Attempt("list", resource, where)
+    answer = cluster.api.ask(attempt, accept=_METADATA, own=where in (None, cluster.namespace))
+    with report_malformed(cluster):
+        return [_check_shape(item, cluster)["metadata"] for item in answer["items"] or ()]
 
 
 def _check_shape(item: Any, cluster: Cluster) -> dict[str, Any]:
