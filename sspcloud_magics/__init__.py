@@ -23,20 +23,29 @@ from sspcloud_magics._version import __version__ as __version__
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from sspcloud_magics.session import apply as apply
     from sspcloud_magics.session import close as close
     from sspcloud_magics.session import connect_db as connect_db
     from sspcloud_magics.session import connection as connection
     from sspcloud_magics.session import databases as databases
+    from sspcloud_magics.session import delete as delete
+    from sspcloud_magics.session import describe as describe
     from sspcloud_magics.session import describe_table as describe_table
     from sspcloud_magics.session import doctor as doctor
     from sspcloud_magics.session import duckdb as duckdb
     from sspcloud_magics.session import endpoint as endpoint
     from sspcloud_magics.session import engine as engine
+    from sspcloud_magics.session import events as events
+    from sspcloud_magics.session import follow_logs as follow_logs
     from sspcloud_magics.session import forward as forward
     from sspcloud_magics.session import forward_through_relay as forward_through_relay
     from sspcloud_magics.session import forwards as forwards
+    from sspcloud_magics.session import get as get
+    from sspcloud_magics.session import get_yaml as get_yaml
+    from sspcloud_magics.session import kubernetes as kubernetes
     from sspcloud_magics.session import load_table as load_table
     from sspcloud_magics.session import login as login
+    from sspcloud_magics.session import logs as logs
     from sspcloud_magics.session import pods as pods
     from sspcloud_magics.session import preview_share as preview_share
     from sspcloud_magics.session import query_db as query_db
@@ -53,20 +62,29 @@ if TYPE_CHECKING:
     from sspcloud_magics.widgets import panel as panel
 
 __all__ = [
+    "apply",
     "close",
     "connect_db",
     "connection",
     "databases",
+    "delete",
+    "describe",
     "describe_table",
     "doctor",
     "duckdb",
     "endpoint",
     "engine",
+    "events",
+    "follow_logs",
     "forward",
     "forward_through_relay",
     "forwards",
+    "get",
+    "get_yaml",
+    "kubernetes",
     "load_table",
     "login",
+    "logs",
     "panel",
     "pods",
     "preview_share",

@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 CHAPTERS = [
     *("whoami", "pods", "services", "databases", "doctor", "use_namespace"),
+    *("apply", "get", "get_yaml", "describe", "logs", "follow_logs", "events", "delete", "kubernetes"),
     *("forward", "forward_through_relay", "forwards", "unforward"),
     *("shareable_schemas", "preview_share", "share_db", "shares"),
     *(

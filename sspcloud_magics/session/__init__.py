@@ -26,8 +26,20 @@ if TYPE_CHECKING:
     from sspcloud_magics.session.listing import forwards as forwards
     from sspcloud_magics.session.listing import pods as pods
     from sspcloud_magics.session.listing import services as services
+    from sspcloud_magics.session.manifests import ApplyResult as ApplyResult
+    from sspcloud_magics.session.manifests import apply as apply
     from sspcloud_magics.session.namespace import renew as renew
     from sspcloud_magics.session.namespace import use_namespace as use_namespace
+    from sspcloud_magics.session.objects import DeleteResult as DeleteResult
+    from sspcloud_magics.session.objects import delete as delete
+    from sspcloud_magics.session.objects import describe as describe
+    from sspcloud_magics.session.objects import events as events
+    from sspcloud_magics.session.objects import get as get
+    from sspcloud_magics.session.objects import get_yaml as get_yaml
+    from sspcloud_magics.session.objects import kubernetes as kubernetes
+    from sspcloud_magics.session.pod_logs import find_log as find_log
+    from sspcloud_magics.session.pod_logs import follow_logs as follow_logs
+    from sspcloud_magics.session.pod_logs import logs as logs
     from sspcloud_magics.session.querying import connect_db as connect_db
     from sspcloud_magics.session.querying import connection as connection
     from sspcloud_magics.session.querying import current_connection as current_connection
@@ -71,6 +83,9 @@ _NAMES = {
     "forwarding": ("forward", "forward_through_relay", "restart_forward", "unforward"),
     "lake": ("duckdb",),
     "listing": ("forwards", "pods", "services"),
+    "pod_logs": ("find_log", "follow_logs", "logs"),
+    "manifests": ("ApplyResult", "apply"),
+    "objects": ("DeleteResult", "delete", "describe", "events", "get", "get_yaml", "kubernetes"),
     "recent_namespaces": ("colleagues_namespaces",),
     "querying": (
         "open_side_session",
