@@ -22,6 +22,8 @@ from sspcloud_magics.magics.forwarding import ForwardingMagics
 from sspcloud_magics.magics.help import translate_help
 from sspcloud_magics.magics.listing import ListingMagics
 from sspcloud_magics.magics.login import LoginMagics, Reminder
+from sspcloud_magics.magics.object_completion import object_sources
+from sspcloud_magics.magics.objects import ObjectMagics
 from sspcloud_magics.magics.panel import PanelMagics
 from sspcloud_magics.magics.querying import QueryingMagics
 from sspcloud_magics.magics.sandbox import SandboxMagics
@@ -38,6 +40,7 @@ _CLASSES: tuple[type[Magics], ...] = (
     LoginMagics,
     DoctorMagics,
     ListingMagics,
+    ObjectMagics,
     ForwardingMagics,
     QueryingMagics,
     TableMagics,
@@ -79,7 +82,11 @@ def load(shell: InteractiveShell) -> None:
     tables = KnownTables()
     history = next(each.history for each in magics if isinstance(each, QueryingMagics))
     matchers = (
-        matcher(known, _map_argument_lines(magics), sources(tables, shell, history)),
+        matcher(
+            known,
+            _map_argument_lines(magics),
+            {**sources(tables, shell, history), **object_sources(known)},
+        ),
         sql_matcher(tables, shell, history),
     )
     shell.Completer.custom_matchers += matchers

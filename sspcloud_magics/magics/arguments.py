@@ -47,7 +47,7 @@ def magic_arguments(interrupted: str = N_("Other forwards and connections stay o
     Parameters
     ----------
     interrupted
-        The end of the single line that Ctrl-C shows instead of a traceback.
+        The end of the single line that Ctrl-C shows instead of a traceback, unless the interrupt has notes of its own.
     """
 
     def decorate(magic: _F) -> _F:
@@ -57,7 +57,7 @@ def magic_arguments(interrupted: str = N_("Other forwards and connections stay o
                 return magic(*given, **named)
             except KeyboardInterrupt as interrupt:
                 line = _("KeyboardInterrupt: %{name} was interrupted.", name=magic.__name__)
-                line = f"{line} {_(interrupted)}"
+                line = f"{line} {' '.join(getattr(interrupt, '__notes__', ())) or _(interrupted)}"
                 interrupt._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]  # IPython looks for it
                 raise
 

@@ -44,11 +44,17 @@ class ClusterNames:
         The databases for `connect_db`.
     namespaces
         The used namespaces.
+    kinds
+        The names of kinds, each with the plural that it means.
+    objects
+        The names of objects, by plural and namespace, of the kinds that were completed.
     """
 
     targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     databases: tuple[str, ...] = ()
     namespaces: tuple[str, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    objects: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
 
 class KnownNames:
@@ -67,6 +73,8 @@ class KnownNames:
         self._cluster: object = None
         # The value of `Use.count` at the last refresh.
         self._uses = 0
+        # The kinds and namespaces whose objects a line has asked for.
+        self._wanted: set[tuple[str, str]] = set()
         fork_hooks.register(self)
 
     def reset_in_child(self) -> None:
@@ -88,7 +96,8 @@ class KnownNames:
         with self._lock:
             if self._cluster is not use.cluster:
                 self.names, self._cluster = ClusterNames(), use.cluster
-            new = use.namespaces != self.names.namespaces
+                self._wanted.clear()
+            new = use.namespaces != self.names.namespaces or not self._wanted <= self.names.objects.keys()
             busy = self._thread is not None and self._thread.is_alive()
             if busy or not (new or time.monotonic() - self._fetched > FRESH):
                 return
@@ -97,6 +106,12 @@ class KnownNames:
                 target=self._fetch, args=(use.cluster, use.namespaces), name="sspcloud-names", daemon=True
             )
             self._thread.start()
+
+    def want_objects(self, plural: str, namespace: str) -> None:
+        """Fetch the names of a kind's objects with the next refresh, which begins now."""
+        if (plural, namespace) not in self._wanted:
+            self._wanted.add((plural, namespace))
+            self.refresh_soon()
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait for a running fetch."""
@@ -113,9 +128,14 @@ class KnownNames:
             databases += _fetch_databases(cluster, namespace, prefix)
         shared = _fetch_quietly(lambda: _list_shared(cluster))
         databases += [path for path in shared if path not in databases]
+        kinds = dict(_fetch_quietly(lambda: _list_kinds(cluster)))
+        objects = {
+            wanted: tuple(_fetch_quietly(lambda wanted=wanted: _list_names(cluster, *wanted)))  # type: ignore[misc]
+            for wanted in sorted(self._wanted)
+        }
         with self._lock:
             if self._cluster is cluster:
-                self.names = ClusterNames(targets, tuple(databases), namespaces)
+                self.names = ClusterNames(targets, tuple(databases), namespaces, kinds, objects)
 
 
 def _fetch_quietly(fetch: Callable[[], list[Any]]) -> list[Any]:
@@ -124,6 +144,25 @@ def _fetch_quietly(fetch: Callable[[], list[Any]]) -> list[Any]:
         return fetch()
     except Exception:  # noqa: BLE001 - a magic that needs the same list reports the error
         return []
+
+
+def _list_kinds(cluster: Any) -> list[tuple[str, str]]:
+    from sspcloud_magics.cluster.requests.kinds import list_kinds  # noqa: PLC0415 - on the thread, after first use
+
+    found: dict[str, str] = {}
+    for kind in list_kinds(cluster):
+        for name in (kind.resource.plural, kind.singular, *kind.short_names):
+            if "list" in kind.verbs:
+                found.setdefault(name, kind.resource.plural)
+    return list(found.items())
+
+
+def _list_names(cluster: Any, plural: str, namespace: str) -> list[str]:
+    from sspcloud_magics.cluster.requests.kinds import find_kind  # noqa: PLC0415 - as above
+    from sspcloud_magics.cluster.requests.object_reads import list_metadata  # noqa: PLC0415
+
+    resource = find_kind(cluster, plural).resource
+    return [metadata["name"] for metadata in list_metadata(cluster, resource, namespace)]
 
 
 def _fetch_targets(cluster: Any, namespace: str, prefix: str) -> dict[str, tuple[str, ...]]:

@@ -188,6 +188,14 @@ def test_behind_a_proxy(reader, sandbox, tmp_path):
     assert {line.split()[1] for line in proxy.asked} == {f"apiserver.example:{port}"}
 
 
+def test_kubectls_everyday(reader):
+    said = reader("docs/how-to/kubectl-everyday.md", "alice")
+    assert "configmap/settings created" in said
+    assert "configmap/settings deleted." in said
+    assert "['mon-api-abcdef-12345'" in said
+    assert "ADDED mon-api-abcdef-12345" in said
+
+
 def test_stuck_tunnel(reader):
     assert "logs/kernel-" in reader("docs/how-to/stuck-tunnel.md", "alice")
 
