@@ -27,6 +27,7 @@ ROOMS = {
     "LoginMagics": "Log in",
     "DoctorMagics": "Diagnose",
     "ListingMagics": "See what runs",
+    "ObjectMagics": "Objects of any kind",
     "ForwardingMagics": "Forward",
     "QueryingMagics": "Query",
     "TableMagics": "Tables",
@@ -38,6 +39,17 @@ ROOMS = {
 
 API = {
     "The cluster": ("login", "whoami", "use_namespace", "pods", "services", "doctor"),
+    "Objects": (
+        "apply",
+        "get",
+        "get_yaml",
+        "describe",
+        "logs",
+        "follow_logs",
+        "events",
+        "delete",
+        "kubernetes",
+    ),
     "Forwards": ("forward", "forward_through_relay", "forwards", "unforward"),
     "Databases": ("databases", "connect_db", "connection", "endpoint", "close"),
     "Queries": ("query_db", "tables", "describe_table", "load_table", "transaction", "engine"),
