@@ -117,7 +117,7 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
                 else (200, "application/json", json.dumps(answer).encode())
             )
 
-        do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - http.server's names
+        do_GET = do_POST = do_DELETE = do_PATCH = _answer  # noqa: N815 - http.server's names
 
         def log_message(self, *_arguments: Any) -> None:
             pass
