@@ -181,7 +181,7 @@ class Connection(ABC):
             rows.close()
 
     def _stop_unread(self) -> None:
-        """Discard rows that nobody reads any more.
+        """Discard rows that are no longer read.
 
         Raises
         ------

@@ -123,7 +123,7 @@ PROBES = {
 """The probe of each kind that queries run on."""
 
 
-def of(kind: str) -> Kind:
+def get(kind: str) -> Kind:
     """Return the implementation of a kind in `PROBES`.
 
     Raises

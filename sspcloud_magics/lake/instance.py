@@ -117,7 +117,7 @@ class Instance:
         )
         self._s3 = found
 
-    def shared(self) -> duckdb.DuckDBPyConnection:
+    def open_shared(self) -> duckdb.DuckDBPyConnection:
         """Return the connection that the user and the magics share; a new one if the user has closed it."""
         import duckdb  # noqa: PLC0415 - optional
 

@@ -124,7 +124,7 @@ def run(instance: Instance, request: Request, cancel_at_servers: Callable[[], No
     if (request.output.to is not None or request.output.chunks is not None) and len(parsed) != 1:
         raise UsageProblem(_("--to and --chunks take one query."), hint=_("split the cell"))
     # The rows of an iterator would end with the next query of a shared connection.
-    cursor = instance.shared() if request.output.chunks is None else instance.duck.cursor()
+    cursor = instance.open_shared() if request.output.chunks is None else instance.duck.cursor()
 
     def work() -> Any:
         for statement in parsed[:-1]:
@@ -277,7 +277,7 @@ def plan(instance: Instance, sql: str, params: Mapping[str, Any]) -> str:
     Columns and filters go to the server; aggregates are computed here, from all rows that pass the filters.
     """
     statement = statements(sql)[0]
-    cursor = instance.shared()
+    cursor = instance.open_shared()
 
     def work() -> list[tuple[str, str]]:
         values = _values(statement, params)

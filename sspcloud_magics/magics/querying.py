@@ -450,7 +450,7 @@ class QueryingMagics(Magics):
             return Note(lake.plan(cell, variables))
         from sspcloud_magics.databases import kinds  # noqa: PLC0415 - the magics load without it
 
-        kind = kinds.of(session.current_connection(given.open_database).database.kind)
+        kind = kinds.get(session.current_connection(given.open_database).database.kind)
         plan = session.query_db(
             kind.explain(cell), variables, timeout=_timeout(given), db=given.open_database
         )

@@ -46,7 +46,7 @@ def duckdb(*, read_only: bool = True) -> duckdb_package.DuckDBPyConnection:
     >>> import sspcloud_magics as ssp
     >>> ssp.duckdb().sql("SELECT count(*) FROM pg.public.communes").df()  # doctest: +SKIP
     """
-    return _refreshed(read_only=read_only).shared()
+    return _refresh(read_only=read_only).open_shared()
 
 
 def query_duckdb(
@@ -59,12 +59,12 @@ def query_duckdb(
     """Run statements in DuckDB; see `sspcloud_magics.lake.query.run`."""
     needs_s3 = "s3://" in sql or query.is_s3(output.to)
     request = query.Request(sql=sql, params=params, options=options, output=output, partition_by=partition_by)
-    return query.run(_refreshed(needs_s3=needs_s3), request, _cancel_at_servers)
+    return query.run(_refresh(needs_s3=needs_s3), request, _cancel_at_servers)
 
 
 def plan(sql: str, params: Mapping[str, Any]) -> str:
     """Return DuckDB's plan of a query; see `sspcloud_magics.lake.query.plan`."""
-    return query.plan(_refreshed(needs_s3="s3://" in sql), sql, params)
+    return query.plan(_refresh(needs_s3="s3://" in sql), sql, params)
 
 
 def upload(
@@ -77,7 +77,7 @@ def upload(
 ) -> query.Written:
     """Write the chunks of a query into S3; see `sspcloud_magics.lake.transfer.upload`."""
     try:
-        found = _refreshed(needs_s3=True)
+        found = _refresh(needs_s3=True)
     except BaseException:
         chunks.close()
         raise
@@ -88,10 +88,10 @@ def upload(
 
 def read_file(place: str) -> Any:
     """Yield the rows of a file or an object; see `sspcloud_magics.lake.transfer.read_file`."""
-    return transfer.read_file(_refreshed(needs_s3=query.is_s3(place)), place)
+    return transfer.read_file(_refresh(needs_s3=query.is_s3(place)), place)
 
 
-def _refreshed(*, read_only: bool = True, needs_s3: bool = False) -> instances.Instance:
+def _refresh(*, read_only: bool = True, needs_s3: bool = False) -> instances.Instance:
     found = instances.current()
     found.refresh(_sources(), read_only=read_only, needs_s3=needs_s3)
     return found

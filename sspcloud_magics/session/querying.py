@@ -267,7 +267,7 @@ def connection(db: str | None = None) -> Any:
     (1,)
     """
     connected = current_connection(db)
-    return kinds.of(connected.database.kind).native(connected)
+    return kinds.get(connected.database.kind).native(connected)
 
 
 def query_db(
@@ -377,7 +377,7 @@ def query_db(
             _("--partition-by needs an address in S3."),
             hint=_("%%query_db --to s3://bucket/prefix --partition-by {column}", column=partition_by[0]),
         )
-    return kinds.of(connected.database.kind).run(connected, sql, params, options, output)
+    return kinds.get(connected.database.kind).run(connected, sql, params, options, output)
 
 
 def _query_to_s3(
@@ -392,7 +392,7 @@ def _query_to_s3(
     from sspcloud_magics.session import lake  # noqa: PLC0415 - optional
 
     parts = replace(output, to=None, as_="arrow", chunks=lake.PART_ROWS)
-    chunks = kinds.of(connected.database.kind).run(connected, sql, params, options, parts)
+    chunks = kinds.get(connected.database.kind).run(connected, sql, params, options, parts)
     return lake.upload(
         chunks,
         str(output.to),
@@ -429,7 +429,7 @@ def engine(db: str | None = None) -> Any:
     >>> pd.read_sql("SELECT 1 AS one", ssp.engine())  # doctest: +SKIP
     """
     connected = current_connection(db)
-    return kinds.of(connected.database.kind).engine(connected)
+    return kinds.get(connected.database.kind).engine(connected)
 
 
 def tables(pattern: str | None = None, *, db: str | None = None) -> pd.DataFrame:
@@ -460,7 +460,7 @@ def tables(pattern: str | None = None, *, db: str | None = None) -> pd.DataFrame
     """
     connected = current_connection(db)
     with connected.turn:
-        return kinds.of(connected.database.kind).tables(connected, pattern)
+        return kinds.get(connected.database.kind).tables(connected, pattern)
 
 
 def describe_table(name: str, *, db: str | None = None) -> Any:
@@ -487,7 +487,7 @@ def describe_table(name: str, *, db: str | None = None) -> Any:
     """
     connected = current_connection(db)
     with connected.turn:
-        return kinds.of(connected.database.kind).describe_table(connected, name)
+        return kinds.get(connected.database.kind).describe_table(connected, name)
 
 
 def load_table(
@@ -534,7 +534,7 @@ def load_table(
     >>> ssp.load_table(pd.DataFrame({"n": [1, 2]}), "numbers")  # doctest: +SKIP
     """
     connected = current_connection(db)
-    load = kinds.of(connected.database.kind).load_table
+    load = kinds.get(connected.database.kind).load_table
     if not isinstance(frame, str):
         return load(connected, frame, name, mode, progress=progress)
     from sspcloud_magics.session import lake  # noqa: PLC0415 - optional

@@ -74,7 +74,7 @@ class RouteRequest:
 
     def connect(self, route: Route) -> Connection:
         """Connect by a route."""
-        return kinds.of(self.database.kind).open_connection(
+        return kinds.get(self.database.kind).open_connection(
             self.cluster,
             self.manager,
             self.database,

@@ -28,7 +28,7 @@ def list_tables(command: Command) -> Tables:
     from sspcloud_magics.databases import kinds  # noqa: PLC0415 - at first use
 
     with session.open_side_session(text(command, "database")) as connection:
-        found = kinds.of(connection.database.kind).tables(connection, None)
+        found = kinds.get(connection.database.kind).tables(connection, None)
     return {
         "tables": [
             (
@@ -51,7 +51,7 @@ def describe_table(command: Command) -> Columns:
     from sspcloud_magics.databases import kinds  # noqa: PLC0415 - at first use
 
     with session.open_side_session(text(command, "database")) as connection:
-        kind = kinds.of(connection.database.kind)
+        kind = kinds.get(connection.database.kind)
         found = kind.columns(connection, text(command, "schema"), text(command, "table"))
     return {
         "columns": [

@@ -1,4 +1,4 @@
-"""Objects in a real S3 server: written whole or not at all, read into tables, with keys that nobody sees."""
+"""Objects in a real S3 server: written whole or not at all, read into tables, with hidden keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def store(instance, connection, s3) -> Any:
 
 
 def chunks_of(connection: Any, sql: str, size: int = 1000) -> Any:
-    run = kinds.of("postgres").run
+    run = kinds.get("postgres").run
     return run(connection, sql, {}, QueryOptions(), Output(as_="arrow", chunks=size))
 
 

@@ -76,7 +76,7 @@ class _Fetch:
         self.affected = 0
         self.warnings: tuple[str, ...] = ()
 
-    def _expired(self) -> bool:
+    def _is_late(self) -> bool:
         timeout = self._options.timeout
         return timeout is not None and time.monotonic() - self._began > timeout
 
@@ -91,7 +91,7 @@ class _Fetch:
                 self._describe()
             self._listen()
         except pymysql.Error as error:
-            if errors.number_of(error) == errors.INTERRUPTED and self._expired():
+            if errors.number_of(error) == errors.INTERRUPTED and self._is_late():
                 raise QueryFailed(
                     _(
                         "The statement was cancelled after its timeout of {timeout} s.",
@@ -104,7 +104,7 @@ class _Fetch:
             self._finish()
 
     def _run(self, call: Any) -> Any:
-        return self._connection.run(call, self._expired)
+        return self._connection.run(call, self._is_late)
 
     def _execute(self, sql: str) -> None:
         # Without its own conversions PyMySQL returns the server's text.

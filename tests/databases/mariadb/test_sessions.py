@@ -19,7 +19,7 @@ SLOW = "select sleep(60) as s"
 ENDLESS = "select a.seq from seq_1_to_1000000 a, seq_1_to_1000000 b"
 
 
-def running(server) -> list[str]:
+def list_running(server) -> list[str]:
     with server.connect() as root, root.cursor() as cursor:
         cursor.execute("select info from information_schema.processlist where command = 'Query'")
         return [str(row[0]) for row in cursor.fetchall() if "processlist" not in str(row[0])]
@@ -31,7 +31,7 @@ def test_interruption_cancels_on_the_server(connection, server, sql):
     began = time.monotonic()
 
     def interrupt() -> None:
-        wait_until(lambda: any(sql in each for each in running(server)))
+        wait_until(lambda: any(sql in each for each in list_running(server)))
         _thread.interrupt_main()
 
     thread = threading.Thread(target=interrupt)
@@ -40,13 +40,13 @@ def test_interruption_cancels_on_the_server(connection, server, sql):
         run(connection, sql)
     thread.join()
     assert time.monotonic() - began < 20
-    assert wait_until(lambda: not any(sql in each for each in running(server)))
+    assert wait_until(lambda: not any(sql in each for each in list_running(server)))
     assert run(connection, "select a from kept").frame["a"].tolist() == [1]
     assert connection.in_transaction
 
 
 def test_timeout(connection):
-    with pytest.raises(QueryFailed, match="its timeout of 0.3 s"):
+    with pytest.raises(QueryFailed, match=r"its timeout of 0\.3 s"):
         run(connection, "select seq, sleep(0.1) from seq_1_to_1000", options=QueryOptions(timeout=0.3))
     assert run(connection, "select 1 as a").frame["a"].tolist() == [1]
 
@@ -57,7 +57,7 @@ def test_chunks_end_early(connection, server):
         with pytest.raises(ConnectionBusy):
             run(connection, "select 1")
     assert run(connection, "select 1 as a").frame["a"].tolist() == [1]
-    assert not running(server)
+    assert not list_running(server)
 
 
 def test_progress_is_reported(connection):
@@ -131,7 +131,7 @@ def test_lost_transaction_is_reported(connection, server):
     run(connection, "begin")
     with server.connect() as root:
         root.query(f"kill connection {connection.session.thread_id()}")
-        wait_until(lambda: len(running(server)) == 0)
+        wait_until(lambda: len(list_running(server)) == 0)
     time.sleep(0.1)
     with pytest.raises(ConnectionLost, match="rolled back"):
         run(connection, "select 1")
@@ -142,7 +142,7 @@ def test_lost_during_a_query(connection, server):
     first = connection.session.thread_id()
 
     def end() -> None:
-        wait_until(lambda: SLOW in running(server))
+        wait_until(lambda: SLOW in list_running(server))
         with server.connect() as root:
             root.query(f"kill connection {first}")
 
