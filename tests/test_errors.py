@@ -1,7 +1,10 @@
 """Errors say what happened, why and what to do next, and cross the helper's pipe unchanged."""
 
+import errno
 import inspect
+import os
 import re
+import ssl
 from email.message import Message
 from pathlib import Path
 
@@ -59,6 +62,35 @@ def test_message_ends_with_its_explanations_address(installed):
     assert PortTaken("Taken.", hint="choose another")._render_traceback_() == [
         "PortTaken: Taken.\n→ choose another\n→ more: https://docs.example/ssp/generated/errors.html#porttaken"
     ]
+
+
+@pytest.mark.usefixtures("french")
+def test_french_error_leads_to_the_french_page(installed):
+    installed(["Documentation, https://docs.example/ssp/"], FROM_GIT)
+    (shown,) = PortTaken("Pris.")._render_traceback_()
+    address = "https://docs.example/ssp/fr/generated/errors.html#porttaken"
+    assert shown == f"PortTaken: Pris.\n→ en savoir plus\N{NO-BREAK SPACE}: {address}"
+
+
+@pytest.mark.parametrize(
+    ("error", "english"),
+    [
+        (FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)), "No such file or directory."),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed"), "Connection refused."),
+        (ssl.SSLError(1, "wrong version number"), "wrong version number."),
+        (PermissionError(0, "It belongs to another user"), "It belongs to another user."),
+        (OSError("no number"), "no number."),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_system_reason_is_that_of_the_system(error, english):
+    assert errors.system_reason(error) == english
+
+
+@pytest.mark.usefixtures("french")
+def test_system_reason_is_translated():
+    error = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    assert errors.system_reason(error) == "Accès refusé."
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
