@@ -52,7 +52,7 @@ API = {
     ),
     "Forwards": ("forward", "forward_through_relay", "forwards", "unforward"),
     "Databases": ("databases", "connect_db", "connection", "endpoint", "close"),
-    "Queries": ("query_db", "tables", "describe_table", "load_table", "transaction", "engine"),
+    "Queries": ("query_db", "tables", "describe_table", "load_table", "transaction", "engine", "duckdb"),
     "Shares": ("share_db", "shares", "unshare", "preview_share", "shareable_schemas"),
     "The panel": ("panel",),
 }

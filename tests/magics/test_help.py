@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from sspcloud_magics import i18n
 from sspcloud_magics.i18n import messages
 from sspcloud_magics.magics.forwarding import ForwardingMagics
 from sspcloud_magics.magics.help import translate_help
 from sspcloud_magics.magics.settings import SSPCloud
 
 
-@pytest.mark.usefixtures("french")
+@pytest.fixture
+def french_help(french: None) -> Iterator[None]:
+    yield
+    i18n.choose(i18n.Source.SETTING, "")
+    translate_help([ForwardingMagics], SSPCloud)
+
+
+@pytest.mark.usefixtures("french_help")
 def test_help_is_french_and_keeps_what_is_typed() -> None:
     english = ForwardingMagics.forward.__doc__
     translate_help([ForwardingMagics], SSPCloud)
