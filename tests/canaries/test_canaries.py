@@ -42,7 +42,8 @@ pytestmark = pytest.mark.slow
 CANARY = "c4naryInACoalMine"
 V1 = "client.authentication.k8s.io/v1"
 PODS, ME = "/api/v1/namespaces/default/pods", "/apis/authentication.k8s.io/v1/selfsubjectreviews"
-MODES = ("Plain", "Context", "Verbose")
+# IPython's modes of a traceback. "Verbose" has all that "Context" has, and the variables.
+MODES = ("Plain", "Verbose")
 CELLS = (
     "%k8s_whoami",
     "%k8s_pods",
@@ -133,10 +134,11 @@ def a_pasted_script(stage: Stage, text: str) -> None:
     del stage
     controller = Controller(PASTED.append)
     controller.receive({"do": "log in", "script": text, "key": "log in", "id": "1"})
-    for thread in [each for each in threading.enumerate() if each.name == "sspcloud-order"]:
+    for thread in [each for each in threading.enumerate() if each.name == "sspcloud-command"]:
         thread.join()
-    controller._turn()
-    PASTED.append({"controller": repr(vars(controller))})
+    controller.scheduler._turn()
+    assert controller.runner.outcomes()
+    PASTED.append({"controller": repr([vars(each) for each in (controller.scheduler, controller.runner)])})
     controller.close()
 
 
@@ -346,10 +348,16 @@ def variables(error: BaseException | None) -> str:
 def objects_of_ours() -> str:
     """Return the reprs of all objects of this package in memory."""
     told = []
+    ours: dict[type, bool] = {}
     for each in gc.get_objects():
-        if str(type(each).__module__).startswith("sspcloud_magics"):
+        kind = type(each)
+        if kind not in ours:
+            ours[kind] = str(kind.__module__).startswith("sspcloud_magics")
+        if ours[kind]:
             with suppress(Exception):
-                told += [repr(each), str(each)]
+                told.append(repr(each))
+                if kind.__str__ is not object.__str__:  # which returns the repr
+                    told.append(str(each))
     return "\n".join(told)
 
 
