@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from sspcloud_magics import fork_hooks, log_file, platforms
-from sspcloud_magics.errors import ClusterError
+from sspcloud_magics.errors import ClusterError, SspcloudError
 from sspcloud_magics.user_files import user_path
 
 if TYPE_CHECKING:
@@ -192,7 +193,10 @@ def set_cluster(cluster: Cluster | None) -> None:
     """Make a cluster the current one; with None, the next use finds one."""
     session.cluster = cluster
     session.namespaces = {}
-    platforms.learn(cluster.server if cluster else "")
+    platforms.learn("")
+    if cluster is not None:
+        with suppress(SspcloudError):  # the platform stays unknown
+            platforms.learn(cluster.server)
 
 
 @dataclass(frozen=True, slots=True)
