@@ -27,6 +27,9 @@ STR, BOOL, MAP, SEQ, NULL, INT, FLOAT, MERGE = (
 
 # Aliases can expand a short text to any number of values.
 _MAX_VALUES = 100_000
+# More brackets than this are too deep for the recursion of the composer. PyYAML looks ahead by 1,024 characters, in
+# quadratic time: 1.5 s for a file of brackets.
+_MAX_BRACKETS = 500
 _KNOWN_TO_PYYAML = ("timestamp", "merge", "value", "set", "omap", "pairs")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _OCTAL = re.compile(r"[-+]?0[0-7]+")
@@ -76,6 +79,11 @@ class _Loader(_Go, yaml.SafeLoader):
         self.keys += len(node.value)
         if self.keys > _MAX_VALUES:
             raise too_many_values(_MAX_VALUES)
+
+    def fetch_flow_collection_start(self, kind: type[yaml.Token]) -> None:
+        super().fetch_flow_collection_start(kind)  # type: ignore[no-untyped-call]
+        if self.flow_level > _MAX_BRACKETS:
+            raise too_deep()
 
     def scan_to_next_token(self) -> None:
         # As in PyYAML, except that a tab separates tokens where no key can begin.
