@@ -195,6 +195,7 @@ _ON_OBJECT = {
     "watch": N_("watch {object}"),
     "create": N_("create {object}"),
     "update": N_("update {object}"),
+    "patch": N_("patch {object}"),
     "delete": N_("delete {object}"),
     "tunnel": N_("open a tunnel to {object}"),
 }
@@ -202,6 +203,7 @@ _ON_SUBRESOURCE = {
     "read": N_("read {resource} of {object}"),
     "create": N_("create {resource} of {object}"),
     "update": N_("update {resource} of {object}"),
+    "patch": N_("patch {resource} of {object}"),
     "delete": N_("delete {resource} of {object}"),
 }
 _ON_RESOURCE = {
@@ -210,6 +212,7 @@ _ON_RESOURCE = {
     "watch": N_("watch {resource}"),
     "create": N_("create {resource}"),
     "update": N_("update {resource}"),
+    "patch": N_("patch {resource}"),
     "delete": N_("delete {resource}"),
 }
 _OBJECTS = {
@@ -249,8 +252,10 @@ def describe_request(verb: str, plural: str, name: str = "") -> str:
     resource, _unused, subresource = plural.partition("/")
     described = describe_object(resource, name)
     if subresource:
-        return _(_ON_SUBRESOURCE[verb], resource=plural, object=described)
-    return _(_ON_OBJECT[verb], object=described)
+        if verb in _ON_SUBRESOURCE:
+            return _(_ON_SUBRESOURCE[verb], resource=plural, object=described)
+        return f"{verb} {plural} ({described})"
+    return _(_ON_OBJECT[verb], object=described) if verb in _ON_OBJECT else f"{verb} {described}"
 
 
 def describe_object(plural: str, name: str) -> str:

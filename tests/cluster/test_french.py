@@ -35,7 +35,7 @@ def test_request_is_a_clause(attempt: Attempt, words: str) -> None:
     assert attempt.words == words
 
 
-@pytest.mark.parametrize("verb", ["get", "list", "watch", "create", "update", "delete", "tunnel"])
+@pytest.mark.parametrize("verb", ["get", "list", "watch", "create", "update", "delete", "patch", "tunnel"])
 @pytest.mark.parametrize("plural", [f"{kind}s" for kind in sorted(set(KINDS.values()))] + ["endpoints"])
 def test_request_begins_with_a_consonant(verb: str, plural: str) -> None:
     """It follows « Vous n’avez pas le droit de »."""

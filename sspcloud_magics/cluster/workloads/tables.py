@@ -72,7 +72,7 @@ class TableView:
     columns
         The displayed columns, in order; the table may have more.
     noun
-        The noun for a row, in the singular: a key of `_COUNTS`.
+        The noun for a row, in the singular: a key of `_COUNTS`; any other counts rows.
     nothing
         The text for an empty table.
     apart
@@ -159,7 +159,7 @@ class ResourceTable(pd.DataFrame):
             for name in self.columns
             if name not in {column.name for column in shown}
         ]
-        foot = _COUNTS[self._view.noun](len(self))
+        foot = _COUNTS.get(self._view.noun, _COUNTS["row"])(len(self))
         if hidden:
             foot = _("{count} · further columns: {columns}", count=foot, columns=", ".join(hidden))
         notes = "".join(f"<div style='{_FAINT}'>{escape(line)}</div>" for line in [*self._rest(), foot])
@@ -186,6 +186,9 @@ _COUNTS: Mapping[str, Callable[[int], str]] = {
     "table": lambda count: _n("{count} table", "{count} tables", count),
     "column": lambda count: _n("{count} column", "{count} columns", count),
     "share": lambda count: _n("{count} share", "{count} shares", count),
+    "event": lambda count: _n("{count} event", "{count} events", count),
+    "condition": lambda count: _n("{count} condition", "{count} conditions", count),
+    "kind": lambda count: _n("{count} kind", "{count} kinds", count),
     "statement": lambda count: _n("{count} statement", "{count} statements", count),
 }
 
