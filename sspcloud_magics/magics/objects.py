@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
@@ -16,7 +17,13 @@ from sspcloud_magics import session
 from sspcloud_magics.audience import is_watched
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import N_, _, _n, format_number
-from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
+from sspcloud_magics.magics.arguments import (
+    TOKEN,
+    URL_WITH_PASSWORD,
+    argument,
+    arguments,
+    magic_arguments,
+)
 from sspcloud_magics.magics.display import Note
 from sspcloud_magics.magics.status_line import steps
 from sspcloud_magics.printable import printable
@@ -131,6 +138,8 @@ class ObjectMagics(Magics):
                 _("Give the YAML in the cell, or the name of a file: one of the two."),
                 hint="%%k8s_apply\n%k8s_apply pg-proxy.yaml",  # not translated: commands
             )
+        if given.file is None:
+            _refuse_secrets(cell or "")
         with steps() as progress:
             return ApplyAnswer(
                 session.apply(
@@ -291,6 +300,29 @@ class ObjectMagics(Magics):
         else:
             words = _("{ref} is still ending; the cluster goes on with it.", ref=deleted.ref)
         return Note("\n".join([words, *_name_dependents(deleted.dependents)]))
+
+
+def _refuse_secrets(cell: str) -> None:
+    """Refuse a cell with secret values, which the notebook and the history have saved by now."""
+    from sspcloud_magics.cluster.requests.manifests import parse_manifests  # noqa: PLC0415 - imports YAML
+
+    found = [each.line for each in parse_manifests(cell) if each.kind == "Secret" and _has_values(each.body)]
+    if found or TOKEN.search(cell) or URL_WITH_PASSWORD.search(cell):
+        what = _("A token or a password is not accepted in the cell.")
+        if found:
+            what = _("The values of a Secret are not accepted in the cell (line {line}).", line=found[0])
+        raise UsageProblem(
+            what,
+            why=_(
+                "The cell is saved with the notebook and in IPython's history. If the secret was a real one, clear this cell, "
+                "and change the secret."
+            ),
+            hint=_("write the YAML into a file that you do not share: %k8s_apply FILE"),
+        )
+
+
+def _has_values(secret: Mapping[str, Any]) -> bool:
+    return any(secret.get(part) for part in ("data", "stringData"))
 
 
 def _ask(removal: Removal) -> bool:

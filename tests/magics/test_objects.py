@@ -22,6 +22,7 @@ from tests.support.waiting import wait_until
 from tests.testbed import Sandbox
 
 SETTINGS = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\ndata:\n  colour: blue\n"
+SECRET = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: settings\nstringData:\n  word: canary-word\n"
 OTHER = SETTINGS.replace("settings", "other")
 
 
@@ -58,6 +59,12 @@ def test_file_is_applied(bob: Notebook, tmp_path: Path) -> None:
     path = tmp_path / "with blank.yaml"
     path.write_text(SETTINGS)
     assert repr(bob.run(f"%k8s_apply '{path}'")) == "configmap/settings created"
+    secret = tmp_path / "secret.yaml"
+    secret.write_text(SECRET)
+    assert repr(bob.run(f"%k8s_apply {secret} --dry-run")).startswith(
+        "secret/settings created (server dry run)"
+    )
+    assert "canary" not in bob.printed
     utf16 = tmp_path / "windows.yaml"
     utf16.write_bytes(SETTINGS.encode("utf-16"))
     assert repr(bob.run(f"%k8s_apply {utf16}")) == "configmap/settings unchanged"
@@ -83,6 +90,8 @@ BAD: dict[str, tuple[str, str]] = {
     "no file": ("%k8s_apply no-such-file.yaml", "no-such-file.yaml cannot be read"),
     "a folder": ("%k8s_apply .", "cannot be read"),
     "an address": ("%k8s_apply https://example.org/a.yaml", "cannot be read"),
+    "secret": (f"%%k8s_apply\n{SECRET}", "The values of a Secret are not accepted"),
+    "password": (f"%%k8s_apply\n{SETTINGS}  url: postgresql://ana:pa55@db/x\n", "not accepted in the cell"),
     "kind": (f"%%k8s_apply\n{SETTINGS.replace('ConfigMap', 'ConfigMapp')}", "no kind ConfigMapp"),
     "version": (f"%%k8s_apply\n{SETTINGS.replace('v1', 'v2')}", "no ConfigMap in v2"),
     "placeholder": (f"%%k8s_apply\n{SETTINGS.replace('settings', 'user-XXXXXXXX')}", "placeholder"),
@@ -111,6 +120,8 @@ def test_bad_input_is_an_error_with_a_hint(bob: Notebook, cell: str, what: str) 
     assert isinstance(error, errors.SspcloudError)
     assert what in error.what
     assert error.hint or error.why
+    assert "canary" not in bob.printed
+    assert "pa55" not in bob.printed
     assert not ssp.get("cm").query("name == 'settings'").size
 
 
