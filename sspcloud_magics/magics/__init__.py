@@ -108,12 +108,13 @@ def _translate_help(_language: str = "") -> None:
 
 
 def _map_argument_lines(magics: Iterable[Magics]) -> dict[str, Any]:
-    """Map ``%name`` and ``%%name`` to their functions; a magic for lines and cells takes arguments only in cells."""
+    """Map ``%name`` and ``%%name`` to their functions, without a line that is SQL."""
     found: dict[str, Any] = {}
     for each in magics:
-        cells = each.magics["cell"]
-        found |= {f"%%{name}": function for name, function in cells.items()}
-        found |= {f"%{name}": function for name, function in each.magics["line"].items() if name not in cells}
+        found |= {f"%%{name}": function for name, function in each.magics["cell"].items()}
+        found |= {
+            f"%{name}": function for name, function in each.magics["line"].items() if name != "query_db"
+        }
     return found
 
 

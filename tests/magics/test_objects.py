@@ -287,3 +287,5 @@ def test_tab_completes_kinds_and_names(bob: Notebook) -> None:
     known.wait()
     assert bob.complete("%k8s_get zzz") == []
     assert "%k8s_get cm -o yaml" in bob.complete("%k8s_get cm -o y")
+    assert bob.complete("%k8s_apply a.yaml --dr") == ["%k8s_apply a.yaml --dry-run"]
+    assert bob.complete("%%k8s_apply --wa") == ["%%k8s_apply --wait"]
