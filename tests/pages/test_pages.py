@@ -192,7 +192,7 @@ def test_kubectls_everyday(reader):
     said = reader("docs/how-to/kubectl-everyday.md", "alice")
     assert "configmap/settings created" in said
     assert "configmap/settings deleted." in said
-    assert "['mon-api-abcdef-12345'" in said
+    assert "'mon-api-abcdef-12345'" in said
     assert "ADDED mon-api-abcdef-12345" in said
 
 

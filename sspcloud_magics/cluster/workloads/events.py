@@ -16,7 +16,7 @@ from sspcloud_magics.cluster.requests.kinds import Kind
 from sspcloud_magics.cluster.requests.object_reads import list_objects
 from sspcloud_magics.cluster.timefmt import human_duration, timestamp
 from sspcloud_magics.cluster.workloads.tables import ResourceTable, Row, TableColumn, TableView, Tone, table
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import N_
 from sspcloud_magics.printable import printable, shorten
 
 _EVENT_DTYPES = {
@@ -95,7 +95,7 @@ def read_events(
     with report_malformed(cluster):
         rows = sorted(map(_event, listed), key=lambda row: row["time"] or pd.Timestamp(0, tz="UTC"))
     apart = frozenset({"object"}) if name else frozenset[str]()
-    return table(rows, _EVENT_DTYPES, TableView(_EVENT_COLUMNS, "event", _("No events."), apart))
+    return table(rows, _EVENT_DTYPES, TableView(_EVENT_COLUMNS, "event", N_("No events."), apart))
 
 
 def _event(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def read_conditions(item: Mapping[str, Any]) -> ResourceTable:
         key=lambda row: row["since"] or pd.Timestamp(0, tz="UTC"),
     )
     rows += _containers(status)
-    return table(rows, _CONDITION_DTYPES, TableView(_CONDITION_COLUMNS, "condition", _("No conditions.")))
+    return table(rows, _CONDITION_DTYPES, TableView(_CONDITION_COLUMNS, "condition", N_("No conditions.")))
 
 
 def _condition(each: Mapping[str, Any]) -> dict[str, Any]:
