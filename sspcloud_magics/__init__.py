@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.session import get as get
     from sspcloud_magics.session import get_yaml as get_yaml
     from sspcloud_magics.session import kubernetes as kubernetes
+    from sspcloud_magics.session import language as language
     from sspcloud_magics.session import load_table as load_table
     from sspcloud_magics.session import login as login
     from sspcloud_magics.session import logs as logs
@@ -82,6 +83,7 @@ __all__ = [
     "get",
     "get_yaml",
     "kubernetes",
+    "language",
     "load_table",
     "login",
     "logs",

@@ -2,13 +2,16 @@
 # For `init.personalInit` of a notebook service of SSPCloud: installs sspcloud_magics where it survives a restart,
 # and loads it in each notebook. You can run it any number of times; an existing installation stays.
 #
-#   personal-init.sh [WHAT-PIP-INSTALLS …]      sspcloud-magics, where nothing is said
+#   personal-init.sh [LANGUAGE] [WHAT-PIP-INSTALLS …]
 #
+# LANGUAGE is en or fr; without it, the language of JupyterLab or of the browser. By default it installs sspcloud-magics.
 # To reinstall it at the next start, delete $WORK_DIR/.sspcloud-magics.
 set -euo pipefail
 
 work="${WORK_DIR:-/home/onyxia/work}"
 python="${PYTHON:-$(command -v python3 || command -v python)}"
+language=""
+case "${1:-}" in en | fr) language="$1"; shift ;; esac
 [ "$#" -gt 0 ] || set -- sspcloud-magics
 
 # A folder for each version of Python: a newer image has another one, and compiled packages do not fit both.
@@ -42,8 +45,9 @@ fi
 # In each notebook, without %load_ext.
 startup="${IPYTHONDIR:-$HOME/.ipython}/profile_default/startup"
 mkdir -p "$startup"
-cat > "$startup/50-sspcloud-magics.ipy" << 'END'
-%load_ext sspcloud_magics
-END
+{
+  [ -z "$language" ] || printf 'import os\nos.environ.setdefault("SSPCLOUD_LANGUAGE", "%s")\n' "$language"
+  echo '%load_ext sspcloud_magics'
+} > "$startup/50-sspcloud-magics.ipy"
 
 "$python" -c 'import sspcloud_magics as ssp; print("sspcloud_magics", ssp.__version__, "is ready")'

@@ -54,7 +54,7 @@ API = {
     "Databases": ("databases", "connect_db", "connection", "endpoint", "close"),
     "Queries": ("query_db", "tables", "describe_table", "load_table", "transaction", "engine", "duckdb"),
     "Shares": ("share_db", "shares", "unshare", "preview_share", "shareable_schemas"),
-    "The panel": ("panel",),
+    "The panel and the language": ("panel", "language"),
 }
 """The chapters of the Python page; all other names are in a last one."""
 

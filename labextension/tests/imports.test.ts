@@ -5,7 +5,9 @@ const sources = import.meta.glob<string>("../src/**/*.ts", { query: "?raw", impo
 
 /** The files of ours that a file imports. */
 function imported(file: string): string[] {
-  const targets = [...(sources[file] ?? "").matchAll(/from "(\.[^"]+)"/g)].map(([, path]) => path ?? "");
+  const targets = [...(sources[file] ?? "").matchAll(/from "(\.[^"]+(?<!\.json))"/g)].map(
+    ([, path]) => path ?? "",
+  );
   return targets.map((path) => {
     const base = new URL(path, `file:///a/b/${file}`).pathname.replace("/a/", "../");
     return [`${base}.ts`, `${base}/index.ts`].find((each) => each in sources) ?? `missing ${base}`;

@@ -34,7 +34,7 @@ from sspcloud_magics.forwards.port_notes import describe_owner, explain_port_tak
 from sspcloud_magics.forwards.ports import check_address, specify
 from sspcloud_magics.forwards.sockets import UNIX, folders, specify_sockets
 from sspcloud_magics.forwards.subscribers import Subscribers
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, current
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.ipc import (
     Command,
@@ -44,6 +44,7 @@ from sspcloud_magics.tunnel.ipc import (
     ForwardSpec,
     ForwardState,
     Logged,
+    SetLanguage,
     SetLog,
     StartForward,
     State,
@@ -439,6 +440,7 @@ class ForwardManager:
             with self._lock:
                 self._helper = helper
                 helper.send(SetLog(log_file.level()))
+                helper.send(SetLanguage(current()))
                 for set_access in self._credentials.list_known():
                     self._send(set_access)
                 for forward in self._forwards.values():
@@ -473,6 +475,10 @@ class ForwardManager:
     def set_log(self) -> None:
         """Set the helper's log level to that of this process."""
         self._send(SetLog(log_file.level()))
+
+    def set_language(self) -> None:
+        """Set the helper's language to that of this process."""
+        self._send(SetLanguage(current()))
 
     def _send(self, command: Command) -> None:
         with self._lock:

@@ -16,7 +16,7 @@ from sspcloud_magics.i18n.formats import (
     format_number,
     format_seconds,
 )
-from sspcloud_magics.i18n.language import Source, choose, current, on_change
+from sspcloud_magics.i18n.language import Source, choose, chosen, current, on_change
 from sspcloud_magics.i18n.messages import N_, _, _n
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "_",
     "_n",
     "choose",
+    "chosen",
     "current",
     "format_bytes",
     "format_date",

@@ -92,6 +92,11 @@ def current() -> str:
     return _current
 
 
+def chosen(source: Source) -> str:
+    """Return the language that a source has chosen by `choose`; empty without a choice."""
+    return _chosen.get(source, "")
+
+
 def choose(source: Source, language: str) -> None:
     """Set or clear the language that a source chooses, and call the listeners if the current one changes.
 

@@ -25,6 +25,7 @@ from sspcloud_magics.i18n.language import LANGUAGES
 from sspcloud_magics.log_file import LEVELS
 from sspcloud_magics.magics.query_history import QueryHistory
 from sspcloud_magics.session import ClusterChoice, QueryDefaults
+from sspcloud_magics.session.display_language import language as choose_language
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _PREFIX = re.compile(r"[a-z0-9][-a-z0-9]*-")
@@ -174,6 +175,14 @@ class Level(Text):
         return "" if value in LEVELS else _("write one of {levels}", levels=", ".join(LEVELS))
 
 
+class Language(Text):
+    """A language of the messages."""
+
+    def problem_of_text(self, value: str) -> str:
+        """Return the problem of a string."""
+        return "" if value in LANGUAGES else _("write one of {languages}", languages=", ".join(LANGUAGES))
+
+
 class SSPCloud(Configurable):
     """The settings of ``%config SSPCloud``; empty ones are left to the defaults."""
 
@@ -199,6 +208,10 @@ class SSPCloud(Configurable):
             "The datalab, if it is not SSPCloud: the address of its pages, or a dict of url, users, groups, accounts (the "
             "prefixes of namespaces and of accounts) and language."
         ),
+    ).tag(config=True)
+
+    language = Language(
+        "", help=N_("The language of messages and of the panel, en or fr, instead of JupyterLab's.")
     ).tag(config=True)
 
     relay_image = Image(
@@ -228,6 +241,10 @@ class SSPCloud(Configurable):
         super().__init__(**kwargs)
         self.loaded = True
         self.observe(lambda _change: self.apply(), list(self.trait_names(config=True)))
+        # Only its own change applies the language: `ssp.language` may have chosen another one since.
+        self.observe(lambda change: choose_language(change["new"]), "language")
+        if self.language:
+            choose_language(self.language)
         self.apply()
 
     def apply(self) -> None:

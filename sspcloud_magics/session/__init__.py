@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.session.database_list import databases as databases
     from sspcloud_magics.session.database_list import reachable_databases as reachable_databases
     from sspcloud_magics.session.diagnosis import doctor as doctor
+    from sspcloud_magics.session.display_language import language as language
     from sspcloud_magics.session.endpoints import endpoint as endpoint
     from sspcloud_magics.session.forwarding import forward as forward
     from sspcloud_magics.session.forwarding import forward_through_relay as forward_through_relay
@@ -115,6 +116,7 @@ _NAMES = {
         "recent_use",
         "watch_forwards",
     ),
+    "display_language": ("language",),
     "namespace": ("renew", "use_namespace"),
     "transactions": ("begin", "commit", "need_transaction", "rollback", "transaction"),
 }

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from sspcloud_magics import fork_hooks, log_file, platforms
+from sspcloud_magics import fork_hooks, i18n, log_file, platforms
 from sspcloud_magics.errors import ClusterError, SspcloudError
 from sspcloud_magics.user_files import user_path
 
@@ -339,6 +339,15 @@ def configure_log(level: str = "") -> None:
     log_file.set_level(level or log_file.level_of())
     if session.manager is not None:
         session.manager.set_log()
+
+
+def _pass_language(_language: str) -> None:
+    """Set the language of the forwards' helper."""
+    if session.manager is not None:
+        session.manager.set_language()
+
+
+i18n.on_change(_pass_language)
 
 
 def manager() -> ForwardManager:

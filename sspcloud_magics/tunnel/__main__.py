@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable
 from typing import BinaryIO
 
-from sspcloud_magics import log_file
+from sspcloud_magics import i18n, log_file
 from sspcloud_magics.tunnel.engine import Engine
 from sspcloud_magics.tunnel.ipc import (
     Command,
@@ -27,6 +27,7 @@ from sspcloud_magics.tunnel.ipc import (
     ForwardCounters,
     Logged,
     Ready,
+    SetLanguage,
     SetLog,
     decode,
     encode,
@@ -117,6 +118,8 @@ async def _serve(
             over.set()
         elif isinstance(command, SetLog):
             log_file.ROOT.setLevel(command.level)
+        elif isinstance(command, SetLanguage):
+            i18n.choose(i18n.Source.SETTING, command.language)
         else:
             engine.handle(command)
 

@@ -134,6 +134,13 @@ class SetLog:
 
 
 @dataclass(frozen=True, slots=True)
+class SetLanguage:
+    """Set the language of the helper's messages."""
+
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """The helper has started."""
 
@@ -223,7 +230,7 @@ class Logged:
     at: float
 
 
-Command: TypeAlias = SetAccess | RefuseAccess | StartForward | StopForward | SetLog
+Command: TypeAlias = SetAccess | RefuseAccess | StartForward | StopForward | SetLog | SetLanguage
 Event: TypeAlias = Ready | ForwardState | ForwardCounters | CredentialsWanted | Logged
 
 _MESSAGES: dict[str, type[Any]] = {kind.__name__: kind for kind in (*get_args(Command), *get_args(Event))}

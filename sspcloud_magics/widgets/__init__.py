@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics import session
 
 if TYPE_CHECKING:
     from sspcloud_magics.widgets.widget import Panel
@@ -22,7 +22,7 @@ def panel(*, language: str | None = None) -> Panel:
     Parameters
     ----------
     language
-        ``en`` or ``fr``; if None, the language of JupyterLab, then of the kernel, then of the browser.
+        ``en`` or ``fr``, for the panel and for all messages of this process, as `language` chooses it.
 
     Returns
     -------
@@ -33,15 +33,15 @@ def panel(*, language: str | None = None) -> Panel:
     Raises
     ------
     UsageProblem
-        If the language is not supported, or this process was forked.
+        If there are no messages in the language, or this process was forked.
 
     Examples
     --------
     >>> import sspcloud_magics as ssp
     >>> ssp.panel()  # doctest: +SKIP
     """
-    from sspcloud_magics.widgets.widget import LANGUAGES, get_panel  # noqa: PLC0415 - at first use
+    from sspcloud_magics.widgets.widget import get_panel  # noqa: PLC0415 - at first use
 
-    if language is not None and language not in LANGUAGES:
-        raise UsageProblem("The panel is available in English and French.", hint="%sspcloud --language fr")
-    return get_panel(language)
+    if language is not None:
+        session.language(language)
+    return get_panel()

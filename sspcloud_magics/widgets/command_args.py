@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import _
 
 Command: TypeAlias = Mapping[str, Any]
 LONGEST = 512
@@ -22,7 +23,7 @@ def text(command: Command, name: str) -> str:
     """
     value = command.get(name)
     if not isinstance(value, str) or not value.strip() or len(value) > LONGEST:
-        raise UsageProblem(f"The button sent no valid {name}.")
+        raise UsageProblem(_("The button sent no valid {name}.", name=name))
     return value.strip()
 
 
@@ -36,7 +37,7 @@ def number(command: Command, name: str) -> int:
     """
     value = command.get(name)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise UsageProblem(f"The button sent no valid {name}.")
+        raise UsageProblem(_("The button sent no valid {name}.", name=name))
     return value
 
 
@@ -53,7 +54,7 @@ def names(command: Command, name: str) -> list[str]:
         return []
     chosen = value if isinstance(value, list) else []
     if not chosen or not all(isinstance(each, str) and 0 < len(each) <= LONGEST for each in chosen):
-        raise UsageProblem(f"The button sent no valid {name}.", hint="choose at least one")
+        raise UsageProblem(_("The button sent no valid {name}.", name=name), hint=_("choose at least one"))
     return chosen
 
 
@@ -67,5 +68,5 @@ def words(command: Command, name: str) -> list[str]:
     """
     value = command.get(name, "")
     if not isinstance(value, str) or len(value) > LONGEST:
-        raise UsageProblem(f"The button sent no valid {name}.")
+        raise UsageProblem(_("The button sent no valid {name}.", name=name))
     return value.replace(",", " ").replace(";", " ").split()

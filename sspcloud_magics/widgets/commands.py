@@ -13,6 +13,7 @@ from typing import Any
 
 from sspcloud_magics import sandbox_session, session
 from sspcloud_magics.errors import ForwardStopped, UsageProblem
+from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.widgets import database_commands
 from sspcloud_magics.widgets.command_args import Command, number, text
@@ -22,13 +23,15 @@ def _log_in(command: Command) -> None:
     """Log in with the text of the account page's script. A file name is not accepted: errors would reveal which files exist."""
     script = command.get("script")
     if not isinstance(script, Secret):
-        raise UsageProblem("The button sent no valid script.", hint="paste the script, or choose its file")
+        raise UsageProblem(
+            _("The button sent no valid script."), hint=_("paste the script, or choose its file")
+        )
     from sspcloud_magics.cluster import login_script  # noqa: PLC0415 - at first use
 
     pasted = script.reveal()
     if len(pasted) > login_script.LIMIT:
         raise UsageProblem(
-            "The pasted text is far too long for a login script.", hint="paste only the login script"
+            _("The pasted text is far too long for a login script."), hint=_("paste only the login script")
         )
     session.login(login_script.parse(pasted))
 
@@ -77,8 +80,17 @@ def _reset_sandbox(_command: Command) -> None:
 def _act_as(command: Command) -> None:
     person = text(command, "person")
     if person not in sandbox_session.PEOPLE:
-        raise UsageProblem("The sandbox has no user of that name.", hint="choose alice, bob, carol or admin")
+        raise UsageProblem(
+            _("The sandbox has no user of that name."), hint=_("choose alice, bob, carol or admin")
+        )
     sandbox_session.become(person)
+
+
+def _set_language(command: Command) -> None:
+    name = command.get("language")
+    if not isinstance(name, str):
+        raise UsageProblem(_("The button sent no valid {name}.", name="language"))
+    session.language(name)
 
 
 def _refresh(_command: Command) -> None:
@@ -104,6 +116,7 @@ COMMANDS: dict[str, Callable[[Command], Any]] = {
     "stop_sandbox": _stop_sandbox,
     "reset_sandbox": _reset_sandbox,
     "act_as": _act_as,
+    "set_language": _set_language,
     "refresh": _refresh,
 }
 
@@ -143,6 +156,6 @@ def run_command(command: Command) -> Any:
     function = COMMANDS.get(str(command.get("do")))
     if function is None:
         raise UsageProblem(
-            "The panel does not know that button.", hint="reload the page, and run the cell again"
+            _("The panel does not know that button."), hint=_("reload the page, and run the cell again")
         )
     return function(command)

@@ -147,12 +147,19 @@ class Outcome(TypedDict):
     error: NotRequired[ErrorMessage]
 
 
+class Language(TypedDict):
+    """The language that the user has chosen in the panel or by a setting; empty without a choice."""
+
+    chosen: str
+
+
 class Singles(TypedDict):
     """The snapshots of which there is one, by their keys."""
 
     who: Who
     sandbox: Sandbox
     platform: Platform
+    language: Language
 
 
 class Collections(TypedDict):
@@ -259,6 +266,13 @@ class ActAs(TypedDict):
     person: str
 
 
+class SetLanguage(TypedDict):
+    """Choose the language of messages and of the panel; empty for the language of JupyterLab or the browser."""
+
+    do: Literal["set_language"]
+    language: str
+
+
 class WithoutArguments(TypedDict):
     """Commands of the practice cluster; count the sessions of colleagues; ask the cluster again."""
 
@@ -276,6 +290,7 @@ Command: TypeAlias = (
     | ShareDatabase
     | Revoke
     | ActAs
+    | SetLanguage
     | WithoutArguments
 )
 

@@ -22,13 +22,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sspcloud_magics import fork_hooks, platforms
+from sspcloud_magics import fork_hooks, i18n, platforms
 from sspcloud_magics.printable import printable_values
 from sspcloud_magics.widgets import local_state
 from sspcloud_magics.widgets.diff_queue import DiffQueue
 from sspcloud_magics.widgets.gil_switch_interval import GilSwitchInterval
 from sspcloud_magics.widgets.poller import Poller
-from sspcloud_magics.widgets.protocol import KernelMessage, Platform, ReplyMessage, Snapshot
+from sspcloud_magics.widgets.protocol import KernelMessage, Language, Platform, ReplyMessage, Snapshot
 from sspcloud_magics.widgets.rate_limiter import RateLimiter
 from sspcloud_magics.widgets.watcher import Watchers
 
@@ -131,6 +131,10 @@ class SnapshotScheduler:
         # The button already shows that the command is pending: if it ends soon, one update is enough.
         self._pace.hold(now)
 
+    def refresh(self) -> None:
+        """Poll all sources, if anyone watches: after a change of language, for instance."""
+        self.post(lambda: self._poller.poll_now() if self._is_watched else None)
+
     def poll_once(self, timeout: float) -> None:
         """Poll all sources, and return when they have answered, or after `timeout` seconds."""
         if self._closing:
@@ -211,9 +215,11 @@ class SnapshotScheduler:
 
     def _collect(self) -> Snapshot:
         known = platforms.current()
+        language: Language = {"chosen": i18n.chosen(i18n.Source.SETTING)}
         platform: Platform = {"account": known.account_page, "services": known.services_page}
         return {
             "platform": platform,
+            "language": language,
             **self._poller.snapshot,
             **self._watchers.snapshot,
             **self._outcomes(),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sspcloud_magics import sandbox_session, session
 from sspcloud_magics.errors import SandboxFailed, SspcloudError
+from sspcloud_magics.i18n import _
 from sspcloud_magics.widgets.protocol import (
     Database,
     ErrorMessage,
@@ -201,7 +202,7 @@ def describe_error(error: BaseException) -> ErrorMessage:
     """Return the value for an error."""
     if not isinstance(error, SspcloudError):
         # Without its message, which may hold anything.
-        error = SspcloudError(f"Something unexpected went wrong ({type(error).__name__}).")
+        error = SspcloudError(_("Something unexpected went wrong ({kind}).", kind=type(error).__name__))
     return {
         "code": type(error).__name__,
         "family": type(error).__mro__[1].__name__,

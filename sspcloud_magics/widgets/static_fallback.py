@@ -7,22 +7,34 @@ from html import escape
 from typing import Any
 
 from sspcloud_magics.forwards.formatting import SHAPES, format_endpoint
+from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.printable import printable
 
-_LIVE = "Run the cell in a notebook with widgets for the live panel."
+_LIVE = N_("Run the cell in a notebook with widgets for the live panel.")
 _FAINT = "color:var(--jp-ui-font-color2,#767676)"
 
 
 def lines(snapshot: Mapping[str, Any]) -> list[str]:
     """Return lines with the identity, an error if there is one, the forwards and the connections."""
     who = snapshot.get("who")
-    shown = [f"{who['user']} in {who['namespace']}, {who['server']}"] if who else []
+    shown = (
+        [
+            _(
+                "{user} in {namespace}, {server}",
+                user=who["user"],
+                namespace=who["namespace"],
+                server=who["server"],
+            )
+        ]
+        if who
+        else []
+    )
     error = snapshot.get("source/who")
     if isinstance(error, dict):
         shown += [error["what"], *(f"→ {step}" for step in error["hint"].splitlines())]
     shown += [_forward(value) for key, value in snapshot.items() if key.startswith("forward/")]
     shown += [
-        f"connected to {value['database']} as {value['user']}"
+        _("connected to {database} as {user}", database=value["database"], user=value["user"])
         for key, value in snapshot.items()
         if key.startswith("connection/")
     ]
@@ -44,7 +56,7 @@ def _forward(value: Mapping[str, Any]) -> str:
 
 def text(snapshot: Mapping[str, Any]) -> str:
     """Return the panel as plain text."""
-    return printable("\n".join(["SSPCloud panel", *(f"  {line}" for line in lines(snapshot))]))
+    return printable("\n".join([_("SSPCloud panel"), *(f"  {line}" for line in lines(snapshot))]))
 
 
 def html(snapshot: Mapping[str, Any]) -> str:
@@ -52,5 +64,5 @@ def html(snapshot: Mapping[str, Any]) -> str:
     rows = "".join(f"<div>{escape(printable(line))}</div>" for line in lines(snapshot))
     return (
         '<div style="line-height:1.6;color:var(--jp-content-font-color1,inherit)"><strong>SSPCloud</strong>'
-        f'{rows}<div style="{_FAINT}">{_LIVE}</div></div>'
+        f'{rows}<div style="{_FAINT}">{escape(_(_LIVE))}</div></div>'
     )

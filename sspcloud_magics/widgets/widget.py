@@ -7,8 +7,6 @@ the notebook saves nothing of the cluster.
 
 from __future__ import annotations
 
-import os
-import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,14 +15,14 @@ from typing import Any
 import anywidget
 import traitlets
 
-from sspcloud_magics import fork_hooks
+from sspcloud_magics import fork_hooks, i18n
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import _
 from sspcloud_magics.widgets import static_fallback
 from sspcloud_magics.widgets.controller import Controller
 from sspcloud_magics.widgets.protocol import KernelMessage
 
 STATIC = Path(__file__).parent / "static"
-LANGUAGES = ("en", "fr")
 observers: set[Callable[[], None]] = set()
 """Called after each message to the view: the status bar may have to show the same change."""
 FIRST_POLL = 3.0
@@ -32,23 +30,18 @@ FIRST_POLL = 3.0
 
 
 class Panel(anywidget.AnyWidget):
-    """The panel: your identity, pods, services and databases, forwards and connections, with buttons.
-
-    Parameters
-    ----------
-    language
-        ``en`` or ``fr``; if empty, the language of JupyterLab, then of the kernel, then of the browser.
-    """
+    """The panel: your identity, pods, services and databases, forwards and connections, with buttons."""
 
     _esm = (STATIC / "panel.js").read_text(encoding="utf-8")
     _css = (STATIC / "panel.css").read_text(encoding="utf-8")
+    # The language of the kernel's messages, which the panel follows.
     language = traitlets.Unicode("").tag(sync=True)
-    kernel_language = traitlets.Unicode("").tag(sync=True)
 
-    def __init__(self, language: str = "") -> None:
-        super().__init__(language=language, kernel_language=get_language())
+    def __init__(self) -> None:
+        super().__init__(language=i18n.current())
         reply_on_requesting_shell(self.comm)
         self.controller = Controller(self._send_message)
+        self._end_following = i18n.on_change(self._follow_language)
         self.on_msg(lambda _widget, message, _buffers: self.controller.receive(message))
 
     def _send_message(self, message: KernelMessage) -> None:
@@ -56,8 +49,14 @@ class Panel(anywidget.AnyWidget):
         for observe in tuple(observers):
             observe()
 
+    def _follow_language(self, language: str) -> None:
+        self.language = language
+        # Errors in the snapshots are sentences of the kernel.
+        self.controller.scheduler.refresh()
+
     def close(self) -> None:
         """Close the panel and its controller."""
+        getattr(self, "_end_following", lambda: None)()
         controller: Controller | None = getattr(self, "controller", None)
         if controller is not None:
             controller.close()
@@ -88,15 +87,6 @@ def reply_on_requesting_shell(comm: Any) -> None:
         comm._reply_subshell_for = None  # noqa: SLF001
 
 
-def get_language() -> str:
-    """Return the language of the kernel's environment if the panel supports it, else an empty text."""
-    locale = next(
-        (os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), ""
-    )
-    language = re.split(r"[_.@]", locale)[0].lower()
-    return language if language in LANGUAGES else ""
-
-
 # Guards the creation of the panel.
 _lock = threading.Lock()
 _panel: Panel | None = None
@@ -110,7 +100,7 @@ def _reset_in_child() -> None:
 fork_hooks.call_in_child(_reset_in_child)
 
 
-def get_panel(language: str | None = None) -> Panel:
+def get_panel() -> Panel:
     """Return the panel of this process; all its displays are views of the same panel.
 
     Raises
@@ -121,12 +111,10 @@ def get_panel(language: str | None = None) -> Panel:
     global _panel  # noqa: PLW0603 - one per process, as there is one session
     if fork_hooks.is_child():
         raise UsageProblem(
-            "A forked process has no panel: JupyterLab communicates with its parent.",
-            hint="%sspcloud in a cell of the notebook",
+            _("A forked process has no panel: JupyterLab communicates with its parent."),
+            hint=_("%sspcloud in a cell of the notebook"),
         )
     with _lock:
         if _panel is None or _panel.comm is None:
-            _panel = Panel(language or "")
-        elif language is not None:
-            _panel.language = language
+            _panel = Panel()
         return _panel

@@ -60,6 +60,8 @@ def lab(folder: Path, sandbox: Sandbox) -> Iterator[Lab]:
     for name, (kernel, cells) in NOTEBOOKS.items():
         write_notebook(folder / "notebooks" / f"{name}.ipynb", cells or [""], kernel=kernel)
     environment = {
+        # The language is JupyterLab's, or the browser's.
+        "SSPCLOUD_LANGUAGE": "",
         "SSPCLOUD_SANDBOX_HOME": str(sandbox.home),
         "KUBECONFIG": str(sandbox.kubeconfig("alice")),
         "HOME": str(folder / "home"),

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sspcloud_magics import platforms, session, share_keys
+from sspcloud_magics import i18n, platforms, session, share_keys
 from sspcloud_magics.session import session as session_module
 from sspcloud_magics.sharing.colleagues import parse_colleague
 from tests.magics.conftest import Notebook
@@ -99,6 +99,7 @@ def test_reloading_keeps_the_session(notebook: Notebook) -> None:
         ("SSPCloud.server = 'https://user:CANARY@x'", "write a URL"),
         ("SSPCloud.insecure_skip_tls_verify = 'no'", "True or False"),
         ("SSPCloud.relay_image = 'two words'", "write an image"),
+        ("SSPCloud.language = 'klingon'", "write one of en, fr"),
         ("SSPCloud.platform = 'datalab'", "write the address of its pages"),
         ("SSPCloud.platform = {'url': 'https://alice:CANARY@x.org'}", "write the address of its pages"),
         ("SSPCloud.platform = {'users': ''}", "write the address of its pages"),
@@ -116,6 +117,20 @@ def test_unfit_setting_is_refused_and_breaks_nothing(
     with pytest.warns(UserWarning, match="ignored"):
         notebook.run("%reload_ext sspcloud_magics")
     assert notebook.shell.find_line_magic("forward")
+
+
+def test_language_is_a_setting(notebook: Notebook) -> None:
+    try:
+        notebook.run("%config SSPCloud.language = 'fr'")
+        assert i18n.current() == "fr"
+        # Another setting does not end a choice of the API.
+        notebook.run("%config SSPCloud.language = ''")
+        i18n.choose(i18n.Source.SETTING, "fr")
+        notebook.run("%config SSPCloud.search_path = 'public'")
+        assert i18n.current() == "fr"
+    finally:
+        i18n.choose(i18n.Source.SETTING, "")
+        notebook.run("%config SSPCloud.search_path = ''")
 
 
 def test_relay_image_setting_leaves_the_cluster_alone(notebook: Notebook) -> None:

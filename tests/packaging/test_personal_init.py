@@ -115,6 +115,12 @@ def test_script_installs_once_and_loads_everywhere(service: Service, wheel: Path
     assert installed.stat().st_ino == before
     assert (restarted.home / startup).exists()
 
+    # The language of the service.
+    french = restarted.start("fr", str(wheel))
+    assert french.returncode == 0, french.stderr
+    lines = (restarted.home / startup).read_text().splitlines()
+    assert lines[1:] == ['os.environ.setdefault("SSPCLOUD_LANGUAGE", "fr")', "%load_ext sspcloud_magics"]
+
     # An installation that fails leaves the old one, and no rest of its own.
     failed = restarted.start(str(wheel.parent / "missing-1-py3-none-any.whl"))
     assert failed.returncode != 0

@@ -1,10 +1,13 @@
-"""The helper's log: sent only on request, and without secrets."""
+"""The helper's log and its language."""
 
 from __future__ import annotations
 
 import logging
 
-from sspcloud_magics.tunnel.ipc import Logged, SetLog
+import pytest
+
+from sspcloud_magics.errors import SspcloudError
+from sspcloud_magics.tunnel.ipc import Logged, SetLanguage, SetLog
 from tests.tunnel.apiserver import ApiServer
 from tests.tunnel.conftest import echo
 from tests.tunnel.helper_process import HelperProcess
@@ -24,3 +27,10 @@ def test_helper_is_silent_until_asked(api: ApiServer, helper: HelperProcess, pro
         assert words in text
     assert api.token not in text
     assert {event.name.rpartition(".")[0] for event in told} == {"sspcloud_magics.tunnel"}
+
+
+def test_helper_speaks_the_kernels_language(api: ApiServer, helper: HelperProcess) -> None:
+    helper.say(SetLanguage("fr"))
+    with pytest.raises(SspcloudError) as failed:
+        helper.forward("pod", "missing", 8000)
+    assert failed.value.what.startswith("Il n’y a pas de")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import re
@@ -13,7 +12,6 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 import sspcloud_magics
-from sspcloud_magics import errors
 from sspcloud_magics.widgets import protocol
 from sspcloud_magics.widgets.commands import COMMANDS
 from tools import frontend, panel_types
@@ -24,20 +22,6 @@ SOURCES = Path(__file__).resolve().parent.parent.parent / "labextension"
 def test_both_have_one_version() -> None:
     package = json.loads((SOURCES / "package.json").read_text())
     assert package["version"] == sspcloud_magics.__version__
-
-
-def test_error_or_its_family_has_a_french_name() -> None:
-    named = set(re.findall(r"^  (\w+):", (SOURCES / "src/view/i18n/errors.ts").read_text(), re.MULTILINE))
-    kinds = [
-        kind
-        for _, kind in inspect.getmembers(errors, inspect.isclass)
-        if issubclass(kind, errors.SspcloudError)
-    ]
-    assert len(kinds) > 20
-    families = {kind: kind.__mro__[1] for kind in kinds if kind.__mro__[1] is not errors.SspcloudError}
-    assert [
-        kind.__name__ for kind in kinds if not {kind.__name__, families.get(kind, kind).__name__} & named
-    ] == []
 
 
 def test_types_of_messages_are_as_written() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from sspcloud_magics import session
+from typing import Any
+
+import pytest
+
+from sspcloud_magics import i18n, session
 from sspcloud_magics.widgets import side_panel
 from sspcloud_magics.widgets.controller import Controller
 from tests.support.database import DATABASE_PATH as DATABASE
@@ -17,3 +21,30 @@ def test_summary_names_the_database_of_several(controller: Controller, sandbox: 
     assert side_panel.summary()["database"] is None
     session.connect_db(DATABASE, database="postgres")
     assert side_panel.summary()["database"] == DATABASE
+
+
+def languages(jupyterlab: Any, browser: Any) -> dict[str, Any]:
+    return {"content": {"data": {"languages": {"jupyterlab": jupyterlab, "browser": browser}}}}
+
+
+@pytest.mark.parametrize(
+    ("message", "language"),
+    [
+        (languages("", "fr-FR"), "fr"),
+        (languages("en", "fr-FR"), "en"),
+        (languages("fr_FR", "en-US"), "fr"),
+        (languages("", "x" * 41), "en"),
+        (languages(["fr"], "en"), "en"),
+        ({"content": {"data": {}}}, "en"),
+    ],
+)
+def test_choice_in_jupyterlab_precedes_the_browser(
+    message: dict[str, Any], language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSPCLOUD_LANGUAGE")
+    try:
+        side_panel.note_languages(message)
+        assert i18n.current() == language
+    finally:
+        for source in i18n.Source:
+            i18n.choose(source, "")

@@ -11,6 +11,7 @@ import pytest
 import sspcloud_magics as ssp
 from sspcloud_magics import session
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import Source, choose
 from sspcloud_magics.widgets import static_fallback, widget
 from tests.testbed import Sandbox
 
@@ -44,10 +45,23 @@ def test_what_comes_from_the_cluster_is_escaped() -> None:
     assert "&lt;b&gt;" in static_fallback.html({"who": who})
 
 
-def test_there_is_one_panel_with_a_chosen_language(panel: widget.Panel) -> None:
+@pytest.fixture
+def free_language() -> Iterator[None]:
+    """Let the test choose languages; afterwards none is chosen."""
+    yield
+    for source in Source:
+        choose(source, "")
+
+
+@pytest.mark.usefixtures("free_language")
+def test_panel_follows_the_language_at_once(panel: widget.Panel) -> None:
     assert ssp.panel() is panel
+    assert panel.language == "en"
     assert ssp.panel(language="fr").language == "fr"
-    assert ssp.panel().language == "fr"
+    assert ssp.language() == "fr"
+    assert "panneau" in repr(panel).lower()
+    ssp.language("")
+    assert panel.language == "en"
     with pytest.raises(UsageProblem):
         ssp.panel(language="de")
 
@@ -57,26 +71,7 @@ def test_cluster_facts_are_not_saved_in_the_notebook(panel: widget.Panel, sandbo
     panel.controller.poll_once(30)
     assert "who" in panel.controller.snapshot
     own = set(panel.get_state()) - {name for name in panel.get_state() if name.startswith("_")}
-    assert own <= {"kernel_language", "language", "layout", "tabbable", "tooltip"}
-
-
-@pytest.mark.parametrize(
-    ("environment", "language"),
-    [
-        ({"LANG": "fr_FR.UTF-8"}, "fr"),
-        ({"LANG": "fr_FR", "LC_ALL": "en_GB.UTF-8"}, "en"),
-        ({"LANG": "C.UTF-8"}, ""),
-        ({}, ""),
-    ],
-)
-def test_kernels_language_is_taken_where_it_names_one(
-    environment: dict[str, str], language: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert widget.get_language() == language
+    assert own <= {"language", "layout", "tabbable", "tooltip"}
 
 
 LIGHT = """

@@ -1,7 +1,7 @@
 /** The texts and actions that the side panel shows in place of the widget, for each state. */
 
-import type { TranslationBundle } from "@jupyterlab/translation";
 import type { Kind, State } from "./state";
+import type { Trans } from "./language";
 
 /** The action of a button: a command, or a source for a new cell. */
 export type Action = { command: string } | { insert: string };
@@ -29,7 +29,7 @@ export const LOAD = "%load_ext sspcloud_magics";
 const PACKAGE = "sspcloud-magics";
 
 /** Return the content for a state without a widget. */
-export function getEmptyState(state: Exclude<State, { kind: "live" }>, trans: TranslationBundle): EmptyState {
+export function getEmptyState(state: Exclude<State, { kind: "live" }>, trans: Trans): EmptyState {
   const chooseKernel = { label: trans.__("Choose a kernel…"), action: { command: "kernelmenu:change" } };
   const again = { label: trans.__("Try again"), action: { command: COMMANDS.load } };
   switch (state.kind) {

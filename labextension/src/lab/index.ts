@@ -11,18 +11,17 @@ import { IEditorLanguageRegistry } from "@jupyterlab/codemirror";
 import { INotebookTracker } from "@jupyterlab/notebook";
 import { ISettingRegistry } from "@jupyterlab/settingregistry";
 import { IStatusBar } from "@jupyterlab/statusbar";
-import { ITranslator, nullTranslator } from "@jupyterlab/translation";
 import { addCommands } from "./commands";
 import { Documents } from "./documents";
 import { KernelTracker } from "./kernelTracker";
+import { PluginTranslator } from "./language";
 import { handleInsertCell } from "./insertCellHandler";
 import { COMMANDS } from "./emptyStates";
-import { readSettings, translateSchema } from "./settings";
+import { readLocale, readSettings, translateSchema } from "./settings";
 import { PANEL_ID, SidePanel } from "./sidepanel";
 import { addSql } from "./sql/language";
 import { StatusItem } from "./status";
 
-const DOMAIN = "sspcloud_magics";
 const RANK = 900;
 
 const plugin: JupyterFrontEndPlugin<void> = {
@@ -35,7 +34,6 @@ const plugin: JupyterFrontEndPlugin<void> = {
     ICommandPalette,
     ILayoutRestorer,
     IStatusBar,
-    ITranslator,
     ISettingRegistry,
   ],
   activate: async (
@@ -45,18 +43,19 @@ const plugin: JupyterFrontEndPlugin<void> = {
     palette: ICommandPalette | null,
     restorer: ILayoutRestorer | null,
     statusBar: IStatusBar | null,
-    translator: ITranslator | null,
     registry: ISettingRegistry | null,
   ) => {
     // A page without documents, such as Notebook 7's list of files, has no kernel to show.
     if (!notebooks && !consoles) return;
-    const language = translator ?? nullTranslator;
-    const trans = language.load(DOMAIN);
-    // JupyterLab's <html lang> is always "en", and the widget has no translator: it reads its language here.
-    document.body.dataset.sspcloudLanguage = language.languageCode;
+    const settings = registry ? await registry.load(plugin.id).catch(() => null) : null;
+    const locale = await readLocale(registry);
+    const trans = new PluginTranslator({
+      jupyterlab: readSettings(settings).language || locale,
+      browser: navigator.language,
+    });
 
     const documents = new Documents(app.shell, notebooks, consoles);
-    const tracker = new KernelTracker(documents);
+    const tracker = new KernelTracker(documents, () => trans.page);
     const panel = new SidePanel(
       tracker,
       (action) => {
@@ -69,7 +68,6 @@ const plugin: JupyterFrontEndPlugin<void> = {
     handleInsertCell(documents);
 
     if (registry) translateSchema(registry, plugin.id, trans);
-    const settings = registry ? await registry.load(plugin.id).catch(() => null) : null;
     const { side, statusBar: wanted } = readSettings(settings);
     app.shell.add(panel, side, { rank: RANK });
     restorer?.add(panel, PANEL_ID);
@@ -77,6 +75,10 @@ const plugin: JupyterFrontEndPlugin<void> = {
       const open = () => void app.commands.execute(COMMANDS.open);
       statusBar.registerStatusItem(`${PANEL_ID}-status`, new StatusItem(tracker, open, trans));
     }
+    settings?.changed.connect(() => {
+      trans.choose(readSettings(settings).language || locale);
+      tracker.sendLanguages();
+    });
     tracker.changed.connect((_, { state, kernelComm }) => {
       if (readSettings(settings).loadAutomatically && state.kind === "not-loaded")
         void kernelComm?.loadOnce();

@@ -12,6 +12,7 @@ import { Signal, type ISignal } from "@lumino/signaling";
 import type { KernelDocument } from "./documents";
 import { readKernelStatus } from "./kernelStatus";
 import { LOAD } from "./emptyStates";
+import type { PageLanguages } from "./language";
 import type { Kind, State, Summary } from "./state";
 
 /** The comm's target, as `sspcloud_magics/widgets/side_panel.py` registers it. */
@@ -24,6 +25,9 @@ const LOADABLE: ReadonlySet<Kind> = new Set(["not-loaded", "not-installed", "out
 
 /** The session's statuses for a kernel that has died. */
 const FALLING: ReadonlySet<string> = new Set(["autorestarting", "dead"]);
+
+/** Statuses that the server reports in the kernel's place. */
+const OF_SERVER: ReadonlySet<string> = new Set(["restarting", "autorestarting", "dead"]);
 
 /** Milliseconds without a reply after which the state explains the silence. */
 const PATIENCE = 1_500;
@@ -40,8 +44,12 @@ export class KernelComm implements IDisposable {
   /** Whether the kernel has died; if it does not restart, the server drops it like one that was shut down. */
   private fell = false;
   private loaded = false;
-
-  constructor(readonly document: KernelDocument) {
+  /** The session of the process that sent the last message: a restarted kernel has another one. */
+  private process = "";
+  constructor(
+    readonly document: KernelDocument,
+    private readonly languages: () => PageLanguages,
+  ) {
     const { session, widget } = document;
     session.kernelChanged.connect(this.handleSessionChange, this);
     session.statusChanged.connect(this.handleSessionChange, this);
@@ -75,6 +83,11 @@ export class KernelComm implements IDisposable {
   /** Whether the extension can be loaded into the kernel now. */
   get canLoad(): boolean {
     return this.asked !== null && LOADABLE.has(this.now.kind);
+  }
+
+  /** Report changed languages of the page. */
+  sendLanguages(): void {
+    if (this.comm && !this.comm.isDisposed) this.comm.send({ languages: { ...this.languages() } });
   }
 
   /** Load the extension, once for each start of a kernel. */
@@ -120,11 +133,33 @@ export class KernelComm implements IDisposable {
 
   /** Ask again after a cell: it may have loaded or installed the extension. */
   private handleMessage(_: unknown, message: KernelMessage.IMessage): void {
+    if (this.noteProcess(message)) return;
     const ended =
       message.header.msg_type === "status" &&
       (message.content as { execution_state?: string }).execution_state === "idle" &&
       (message.parent_header as { msg_type?: string }).msg_type === "execute_request";
     if (ended && this.canLoad && this.asked) void this.ask(this.asked, this.now);
+  }
+
+  /**
+   * Notice a restart that this page did not request: another window, a collaborator or the REST interface did.
+   *
+   * JupyterLab does not notice it. It goes on sending comm messages to subshells of the process that is gone.
+   */
+  private noteProcess({ header, content }: KernelMessage.IMessage): boolean {
+    if (OF_SERVER.has((content as { execution_state?: string }).execution_state ?? "")) return false;
+    const before = this.process;
+    this.process = header.session;
+    if (!before || before === header.session || !this.asked) return false;
+    this.renew(this.asked);
+    return true;
+  }
+
+  /** Let JupyterLab and its widgets forget the process that is gone, and connect to the new one. */
+  private renew(kernel: Kernel.IKernelConnection): void {
+    // Private: no public function forgets the subshells. A test in a real JupyterLab shows if it stops working.
+    (kernel as { _updateStatus?: (status: string) => void })._updateStatus?.("restarting");
+    void kernel.reconnect();
   }
 
   /** Ask a kernel for its panel; without one, the state is `without`. */
@@ -158,7 +193,7 @@ export class KernelComm implements IDisposable {
       // From a live panel, the extension was unloaded; otherwise it was never loaded.
       this.end(this.now.kind === "live" ? { kind: "not-loaded" } : without);
     };
-    comm.open({});
+    comm.open({ languages: { ...this.languages() } });
   }
 
   /** Return the reason why a running kernel cannot show its panel here; null without one. */
@@ -172,7 +207,12 @@ export class KernelComm implements IDisposable {
   private async explainSilence(kernel: Kernel.IKernelConnection): Promise<void> {
     const timer = this.late;
     const model = await KernelAPI.getKernelModel(kernel.id, kernel.serverSettings).catch(() => undefined);
+    const isGone = await isSubshellGone(kernel, this.comm);
     if (timer !== this.late) return; // it has replied, or was replaced
+    if (isGone) {
+      this.renew(kernel);
+      return;
+    }
     const starts = model?.execution_state === "starting";
     this.set({ kind: starts ? "starting" : "busy" });
     if (starts) this.wait(() => void this.explainSilence(kernel));
@@ -208,6 +248,7 @@ export class KernelComm implements IDisposable {
     const comm = this.comm;
     this.comm = this.asked = null;
     this.loaded = false;
+    this.process = "";
     if (comm && !comm.isDisposed) closeQuietly(comm);
   }
 
@@ -222,11 +263,20 @@ export class KernelComm implements IDisposable {
 interface PanelReply extends Omit<Summary, "database"> {
   model_id: string;
   /** Absent if the kernel's package is older than the plugin. */
+  language?: string;
+  /** Absent if the kernel's package is older than the plugin. */
   database?: string | null;
 }
 
-function toLiveState({ model_id, forwards, troubled, ends, database = null }: PanelReply): State {
-  return { kind: "live", modelId: model_id, summary: { forwards, troubled, ends, database } };
+function toLiveState({
+  model_id,
+  language = "en",
+  forwards,
+  troubled,
+  ends,
+  database = null,
+}: PanelReply): State {
+  return { kind: "live", modelId: model_id, language, summary: { forwards, troubled, ends, database } };
 }
 
 function toFailureState(
@@ -245,6 +295,14 @@ async function waitForSubshell(kernel: Kernel.IKernelConnection, comm: Kernel.IC
   } catch {
     // Without a subshell, the main shell replies between two cells.
   }
+}
+
+/** Whether a comm's messages go to a subshell that does not exist: the kernel's process is another one. */
+async function isSubshellGone(kernel: Kernel.IKernelConnection, comm: Kernel.IComm | null): Promise<boolean> {
+  const { subshellId = null } = (comm ?? {}) as { subshellId?: string | null };
+  if (subshellId === null || !kernel.supportsSubshells) return false;
+  const reply = await kernel.requestListSubshell({}).done.catch(() => undefined);
+  return reply !== undefined && !reply.content.subshell_id.includes(subshellId);
 }
 
 /** Close a comm, or only our end of it where the kernel cannot be reached. */

@@ -4,6 +4,7 @@ import type { IDisposable } from "@lumino/disposable";
 import { Signal, type ISignal } from "@lumino/signaling";
 import type { Documents } from "./documents";
 import { KernelComm } from "./kernelComm";
+import type { PageLanguages } from "./language";
 import type { State } from "./state";
 
 /** The state to show, and the `KernelComm` that reports it; null without a document. */
@@ -19,7 +20,10 @@ export class KernelTracker implements IDisposable {
   private readonly changes = new Signal<this, TrackedState>(this);
   private now = NOTHING;
 
-  constructor(readonly documents: Documents) {
+  constructor(
+    readonly documents: Documents,
+    private readonly languages: () => PageLanguages,
+  ) {
     documents.changed.connect(this.update, this);
     this.update();
   }
@@ -44,6 +48,11 @@ export class KernelTracker implements IDisposable {
     Signal.clearData(this);
   }
 
+  /** Report changed languages of the page to all kernels. */
+  sendLanguages(): void {
+    for (const kernelComm of this.comms.values()) kernelComm.sendLanguages();
+  }
+
   private update(): void {
     const kernelComm = this.kernelComm();
     const found = kernelComm ? this.resolve(kernelComm) : NOTHING;
@@ -58,7 +67,7 @@ export class KernelTracker implements IDisposable {
     if (!document) return null;
     const known = this.comms.get(document.widget);
     if (known) return known;
-    const made = new KernelComm(document);
+    const made = new KernelComm(document, this.languages);
     this.comms.set(document.widget, made);
     made.changed.connect(this.update, this);
     document.widget.disposed.connect(() => {

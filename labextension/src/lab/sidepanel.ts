@@ -1,6 +1,5 @@
 /** The side panel: the widget of the kernel in front, or the content for a state without a widget. */
 
-import type { TranslationBundle } from "@jupyterlab/translation";
 import type { IRenderMime } from "@jupyterlab/rendermime";
 import { Panel, Widget } from "@lumino/widgets";
 import { h } from "../view/dom";
@@ -8,6 +7,7 @@ import type { KernelTracker, TrackedState } from "./kernelTracker";
 import { asleepIcon, panelIcon, troubleIcon } from "./icons";
 import type { KernelComm } from "./kernelComm";
 import { COMMANDS, getEmptyState, TROUBLE, type EmptyState, type Action } from "./emptyStates";
+import type { PluginTranslator } from "./language";
 
 export const PANEL_ID = "sspcloud-panel";
 const WIDGET = "application/vnd.jupyter.widget-view+json";
@@ -42,7 +42,7 @@ export class SidePanel extends Panel {
   constructor(
     private readonly tracker: KernelTracker,
     private readonly take: (action: Action) => void,
-    private readonly trans: TranslationBundle,
+    private readonly trans: PluginTranslator,
   ) {
     super();
     this.id = PANEL_ID;
@@ -56,21 +56,17 @@ export class SidePanel extends Panel {
     this.reason.node.addEventListener("click", (event) => this.click(event));
     this.row.addClass("jp-SSPCloudSide-row");
     this.row.node.setAttribute("role", "group");
-    this.row.node.setAttribute("aria-label", trans.__("SQL cells"));
-    this.row.node.append(
-      actionButton({ label: trans.__("New SQL cell"), action: { command: COMMANDS.newSqlCell } }),
-      actionButton({ label: trans.__("Format SQL"), action: { command: COMMANDS.formatSql } }),
-      actionButton({ label: trans.__("Past statements"), action: { insert: "%queries" } }),
-    );
     this.row.node.addEventListener("click", (event) => this.click(event));
     this.addWidget(this.row);
     this.addWidget(this.reason);
     tracker.changed.connect(this.refresh, this);
-    this.refresh();
+    trans.changed.connect(this.translate, this);
+    this.translate();
   }
 
   override dispose(): void {
     this.tracker.changed.disconnect(this.refresh, this);
+    this.trans.changed.disconnect(this.translate, this);
     super.dispose();
   }
 
@@ -85,8 +81,22 @@ export class SidePanel extends Panel {
     });
   }
 
+  /** Write all texts again, after a change of the language. */
+  private translate(): void {
+    const { trans } = this;
+    this.row.node.setAttribute("aria-label", trans.__("SQL cells"));
+    this.row.node.replaceChildren(
+      actionButton({ label: trans.__("New SQL cell"), action: { command: COMMANDS.newSqlCell } }),
+      actionButton({ label: trans.__("Format SQL"), action: { command: COMMANDS.formatSql } }),
+      actionButton({ label: trans.__("Past statements"), action: { insert: "%queries" } }),
+    );
+    this.node.lang = trans.language;
+    this.refresh();
+  }
+
   private refresh(): void {
     const { state, kernelComm } = this.tracker.current;
+    this.trans.followKernel(state.kind === "live" ? state.language : null);
     const live = state.kind === "live" && kernelComm ? this.live(kernelComm, state.modelId) : null;
     for (const { widget } of this.shown.values()) widget.setHidden(widget !== live);
     const focused = this.reason.node.contains(document.activeElement);

@@ -42,6 +42,6 @@ export type State =
   | { kind: "shared"; kernelId: string }
   /** This JupyterLab cannot show widgets. */
   | { kind: "no-widgets" }
-  | { kind: "live"; modelId: string; summary: Summary };
+  | { kind: "live"; modelId: string; language: string; summary: Summary };
 
 export type Kind = State["kind"];

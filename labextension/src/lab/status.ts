@@ -1,13 +1,13 @@
 /** The status bar item: the number of open forwards, and a warning. */
 
 import type { IStatusBar } from "@jupyterlab/statusbar";
-import type { TranslationBundle } from "@jupyterlab/translation";
 import { Signal } from "@lumino/signaling";
 import { Widget } from "@lumino/widgets";
 import { h } from "../view/dom";
 import type { KernelTracker } from "./kernelTracker";
 import { panelIcon, troubleIcon } from "./icons";
 import type { Summary } from "./state";
+import type { PluginTranslator, Trans } from "./language";
 
 /** Seconds before the expiry of the login from which the panel warns. */
 export const SOON = 10 * 60;
@@ -20,11 +20,7 @@ export interface StatusText {
 }
 
 /** Return the item's text at a time in seconds since 1970. */
-export function summarize(
-  { forwards, troubled, ends }: Summary,
-  now: number,
-  trans: TranslationBundle,
-): StatusText {
+export function summarize({ forwards, troubled, ends }: Summary, now: number, trans: Trans): StatusText {
   const parts: string[] = [];
   if (ends !== null && ends <= now) parts.push(trans.__("login ended"));
   else if (ends !== null && ends - now < SOON) {
@@ -49,12 +45,13 @@ export class StatusItem extends Widget implements IStatusBar.IItem {
   constructor(
     private readonly tracker: KernelTracker,
     open: () => void,
-    private readonly trans: TranslationBundle,
+    private readonly trans: PluginTranslator,
   ) {
     super();
     this.addClass("jp-SSPCloudStatus");
     this.node.addEventListener("click", open);
     tracker.changed.connect(this.refresh, this);
+    trans.changed.connect(this.refresh, this);
     this.timer = window.setInterval(() => this.refresh(), MINUTE);
     this.refresh();
   }
@@ -64,6 +61,7 @@ export class StatusItem extends Widget implements IStatusBar.IItem {
   override dispose(): void {
     clearInterval(this.timer);
     this.tracker.changed.disconnect(this.refresh, this);
+    this.trans.changed.disconnect(this.refresh, this);
     Signal.clearData(this);
     super.dispose();
   }

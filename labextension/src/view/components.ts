@@ -4,7 +4,7 @@ import { cls, h, type Attributes, type Content } from "./dom";
 import type { Dialog } from "./dialog";
 import type { Command, ErrorMessage, ForwardState, Tone } from "./protocol";
 import { t, type ViewContext } from "./context";
-import { errorsInFrench, isMessageKey } from "./i18n";
+import { isMessageKey } from "./i18n";
 
 /** Milliseconds without a reply after which the panel calls the kernel silent. */
 export const SILENT = 2_500;
@@ -194,20 +194,12 @@ export function outcome(context: ViewContext, key: string): Content {
 
 /** An error: what, why, and the hints. */
 export function trouble(context: ViewContext, error: ErrorMessage): Content {
-  const french = context.language === "fr";
   const step = `step.${error.code}`;
   const steps = isMessageKey(step) ? [t(context, step)] : error.hint.split("\n").filter(Boolean);
-  const english = french ? "en" : null;
-  const said = french
-    ? (errorsInFrench[error.code] ?? errorsInFrench[error.family] ?? errorsInFrench.SspcloudError)
-    : error.what;
   return [
-    h("p", { class: cls("what") }, shape("bad"), " ", said),
-    french && h("p", { class: cls("faint"), lang: "en" }, error.what),
-    error.why && h("p", { class: cls("faint"), lang: english }, error.why),
-    steps.map((line) =>
-      h("p", { class: cls("step"), lang: isMessageKey(step) ? null : english }, "→ ", prose(line)),
-    ),
+    h("p", { class: cls("what") }, shape("bad"), " ", error.what),
+    error.why && h("p", { class: cls("faint") }, error.why),
+    steps.map((line) => h("p", { class: cls("step") }, "→ ", prose(line))),
   ];
 }
 

@@ -20,5 +20,6 @@ export const keys = {
   stopSandbox: "stop-sandbox",
   resetSandbox: "reset-sandbox",
   actAs: (person: string) => `act-as ${person}`,
+  language: "language",
   refresh: "refresh",
 };

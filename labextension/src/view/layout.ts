@@ -7,6 +7,7 @@ import { databases } from "./sections/databases";
 import { forwards } from "./sections/forwards";
 import { header } from "./sections/header";
 import { sandbox } from "./sections/sandbox";
+import { settings } from "./sections/settings";
 import { shares } from "./sections/shares";
 import { pods, services } from "./sections/workloads";
 import { t } from "./context";
@@ -18,7 +19,7 @@ export function layout(context: ViewContext): HTMLElement {
     { class: cls("body"), lang: context.language },
     header(context),
     banner(context),
-    hasSnapshot && !ended && sections(context),
+    hasSnapshot && !ended && [sections(context), settings(context)],
   );
 }
 

@@ -3,7 +3,7 @@
 import type { KernelMessage } from "./protocol";
 
 export interface Model {
-  get(name: "language" | "kernel_language"): string;
+  get(name: "language"): string;
   send(content: unknown): void;
   on(event: "msg:custom", callback: (message: KernelMessage) => void): void;
   on(event: "comm_live_update" | "change:language", callback: () => void): void;

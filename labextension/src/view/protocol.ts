@@ -130,11 +130,17 @@ export interface Outcome {
   error?: ErrorMessage;
 }
 
+/** The language that the user has chosen in the panel or by a setting; empty without a choice. */
+export interface Language {
+  chosen: string;
+}
+
 /** The snapshots of which there is one, by their keys. */
 export interface Singles {
   who: Who;
   sandbox: Sandbox;
   platform: Platform;
+  language: Language;
 }
 
 /** The snapshots of which there are many, by the first part of their keys: ``pod/NAME``. */
@@ -226,12 +232,18 @@ export interface ActAs {
   person: string;
 }
 
+/** Choose the language of messages and of the panel; empty for the language of JupyterLab or the browser. */
+export interface SetLanguage {
+  do: "set_language";
+  language: string;
+}
+
 /** Commands of the practice cluster; count the sessions of colleagues; ask the cluster again. */
 export interface WithoutArguments {
   do: "start_sandbox" | "stop_sandbox" | "reset_sandbox" | "list_sessions" | "refresh";
 }
 
-export type Command = LogIn | Renew | UseNamespace | OpenForward | ChangeForward | UseDatabase | DescribeTable | ShareDatabase | Revoke | ActAs | WithoutArguments;
+export type Command = LogIn | Renew | UseNamespace | OpenForward | ChangeForward | UseDatabase | DescribeTable | ShareDatabase | Revoke | ActAs | SetLanguage | WithoutArguments;
 
 /** Schema, name, kind, estimated rows, bytes, comment, owner (empty if you own it). */
 export type Table = [string, string, string, number | null, number | null, string, string];

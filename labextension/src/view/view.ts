@@ -84,13 +84,9 @@ export class View implements ViewContext {
     el.append(this.root);
   }
 
-  /** The language of the call, else JupyterLab's (as the plugin stores it), else the kernel's, else the browser's. */
+  /** The language of the kernel's messages. */
   get language(): Language {
-    const asked = this.model.get("language");
-    const lab = document.body.dataset.sspcloudLanguage;
-    return languageOf(
-      [asked, lab, this.model.get("kernel_language"), navigator.language].find(Boolean) ?? "",
-    );
+    return languageOf(this.model.get("language") || navigator.language);
   }
 
   /** Update the view until the signal aborts. */
@@ -288,6 +284,10 @@ export class View implements ViewContext {
   }
 
   private input(event: Event): void {
+    if (event.target instanceof HTMLSelectElement && event.type === "change") {
+      this.give({ do: "set_language", language: event.target.value }, keys.language);
+      return;
+    }
     if (!(event.target instanceof HTMLInputElement)) return;
     if (event.target.dataset.scriptFile !== undefined) {
       void this.choose(event.target);

@@ -2,9 +2,9 @@
 
 import { Notification } from "@jupyterlab/apputils";
 import type { Cell } from "@jupyterlab/cells";
-import type { TranslationBundle } from "@jupyterlab/translation";
 import type { KernelDocument } from "../documents";
 import { endOfMagic } from "./cell";
+import type { Trans } from "../language";
 
 /** Add a cell for the current or the named connection, and put the cursor at the start of its SQL. */
 export async function addSqlCell(document: KernelDocument | null, database: string | null): Promise<void> {
@@ -18,7 +18,7 @@ export async function addSqlCell(document: KernelDocument | null, database: stri
 }
 
 /** Format the SQL of a cell, or report why it is unchanged. */
-export async function formatCell(cell: Cell | null, trans: TranslationBundle): Promise<void> {
+export async function formatCell(cell: Cell | null, trans: Trans): Promise<void> {
   const refuse = (sentence: string) => void Notification.warning(sentence, { autoClose: 8_000 });
   const shared = cell?.model.sharedModel;
   const end = shared ? endOfMagic(shared.source) : null;

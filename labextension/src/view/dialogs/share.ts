@@ -143,19 +143,18 @@ function preview(context: ViewContext, plan: Preview): HTMLElement {
         ),
       ),
     ),
-    notes(plan.notes, context),
+    notes(plan.notes),
     fullText(context, "sqlWhole", plan.sql),
     fullText(context, "objectsWhole", plan.yaml),
   );
 }
 
-function notes(all: string[], context: ViewContext): Content {
-  const english = context.language === "fr" ? "en" : null;
+function notes(all: string[]): Content {
   return (
     all.length > 0 &&
     h(
       "ul",
-      { class: cls("faint"), lang: english },
+      { class: cls("faint") },
       all.map((note) => h("li", {}, prose(note))),
     )
   );
@@ -184,7 +183,7 @@ function shareResult(context: ViewContext, made: ShareResult): Content {
     ),
     h("p", {}, t(context, "sendLine")),
     h("p", { class: cls("address") }, h("code", {}, made.line), copyButton(context, made.line)),
-    notes(made.notes, context),
+    notes(made.notes),
     h(
       "div",
       { class: cls("row") },

@@ -1,5 +1,9 @@
 /** The panel's texts in English. Every language has the same keys. */
 export const en = {
+  language: "Language",
+  "language.auto": "automatic",
+  "language.en": "English",
+  "language.fr": "français",
   loading: "Asking the kernel…",
   silent: "The kernel has not answered yet. Is a cell running? The panel fills in when it ends.",
   gone: "This panel's kernel has ended. Run the cell again for a live panel.",

@@ -2,6 +2,10 @@ import type { MessageKey } from "./en";
 
 /** The panel's texts in French. */
 export const fr: Record<MessageKey, string> = {
+  language: "Langue",
+  "language.auto": "automatique",
+  "language.en": "English",
+  "language.fr": "français",
   loading: "Interrogation du noyau…",
   silent:
     "Le noyau n'a pas encore répondu. Une cellule tourne-t-elle ? Le panneau se remplit quand elle se termine.",

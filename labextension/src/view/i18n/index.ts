@@ -1,7 +1,6 @@
 import { en, type MessageKey } from "./en";
 import { fr } from "./fr";
 
-export { errorsInFrench } from "./errors";
 export type { MessageKey } from "./en";
 
 export const languages = { en, fr };

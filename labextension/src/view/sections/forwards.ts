@@ -105,10 +105,8 @@ function drawRow(context: ViewContext, id: string, forward: Forward, carried: Co
       ),
     ],
     [
-      forward.reason &&
-        h("p", { class: cls("faint"), lang: context.language === "fr" ? "en" : null }, forward.reason),
-      forward.notes &&
-        h("p", { class: cls("faint"), lang: context.language === "fr" ? "en" : null }, forward.notes),
+      forward.reason && h("p", { class: cls("faint") }, forward.reason),
+      forward.notes && h("p", { class: cls("faint") }, forward.notes),
       needsProxy(context, forward) && h("p", { class: cls("faint") }, prose(t(context, "needsProxy"))),
       outcome(context, keys.stop(id)),
     ],
