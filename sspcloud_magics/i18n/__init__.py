@@ -16,7 +16,7 @@ from sspcloud_magics.i18n.formats import (
     format_number,
     format_seconds,
 )
-from sspcloud_magics.i18n.language import Source, choose, chosen, current, on_change
+from sspcloud_magics.i18n.language import Source, choose, current, get_choice, on_change
 from sspcloud_magics.i18n.messages import N_, _, _n
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "_",
     "_n",
     "choose",
-    "chosen",
     "current",
     "format_bytes",
     "format_date",
@@ -34,5 +33,6 @@ __all__ = [
     "format_list",
     "format_number",
     "format_seconds",
+    "get_choice",
     "on_change",
 ]

@@ -92,7 +92,7 @@ def current() -> str:
     return _current
 
 
-def chosen(source: Source) -> str:
+def get_choice(source: Source) -> str:
     """Return the language that a source has chosen by `choose`; empty without a choice."""
     return _chosen.get(source, "")
 

@@ -34,7 +34,8 @@ def forwards() -> Snapshot:
 def _magic(forward: Forward) -> str:
     """Return the line that opens the same forward in another notebook."""
     if forward.destination:  # its relay ends with it, so the line creates a new one
-        target, ports = f"--relay {forward.destination}", [str(local) for local, _ in forward.ports]
+        target = f"--relay {forward.destination}"  # not translated: an option of a magic
+        ports = [str(local) for local, _ in forward.ports]
     else:
         target = str(forward.target)
         ports = [f"{local}:{remote}" for local, remote in forward.ports[:MOST_PORTS]]

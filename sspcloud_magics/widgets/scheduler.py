@@ -215,7 +215,7 @@ class SnapshotScheduler:
 
     def _collect(self) -> Snapshot:
         known = platforms.current()
-        language: Language = {"chosen": i18n.chosen(i18n.Source.SETTING)}
+        language: Language = {"chosen": i18n.get_choice(i18n.Source.SETTING)}
         platform: Platform = {"account": known.account_page, "services": known.services_page}
         return {
             "platform": platform,

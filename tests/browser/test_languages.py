@@ -20,7 +20,7 @@ CELLS = ["%load_ext sspcloud_magics", "%k8s_pods", "import sspcloud_magics as ss
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Iterator[Lab]:
-    """A JupyterLab as in the platform's images: LC_ALL is en_US.UTF-8, and nobody chose a language."""
+    """A JupyterLab as in the platform's images: LC_ALL is en_US.UTF-8, and the user chose no language."""
     folder = tmp_path_factory.mktemp("languages")
     (folder / "notebooks").mkdir()
     environment = {

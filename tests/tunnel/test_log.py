@@ -33,4 +33,4 @@ def test_helper_speaks_the_kernels_language(api: ApiServer, helper: HelperProces
     helper.say(SetLanguage("fr"))
     with pytest.raises(SspcloudError) as failed:
         helper.forward("pod", "missing", 8000)
-    assert failed.value.what.startswith("Il n’y a pas de")
+    assert "Introuvable dans" in failed.value.what

@@ -47,12 +47,12 @@ const plugin: JupyterFrontEndPlugin<void> = {
   ) => {
     // A page without documents, such as Notebook 7's list of files, has no kernel to show.
     if (!notebooks && !consoles) return;
-    const settings = registry ? await registry.load(plugin.id).catch(() => null) : null;
     const locale = await readLocale(registry);
-    const trans = new PluginTranslator({
-      jupyterlab: readSettings(settings).language || locale,
-      browser: navigator.language,
-    });
+    const trans = new PluginTranslator({ jupyterlab: locale, browser: navigator.language });
+    // The registry loads the settings only after it has this transformation.
+    if (registry) translateSchema(registry, plugin.id, trans);
+    const settings = registry ? await registry.load(plugin.id).catch(() => null) : null;
+    trans.choose(readSettings(settings).language || locale);
 
     const documents = new Documents(app.shell, notebooks, consoles);
     const tracker = new KernelTracker(documents, () => trans.page);
@@ -67,7 +67,6 @@ const plugin: JupyterFrontEndPlugin<void> = {
     addCommands(app, tracker, palette, trans);
     handleInsertCell(documents);
 
-    if (registry) translateSchema(registry, plugin.id, trans);
     const { side, statusBar: wanted } = readSettings(settings);
     app.shell.add(panel, side, { rank: RANK });
     restorer?.add(panel, PANEL_ID);
