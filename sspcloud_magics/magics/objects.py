@@ -332,7 +332,10 @@ def _ask(removal: Removal) -> bool:
         *_name_dependents(removal.dependents),
         _("Delete {ref}? [y/N] ", ref=removal.ref),
     ]
-    return input(printable("\n".join(lines))).strip().lower() in _YES
+    try:
+        return input(printable("\n".join(lines))).strip().lower() in _YES
+    except EOFError:  # a terminal whose input is closed
+        return False
 
 
 def _name_dependents(dependents: tuple[str, ...]) -> list[str]:

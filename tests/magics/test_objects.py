@@ -260,6 +260,15 @@ def test_delete_asks_where_it_is_not_yours(
     assert ("owned" in list(ssp.get("cm")["name"])) is not gone
 
 
+def test_delete_without_an_answer_deletes_nothing(family: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    def close(_words: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(objects, "is_watched", lambda: True)
+    monkeypatch.setattr(builtins, "input", close)
+    assert "was not deleted" in str(family.fail("%k8s_delete cm owned"))
+
+
 def test_delete_does_not_ask_a_machine(family: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(objects, "is_watched", lambda: False)
     monkeypatch.setattr(builtins, "input", lambda _words: pytest.fail("it asked"))
