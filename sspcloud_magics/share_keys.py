@@ -20,6 +20,7 @@ SCHEMAS = f"{OWNER}/schemas"
 REASON = f"{OWNER}/reason"
 ROLE = f"{OWNER}/postgres-role"
 CREATE = f"{OWNER}/create"
+KIND = f"{OWNER}/kind"
 
 READ_ONLY, READ_WRITE = "read-only", "read-write"
 """The values of `ACCESS`."""

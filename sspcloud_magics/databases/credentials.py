@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -20,7 +21,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sspcloud_magics import platforms, share_keys
 from sspcloud_magics.cluster.requests import object_reads, permissions
 from sspcloud_magics.databases import discovery
-from sspcloud_magics.databases.charts import CHARTS_BY_KIND, POSTGRES_PORT
+from sspcloud_magics.databases.charts import CHARTS_BY_KIND
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import ClusterError, CredentialsNotFound, Forbidden, ServerError, UsageProblem
 from sspcloud_magics.i18n import N_, _, format_datetime
@@ -123,7 +124,7 @@ def find_credentials(
     found, known = locate(cluster, name, namespace)
     discovery.require_usable(found)
     if url is not None:
-        used = parse_url(url)
+        used = parse_url(url, found.kind)
     elif user is not None:
         used = ask_credentials(user, found, ask_password)
     else:
@@ -181,14 +182,15 @@ def read_share(cluster: Cluster, database: Database) -> DatabaseCredentials:
 def _parse_share(secret: object_reads.SecretObject, name: str) -> tuple[Database, DatabaseCredentials] | None:
     host, port = _text(secret, share_keys.HOST), _text(secret, share_keys.PORT)
     user, password = _text(secret, share_keys.USER), secret.value(share_keys.PASSWORD)
-    if not (host and user and password):
+    kind = secret.annotations.get(share_keys.KIND, "postgres")
+    if not (host and user and password) or kind not in discovery.QUERYABLE:
         return None
     database = Database(
         name=name,
         namespace=secret.namespace,
-        kind="postgres",
+        kind=kind,
         service=host.split(".")[0],
-        port=int(port) if port and port.isdecimal() else POSTGRES_PORT,
+        port=int(port) if port and port.isdecimal() else CHARTS_BY_KIND[kind].port,
         database=_text(secret, share_keys.DBNAME),
         source=N_("shared with you"),
         access=secret.annotations.get(share_keys.ACCESS, share_keys.READ_ONLY),
@@ -261,13 +263,14 @@ def read_credentials(cluster: Cluster, database: Database) -> DatabaseCredential
         If there is no such Secret, or you may read none.
     """
     refused: Forbidden | None = None
-    # The Secrets to try, with the key of the user.
+    # The Secrets to try, with the keys of the user and the password.
+    chart = CHARTS_BY_KIND.get(database.kind)
     candidates = {
-        f"{database.name}-user": "username",
-        database.name: "username",
-        f"discoverable-{database.name}": f"{database.kind}-username",
+        f"{database.name}-user": ("username", "password"),
+        database.name: ("username", "password"),
+        f"discoverable-{database.name}": (chart and chart.login) or (f"{database.kind}-username", "password"),
     }
-    for name, user_key in candidates.items():
+    for name, (user_key, password_key) in candidates.items():
         try:
             secret = object_reads.secret(cluster, name, database.namespace)
         except Forbidden as error:
@@ -275,7 +278,7 @@ def read_credentials(cluster: Cluster, database: Database) -> DatabaseCredential
             continue
         if secret is None:
             continue
-        user, password = _text(secret, user_key), secret.value("password")
+        user, password = _text(secret, user_key), secret.value(password_key)
         if user and password and user not in ("postgres", "root"):
             return DatabaseCredentials(user=user, password=password, source=_("the secret {name}", name=name))
     hints = [_("log in with a password: %connect_db {path} --user USER", path=database.path)]
@@ -372,14 +375,16 @@ def _password(value: str) -> Secret:
 
 
 @without_frames
-def parse_url(url: Secret) -> DatabaseCredentials:
-    """Return the credentials in a libpq URL (or ``key=value`` string).
+def parse_url(url: Secret, kind: str = "postgres") -> DatabaseCredentials:
+    """Return the credentials in a URL, or in libpq's ``key=value`` string for PostgreSQL.
 
     Raises
     ------
     UsageProblem
-        If libpq cannot parse it, or if it has no user or password. The error never quotes it.
+        If it cannot be parsed, or if it has no user or password. The error never quotes it.
     """
+    if kind != "postgres":
+        return _parse_other_url(url, kind)
     form = _("write postgresql://USER:PASSWORD@HOST/DATABASE, with special characters as %XX")
     try:
         parts = conninfo_to_dict(url.reveal())
@@ -394,6 +399,24 @@ def parse_url(url: Secret) -> DatabaseCredentials:
         user=str(parts["user"]),
         password=_password(str(parts["password"])),
         dbname=str(dbname) if dbname else None,
+        source=_("a URL"),
+    )
+
+
+@without_frames
+def _parse_other_url(url: Secret, kind: str) -> DatabaseCredentials:
+    form = _("write {kind}://USER:PASSWORD@HOST/DATABASE, with special characters as %XX", kind=kind)
+    try:
+        split = urlsplit(url.reveal())
+        parts = {"user": unquote(split.username or ""), "password": unquote(split.password or "")}
+    except ValueError:
+        parts = {}
+    if not parts.get("user") or not parts.get("password"):
+        raise UsageProblem(_describe_missing(parts), hint=form)
+    return DatabaseCredentials(
+        user=parts["user"],
+        password=_password(parts["password"]),
+        dbname=unquote(split.path.strip("/")) or None,
         source=_("a URL"),
     )
 

@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 CNPG = "cnpg.io/cluster"
 """The label on the operator's pods and services; its value is the release."""
+QUERYABLE = frozenset({"postgres", "mariadb", "mongodb"})
+"""The kinds of databases that queries run on."""
+
 _HIBERNATION = "cnpg.io/hibernation"
 _DISCOVERY = "onyxia/discovery"
 _INSTANCE = "app.kubernetes.io/instance"
@@ -487,7 +490,7 @@ def _answers(cluster: Cluster, service: str, namespace: str) -> bool:
 
 
 def require_usable(database: Database) -> None:
-    """Refuse a database of another kind than PostgreSQL, or one that is paused.
+    """Refuse a database of a kind that queries do not run on, or one that is paused.
 
     Raises
     ------
@@ -496,7 +499,7 @@ def require_usable(database: Database) -> None:
     DatabaseHibernated
         If it is hibernated or suspended.
     UsageProblem
-        If it is not PostgreSQL.
+        If its kind is not in `QUERYABLE`.
     """
     require_running(database)
     if database.kind in CLIENTS:
@@ -507,10 +510,10 @@ def require_usable(database: Database) -> None:
             namespace=database.namespace,
             port=database.port,
         )
-    if database.kind != "postgres":
+    if database.kind not in QUERYABLE:
         raise UsageProblem(
             _(
-                "{path} is a {kind} database, and queries run on PostgreSQL only.",
+                "{path} is a {kind} database, and queries run on PostgreSQL, MariaDB and MongoDB only.",
                 path=database.path,
                 kind=database.kind,
             ),

@@ -352,6 +352,11 @@ class QueryingMagics(Magics):
         """Return the name to save a cell's statement under, and the statement with the saved ones prepended."""
         if given.save is None and not given.saved_statements:
             return "", cell
+        if session.current_connection(given.open_database).database.kind != "postgres":
+            raise UsageProblem(
+                _("--save and --with need a connection to PostgreSQL."),
+                hint=_("write the query into the cell, as WITH name AS (SELECT …) SELECT …"),
+            )
         from sspcloud_magics.databases.postgres.sql import cte, name_cache  # noqa: PLC0415 - the magics load without it
 
         saved, name = self.history.find_saved(), ""
