@@ -214,7 +214,7 @@ class SandboxCluster:
 
         def check(change: Change | None = None) -> None:
             if change is None or change.resource == kinds.PODS:
-                created = was_ready is not None or len(self.store.peek_all(kinds.PODS)) == beginning.PODS
+                created = was_ready is not None or len(self.store.peek_all(kinds.PODS)) >= beginning.PODS
                 if created and not list_late_pods():
                     ready.set()
 

@@ -1,7 +1,8 @@
-"""MariaDB: its programs, where this machine has them, and its data directories.
+"""MariaDB: its programs, if this machine has them, and its data directories.
 
-No wheel contains MariaDB. Its programs are those of the machine, or those of a Debian package that was unpacked below
-the directory in ``SSPCLOUD_SANDBOX_MARIADB``. Like Postgres, it refuses to run as root (`sandbox.postgres.identity`).
+No wheel contains MariaDB. ``SSPCLOUD_SANDBOX_MARIADB`` names the root directory of its programs: ``/`` for the machine's
+own, or the directory below which Debian's package ``mariadb-server-core`` was unpacked. Without it, the sandbox has no
+MariaDB. Like Postgres, it refuses to run as root (`sandbox.postgres.identity`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from sspcloud_magics.sandbox import postgres
 
 ROOT_VARIABLE = "SSPCLOUD_SANDBOX_MARIADB"
-"""Variable with the root directory of an unpacked package."""
+"""Variable with the root directory of the programs."""
 
 SETTINGS = (
     "--innodb-buffer-pool-size=16M",
@@ -71,11 +72,12 @@ class Programs:
         ]
 
 
-def find_programs() -> Programs | None:
-    """Return the programs of this machine; None if it has no MariaDB."""
-    named = os.environ.get(ROOT_VARIABLE)
-    root = Path(named) if named else Path("/")
-    return Programs(root) if shutil.which(str(root / "usr/sbin/mariadbd")) else None
+def find_programs(root: str | None = None) -> Programs | None:
+    """Return the programs below `root`, or below the directory in the variable; None if there are none."""
+    root = os.environ.get(ROOT_VARIABLE) if root is None else root
+    if not root or shutil.which(f"{root}/usr/sbin/mariadbd") is None:
+        return None
+    return Programs(Path(root))
 
 
 def initialise(programs: Programs, data: Path, statements: Sequence[str]) -> None:
@@ -122,8 +124,3 @@ def initialise(programs: Programs, data: Path, statements: Sequence[str]) -> Non
     )
     if done.returncode or "ERROR" in done.stderr:
         raise MariadbFailed(f"mariadbd: {done.stderr.strip()[-2000:]}")
-
-
-def literal(value: str) -> str:
-    """Return `value` as an SQL string literal that no mode of the server reads differently."""
-    return f"CONVERT(x'{value.encode().hex()}' USING utf8mb4)" if value else "''"

@@ -43,10 +43,14 @@ _POSTGRES: Final = Image(
 )
 _API: Final = Image("api", ("uvicorn", "fastapi", "python", "python3"))
 
+_MARIADB: Final = Image("mariadb", ("mariadbd", "/opt/bitnami/scripts/mariadb/entrypoint.sh"), 3306, True)
+
 IMAGES: Final = {
     "ghcr.io/cloudnative-pg/postgresql": _POSTGRES,
     "docker.io/bitnami/postgresql": _POSTGRES,
     "docker.io/bitnamilegacy/postgresql": _POSTGRES,
+    "docker.io/bitnami/mariadb": _MARIADB,
+    "docker.io/bitnamilegacy/mariadb": _MARIADB,
     "docker.io/alpine/socat": Image("relay", ("socat", "/usr/bin/socat", "/usr/bin/socat1")),
 }
 

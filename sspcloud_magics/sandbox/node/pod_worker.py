@@ -11,12 +11,13 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import os
 import shutil
 import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sspcloud_magics.sandbox import events
+from sspcloud_magics.sandbox import events, mariadb
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.network.routing import Destination
 from sspcloud_magics.sandbox.node.connection import Connection, DialError, connect
@@ -342,7 +343,8 @@ class PodWorker:
             if "persistentVolumeClaim" in volume
         ]
         data = self.machine.volumes / self._namespace / (claims[0] if claims else "none") / "pgdata"
-        return {"data": str(data), "run": str(self._run_folder), "tls": self._certificate()}
+        config = {"data": str(data), "run": str(self._run_folder), "tls": self._certificate()}
+        return config | {"mariadb": os.environ.get(mariadb.ROOT_VARIABLE, "")}
 
     def _certificate(self) -> Mapping[str, str] | None:
         """Return the server certificate of the pod's CloudNativePG cluster, None for other pods."""

@@ -8,6 +8,8 @@ user-alice   ``postgresql-cnpg-951239`` with the practice data, shared with Bob;
 user-bob     none
 user-carol   ``postgresql-439617``, of the older chart
 ============ ===========================================================================================
+
+With ``SSPCLOUD_SANDBOX_MARIADB`` (`sandbox.mariadb`), user-alice also has ``mariadb-310842``, which is empty.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import json
 import uuid
 from datetime import UTC, datetime, timedelta
 
+from sspcloud_magics.sandbox import mariadb
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers import cnpg
 from sspcloud_magics.sandbox.controllers.writes import install
@@ -28,6 +31,7 @@ ALICE, CAROL = people.namespace_of("alice"), people.namespace_of("carol")
 PODS = 3
 """Number of pods in the scenario."""
 SHARED, HIBERNATED, OLDER = "postgresql-cnpg-951239", "postgresql-cnpg-204871", "postgresql-439617"
+MARIADB = "mariadb-310842"
 SHARE_LASTS = timedelta(days=30)
 
 
@@ -71,6 +75,11 @@ def create(store: Store, seed: Seed) -> None:
         cnpg.reconcile(store, (namespace, release))
     install(store, "mon-api", namespace=ALICE, deployment=str(uuid.uuid4()), replica_set=str(uuid.uuid4()))
     _share(store, ALICE, SHARED, contents[ALICE, SHARED], "bob")
+    if mariadb.find_programs() is not None:
+        project = seed.secret(f"{ALICE}/project")
+        values = {"release": MARIADB, "namespace": ALICE, "owner": "alice", "database": "defaultdb"}
+        root = seed.secret(f"{ALICE}/{MARIADB}/root")
+        install(store, "mariadb", **values, password=project, superuser=root)
 
 
 def _share(store: Store, namespace: str, release: str, plan: DatabasePlan, person: str) -> None:
