@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from sspcloud_magics.errors import SspcloudError, UsageProblem
 from sspcloud_magics.i18n import _
 from sspcloud_magics.session import session
-from sspcloud_magics.sharing.service import SharingService, make_request
+from sspcloud_magics.sharing.service import SharingService, make_request, mariadb_shares
 from sspcloud_magics.sharing.superuser import open_as_superuser
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sspcloud_magics.databases.discovery import Database
-    from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
     from sspcloud_magics.sharing.apply import ShareResult
+    from sspcloud_magics.sharing.mariadb import MariadbPlan
     from sspcloud_magics.sharing.plan import SharePlan
     from sspcloud_magics.sharing.revoke import RevokeResult
 
@@ -39,7 +39,7 @@ def share_db(
     prefix: str | None = None,
     dry_run: bool = False,
     progress: Progress = lambda _unused: None,
-) -> ShareResult | SharePlan:
+) -> ShareResult | SharePlan | MariadbPlan:
     """Share one of your databases with colleagues, for a limited time.
 
     Each colleague gets a Postgres role, a Secret with everything needed to connect, and permission to forward to this
@@ -127,7 +127,9 @@ class ShareOptions(TypedDict, total=False):
     prefix: str | None
 
 
-def preview_share(name: str, colleagues: str | Iterable[str], **options: Unpack[ShareOptions]) -> SharePlan:
+def preview_share(
+    name: str, colleagues: str | Iterable[str], **options: Unpack[ShareOptions]
+) -> SharePlan | MariadbPlan:
     """Plan what `share_db` would do with the same arguments, and do nothing.
 
     Parameters
@@ -277,7 +279,9 @@ def service(namespace: str | None = None) -> SharingService:
     """Return the service for the shares of the current cluster; `namespace` as in `current_cluster`."""
     cluster = session.current_cluster(namespace)
 
-    def connect(database: Database, dbname: str | None = None) -> DatabaseConnection:
+    def connect(database: Database, dbname: str | None = None) -> Any:
+        if database.kind == "mariadb":
+            return mariadb_shares().open_as_root(cluster, session.manager(), database)
         return open_as_superuser(cluster, session.manager(), database, dbname)
 
     return SharingService(cluster, connect)

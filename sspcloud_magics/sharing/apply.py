@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from sspcloud_magics import share_keys
 from sspcloud_magics.cluster.api.api_errors import Conflict, NotFound, report_malformed
@@ -36,7 +37,7 @@ from sspcloud_magics.sharing.excess_privileges import narrow
 from sspcloud_magics.sharing.handover import list_owned, make_archive
 from sspcloud_magics.sharing.lock_watch import describe_ended_sessions, watch_locks
 from sspcloud_magics.sharing.manifests import Manifest, PlannedShare
-from sspcloud_magics.sharing.plan import SharePlan
+from sspcloud_magics.sharing.plan import ClusterPlan, SharePlan
 from sspcloud_magics.sharing.superuser import translate_errors
 
 _RESOURCES: dict[str, Resource] = {
@@ -99,6 +100,34 @@ def apply_plan(
     """
     notes = [*(each.words for each in removed), *narrow(connection, plan.creators), *plan.notes]
     ca = credentials.authority(cluster, plan.database)
+    ensure_role = partial(_ensure_role, connection, plan)
+    return apply_shares(cluster, plan, ca, ensure_role, notes=notes, progress=progress)
+
+
+def apply_shares(
+    cluster: Cluster,
+    plan: ClusterPlan,
+    ca: str | None,
+    ensure_login: Callable[[PlannedShare, Secret], list[str]],
+    *,
+    notes: list[str],
+    progress: Callable[[str], None],
+) -> ShareResult:
+    """Create, complete or renew the shares of a plan, for any kind of database.
+
+    Parameters
+    ----------
+    cluster, plan
+        The owner's cluster, and the plan.
+    ca
+        The certificate authority of the server; None if it has none.
+    ensure_login
+        Creates or renews the login of a share with this password, and returns notes.
+    notes
+        The notes so far.
+    progress
+        Called with a description of each step.
+    """
     for share in plan.shares:
         progress(_("sharing {database} with {name}", database=share.database, name=share.colleague.name))
         _log.info("sharing %s/%s as %s", share.namespace, share.database, share.name)
@@ -108,7 +137,7 @@ def apply_plan(
         password = (kept.value(share_keys.PASSWORD) if kept else None) or Secret(
             secrets.token_urlsafe(_PASSWORD_BYTES)
         )
-        notes += _ensure_role(connection, plan, share, password)
+        notes += ensure_login(share, password)
         progress(
             _(
                 "granting {name} permissions in {namespace}",

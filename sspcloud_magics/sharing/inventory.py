@@ -55,6 +55,8 @@ class Share:
         Whether its database no longer exists.
     create
         Whether the owner let the colleague create in the shared schemas.
+    kind
+        The kind of database.
     """
 
     database: str
@@ -70,6 +72,7 @@ class Share:
     complete: bool
     orphaned: bool = False
     create: bool = False
+    kind: str = "postgres"
 
     @property
     def state(self) -> str:
@@ -226,6 +229,7 @@ def _share_of_role(database: Database, role: ShareRole) -> Share:
         name=share_keys.share_name(database.name, colleague),
         has_job=False,
         complete=False,
+        kind=database.kind,
     )
 
 
@@ -271,4 +275,5 @@ def _read_share(item: Mapping[str, Any], *, has_job: bool, complete: bool) -> Sh
         has_job=has_job,
         complete=complete,
         create=annotations.get(share_keys.CREATE) == "true",
+        kind=annotations.get(share_keys.KIND, "postgres"),
     )

@@ -63,6 +63,8 @@ class PlannedShare:
         Whether the role has its own schema, from this share or an earlier one.
     handover
         The handover of the role's objects when the share becomes read-only; None if it owns nothing.
+    kind
+        The kind of database.
     """
 
     database: str
@@ -81,6 +83,7 @@ class PlannedShare:
     exists: bool = False
     own_schema: bool = False
     handover: Handover | None = None
+    kind: str = "postgres"
 
     @property
     def name(self) -> str:
@@ -116,6 +119,8 @@ def share_annotations(share: PlannedShare) -> dict[str, str]:
         share_keys.ROLE: share.role,
         share_keys.CREATE: json.dumps(share.privileges.create),
     }
+    if share.kind != "postgres":
+        annotations[share_keys.KIND] = share.kind
     return annotations | ({share_keys.REASON: share.reason} if share.reason else {})
 
 

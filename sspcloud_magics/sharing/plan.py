@@ -77,8 +77,44 @@ class ShareRequest:
     prefix: str | None
 
 
+class ClusterPlan(rendering.ShareDisplay):
+    """The cluster's half of a plan, which is the same for each kind of database."""
+
+    __slots__ = ()
+
+    ended: tuple[EndedShare, ...]
+    network: bool
+
+    def yaml(self) -> str:
+        """Format the objects to create as YAML, with Secrets masked; comments name the objects to remove."""
+        removed = [
+            _("# Removed first, because it has ended: {name}.", name=each.share.name) for each in self.ended
+        ]
+        removed += [
+            _("# Removed if it exists: NetworkPolicy {name}.", name=share.name)
+            for share in self.shares
+            if share.exists and not self.network
+        ]
+        shown: list[Manifest] = []
+        for share in self.shares:
+            masked = self.manifests(share, Secret(""), "…", "…")
+            shown += [manifests.job(share), *map(manifests.mask_manifest, masked)]
+        return "".join(f"{line}\n" for line in removed) + rendering.as_yaml(shown)
+
+    def manifests(
+        self, share: PlannedShare, password: Secret, ca: str | None, job_uid: str | None
+    ) -> list[Manifest]:
+        """Build the objects of one share; its Job owns them, if it has one."""
+        made = [
+            manifests.secret(share, password, ca, job_uid),
+            manifests.role(share, job_uid),
+            manifests.role_binding(share, job_uid),
+        ]
+        return [*made, manifests.network_policy(share, job_uid)] if self.network else made
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class SharePlan(rendering.ShareDisplay):
+class SharePlan(ClusterPlan):
     """The objects and SQL to remove and to create.
 
     Parameters
@@ -116,22 +152,6 @@ class SharePlan(rendering.ShareDisplay):
     archive: tuple[sql.Composed, ...] = ()
     colleagues: tuple[tuple[str, bool], ...] = ()
 
-    def yaml(self) -> str:
-        """Format the objects to create as YAML, with Secrets masked; comments name the objects to remove."""
-        removed = [
-            _("# Removed first, because it has ended: {name}.", name=each.share.name) for each in self.ended
-        ]
-        removed += [
-            _("# Removed if it exists: NetworkPolicy {name}.", name=share.name)
-            for share in self.shares
-            if share.exists and not self.network
-        ]
-        shown: list[Manifest] = []
-        for share in self.shares:
-            masked = self.manifests(share, Secret(""), "…", "…")
-            shown += [manifests.job(share), *map(manifests.mask_manifest, masked)]
-        return "".join(f"{line}\n" for line in removed) + rendering.as_yaml(shown)
-
     def sql(self) -> str:
         """Format the statements to run, in order, with passwords masked."""
         parts = [
@@ -158,17 +178,6 @@ class SharePlan(rendering.ShareDisplay):
             texts = [*map(role_sql.format_statements, before), role_sql.format_statements(statements)]
             parts.append("\n".join([_("-- The share with {name}", name=share.colleague.name), *texts]))
         return "\n".join(parts)
-
-    def manifests(
-        self, share: PlannedShare, password: Secret, ca: str | None, job_uid: str | None
-    ) -> list[Manifest]:
-        """Build the objects of one share; its Job owns them, if it has one."""
-        made = [
-            manifests.secret(share, password, ca, job_uid),
-            manifests.role(share, job_uid),
-            manifests.role_binding(share, job_uid),
-        ]
-        return [*made, manifests.network_policy(share, job_uid)] if self.network else made
 
     def statements(
         self, share: PlannedShare, verifier: str, colleagues: Iterable[tuple[str, bool]]
@@ -220,19 +229,7 @@ def make_plan(
         If a colleague's name or a schema is invalid, or a role of that name exists that no share created.
     """
     database, ended = inventory.database, inventory.ended
-    prefix = request.prefix
-    notes: list[str] = []
-    if prefix is None:
-        prefix = _learn_prefix(cluster, database.namespace)
-        if prefix is None:
-            prefix = platforms.current().accounts
-            notes.append(
-                _(
-                    "The server's prefix of user names could not be read here; {prefix!r} is assumed.",
-                    prefix=prefix,
-                )
-            )
-    colleagues = _parse_colleagues(request.colleagues, prefix, database.namespace)
+    colleagues, notes = find_colleagues(cluster, request, database.namespace)
     notes.append(advisories.warn_spelling(colleagues))
     session = connection.psycopg
     heir = role_sql.find_heir(session)
@@ -248,7 +245,7 @@ def make_plan(
     every = tuple(sorted(found | left))
     schemas = _choose_schemas(request.schemas, every)
     owners = session.execute(role_sql.OWNERS, {"schemas": list(every)}).fetchall()
-    labels, pods, ports = _find_pods(cluster, database)
+    labels, pods, ports = find_pods(cluster, database)
     until = datetime.now(UTC).replace(microsecond=0) + request.duration
     existing = _list_existing(session, roles) - gone
     handovers = {} if request.read_write else _plan_handovers(session, existing, heir)
@@ -274,7 +271,7 @@ def make_plan(
             reason=request.reason,
             for_kubectl=request.for_kubectl,
             forward=request.forward,
-            selector=_select_labels(labels, database),
+            selector=select_labels(labels, database),
             exists=role in existing,
             own_schema=role in own_schemas,
             handover=handovers.get(role),
@@ -365,6 +362,30 @@ def require_rights(cluster: Cluster, namespace: str, *, network: bool) -> None:
     )
 
 
+def find_colleagues(
+    cluster: Cluster, request: ShareRequest, namespace: str
+) -> tuple[tuple[Colleague, ...], list[str]]:
+    """Return the colleagues of a request, and notes for the owner.
+
+    Raises
+    ------
+    UsageProblem
+        If a name is invalid, or none is given.
+    """
+    prefix, notes = request.prefix, []
+    if prefix is None:
+        prefix = read_prefix(cluster, namespace)
+        if prefix is None:
+            prefix = platforms.current().accounts
+            notes.append(
+                _(
+                    "The server's prefix of user names could not be read here; {prefix!r} is assumed.",
+                    prefix=prefix,
+                )
+            )
+    return _parse_colleagues(request.colleagues, prefix, namespace), notes
+
+
 def _parse_colleagues(typed: Sequence[str], prefix: str, namespace: str) -> tuple[Colleague, ...]:
     found: dict[str, Colleague] = {}
     for text in (name for words in typed for name in words.split(",") if name.strip()):
@@ -414,7 +435,8 @@ def _list_existing(session: psycopg.Connection[Any], roles: list[str]) -> frozen
     return frozenset(name for (name,) in found)
 
 
-def _learn_prefix(cluster: Cluster, namespace: str) -> str | None:
+def read_prefix(cluster: Cluster, namespace: str) -> str | None:
+    """Return the prefix of user names on this server; None if it cannot be read."""
     try:
         bindings = object_reads.list_objects(cluster, ROLE_BINDINGS, namespace)
     except Forbidden:
@@ -423,7 +445,7 @@ def _learn_prefix(cluster: Cluster, namespace: str) -> str | None:
         return learn_prefix(namespace, bindings)
 
 
-def _find_pods(
+def find_pods(
     cluster: Cluster, database: Database
 ) -> tuple[dict[str, str], tuple[str, ...], tuple[TargetPort, ...]]:
     """Return the labels of the database's pod, its names now and after replacements, and its ports."""
@@ -438,7 +460,8 @@ def _find_pods(
     return labels, tuple(pod.name for pod in behind) or (f"{database.name}-0",), ports
 
 
-def _select_labels(labels: dict[str, str], database: Database) -> dict[str, str]:
+def select_labels(labels: dict[str, str], database: Database) -> dict[str, str]:
+    """Return the labels by which a NetworkPolicy selects the database's pods."""
     if CNPG in labels:
         return {CNPG: labels[CNPG]}
     wanted = ("app.kubernetes.io/instance", "app.kubernetes.io/name")

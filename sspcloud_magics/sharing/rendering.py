@@ -61,6 +61,8 @@ class Answer:
         Advisories for the owner, the most important first; `SHOWN` of them are in sight.
     objects, statements
         The YAML of the objects and the SQL of a preview; empty for a result.
+    is_mariadb
+        Whether the SQL is for MariaDB.
     """
 
     granted: str
@@ -68,6 +70,7 @@ class Answer:
     notes: Sequence[str]
     objects: str = ""
     statements: str = ""
+    is_mariadb: bool = False
 
     def as_text(self) -> str:
         """Render text for a terminal."""
@@ -75,7 +78,7 @@ class Answer:
         if self.objects:
             parts += [
                 _("# In the cluster") + f"\n{self.objects}",
-                _("-- In PostgreSQL") + f"\n{self.statements}",
+                (_("-- In MariaDB") if self.is_mariadb else _("-- In PostgreSQL")) + f"\n{self.statements}",
             ]
         if self.notes:
             shown = [_mark(note) for note in self.notes[:SHOWN]]

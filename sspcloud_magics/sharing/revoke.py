@@ -126,6 +126,13 @@ class RevokeResult:
                     role=share.role,
                     role_left=self.role_left,
                 )
+                if share.kind == "postgres"
+                else _(
+                    "Its permissions in the cluster are revoked, but the user {role} of the server still exists: "
+                    "{role_left} Once that is repaired, %unshare --ended removes it.",
+                    role=share.role,
+                    role_left=self.role_left,
+                )
             )
         return " ".join(sentences)
 
@@ -143,7 +150,7 @@ def revoke_share(
         If the server refuses a statement; the colleague is locked out all the same.
     """
     sessions = lock_out(connection, share.role)
-    _delete_objects(cluster, share)
+    delete_objects(cluster, share)
     handovers, notes = remove_role(connection, share.role, opener)
     object_writes.delete_object(cluster, JOBS, share.name, share.namespace)
     return RevokeResult(share=share, sessions=sessions or 0, handovers=handovers, notes=notes)
@@ -159,12 +166,19 @@ def revoke_in_cluster(cluster: Cluster, share: Share, why: str) -> RevokeResult:
     why
         Why the Postgres role remains; empty if the server no longer exists.
     """
-    _delete_objects(cluster, share)
+    delete_objects(cluster, share)
     object_writes.delete_object(cluster, JOBS, share.name, share.namespace)
     return RevokeResult(share=share, role_left=why)
 
 
-def _delete_objects(cluster: Cluster, share: Share) -> None:
+def delete_objects(cluster: Cluster, share: Share) -> None:
+    """Delete the Secret and the permissions of a share.
+
+    Raises
+    ------
+    Forbidden
+        If a permission in the namespace is missing, and no Job ends the share.
+    """
     for resource in _DELETION_ORDER:
         try:
             object_writes.delete_object(cluster, resource, share.name, share.namespace)
@@ -358,7 +372,7 @@ def remove_ended(
     results = []
     for each in ended:
         if each.valid_until is None:
-            if _has_ended(cluster, each.share):
+            if has_ended(cluster, each.share):
                 results.append(revoke_share(cluster, each.share, connection, opener))
         elif (sessions := lock_out(connection, each.share.role, each.valid_until)) is not None:
             handovers, notes = remove_role(connection, each.share.role, opener)
@@ -368,7 +382,7 @@ def remove_ended(
     return results
 
 
-def _has_ended(cluster: Cluster, found: Share) -> bool:
+def has_ended(cluster: Cluster, found: Share) -> bool:
     """Whether a share that had ended has not been renewed since."""
     shares = list_shares(cluster, found.database, found.namespace)
     return all(share.state == "ended" for share in shares if share.name == found.name)

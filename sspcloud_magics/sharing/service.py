@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import Protocol
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.cluster.workloads.tables import ResourceTable
-from sspcloud_magics.databases import discovery
+from sspcloud_magics.databases import discovery, kinds
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import (
@@ -48,6 +49,10 @@ from sspcloud_magics.sharing.plan import SharePlan, ShareRequest, add_preview, m
 from sspcloud_magics.sharing.revoke import RevokeResult
 from sspcloud_magics.sharing.table import share_table
 
+if TYPE_CHECKING:
+    from sspcloud_magics.databases.mariadb.connection import MariadbConnection
+    from sspcloud_magics.sharing.mariadb import MariadbPlan
+
 _ATTEMPTS = 3
 """Most plans made in a row when another session renews an ended share before its removal."""
 
@@ -57,7 +62,7 @@ Progress = Callable[[str], None]
 class Connect(Protocol):
     """Function that opens a database of the owner's server as its superuser."""
 
-    def __call__(self, database: Database, dbname: str | None = None) -> DatabaseConnection:
+    def __call__(self, database: Database, dbname: str | None = None) -> Any:
         """Connect to the database of the release, or to another one of the same server."""
 
 
@@ -118,6 +123,14 @@ def split_names(given: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(names) if isinstance(given, set | frozenset) else names)
 
 
+def mariadb_shares() -> ModuleType:
+    """Return the module for shares of MariaDB, which needs its library."""
+    kinds.of("mariadb")
+    from sspcloud_magics.sharing import mariadb  # noqa: PLC0415 - at first use
+
+    return mariadb
+
+
 @dataclass(frozen=True, slots=True)
 class SharingService:
     """The shares of one owner.
@@ -133,13 +146,20 @@ class SharingService:
     cluster: Cluster
     connect: Connect
 
-    def preview(self, name: str, request: ShareRequest, progress: Progress) -> SharePlan:
+    def preview(self, name: str, request: ShareRequest, progress: Progress) -> SharePlan | MariadbPlan:
         """Plan a share without doing anything."""
+        if (mariadb := self._find_mariadb(name)) is not None:
+            with self._plan_mariadb(mariadb, request, progress) as (_server, planned):
+                return planned
         with self._plan(name, request, progress) as (connection, plan):
             return add_preview(plan, connection, partial(self.connect, plan.database))
 
     def share(self, name: str, request: ShareRequest, progress: Progress) -> ShareResult:
         """Share a database with colleagues, after removing the remains of ended shares."""
+        if (mariadb := self._find_mariadb(name)) is not None:
+            with self._plan_mariadb(mariadb, request, progress) as (server, planned):
+                result: ShareResult = mariadb_shares().apply_plan(self.cluster, server, planned, progress)
+                return result
         removed: list[RevokeResult] = []
         for _unused in range(_ATTEMPTS):
             with self._plan(name, request, progress) as (connection, plan):
@@ -165,9 +185,29 @@ class SharingService:
             inventory = take_inventory(self.cluster, connection, database)
             yield connection, make_plan(self.cluster, connection, request, inventory)
 
+    def _find_mariadb(self, name: str) -> Database | None:
+        """Return the database if it is MariaDB."""
+        found = self.find(name)
+        return found if found.kind == "mariadb" else None
+
+    @contextmanager
+    def _plan_mariadb(
+        self, database: Database, request: ShareRequest, progress: Progress
+    ) -> Iterator[tuple[MariadbConnection, MariadbPlan]]:
+        progress(_("reading the shares of {name}", name=database.name))
+        require_rights(self.cluster, database.namespace, network=request.network)
+        server: Any
+        with closed_behind(self.connect(database)) as server:
+            inventory = mariadb_shares().take_inventory(self.cluster, server, database)
+            yield server, mariadb_shares().make_plan(self.cluster, server, request, inventory)
+
     def schemas(self, name: str) -> list[str]:
         """List the schemas of a database that can be shared."""
-        with closed_behind(self.connect(self.find(name))) as connection:
+        connection: Any
+        with closed_behind(self.connect(database := self.find(name))) as connection:
+            if database.kind == "mariadb":
+                names: list[str] = mariadb_shares().schemas(connection)
+                return names
             return [schema for (schema,) in connection.psycopg.execute(role_sql.SCHEMAS).fetchall()]
 
     def tabulate(self, name: str | None, namespace: str | None) -> ResourceTable:
@@ -183,9 +223,14 @@ class SharingService:
         notes: list[str] = []
         for database, connection in self._connect_each(databases, name, []):
             shares = [share for share in listed if share.database == database.name]
-            inventory = Inventory(database, list_roles(connection), shares)
+            if database.kind == "mariadb":
+                inventory = Inventory(database, mariadb_shares().list_users(connection), shares)
+            else:
+                inventory = Inventory(database, list_roles(connection), shares)
             known |= {(database.name, role.name): role for role in inventory.roles}
             listed += [each.share for each in inventory.left_behind]
+            if database.kind == "mariadb":
+                continue
             try:
                 notes += narrow(connection, inventory.creators)
             except QueryFailed as error:
@@ -249,12 +294,19 @@ class SharingService:
         with closed_behind(connection):
             for share in chosen:
                 progress(_("revoking the share with {colleague}", colleague=share.colleague))
+                if database.kind == "mariadb":
+                    results.append(mariadb_shares().revoke_share(self.cluster, share, connection))
+                    continue
                 opener = partial(self.connect, database)
                 results.append(revoke.revoke_share(self.cluster, share, connection, opener))
             return results + self._clean_up(connection, database)
 
-    def _clean_up(self, connection: DatabaseConnection, database: Database) -> list[RevokeResult]:
+    def _clean_up(self, connection: Any, database: Database) -> list[RevokeResult]:
         """Remove the remains of ended shares, and revoke excess privileges."""
+        if database.kind == "mariadb":
+            found = mariadb_shares().take_inventory(self.cluster, connection, database)
+            removed: list[RevokeResult] = mariadb_shares().remove_ended(self.cluster, connection, found.ended)
+            return removed
         ended = take_inventory(self.cluster, connection, database).ended
         results = revoke.remove_ended(self.cluster, connection, partial(self.connect, database), ended)
         remaining = Inventory(database, (), list_shares(self.cluster, database.name, database.namespace))
@@ -302,6 +354,16 @@ class SharingService:
         namespace, bare = discovery.split_name(name, self.cluster.namespace)
         found = discovery.find(self._databases(namespace), bare, namespace)
         discovery.require_usable(found)
+        if found.kind == "mongodb":
+            raise UsageProblem(
+                _("{path} is MongoDB, whose users this package does not create.", path=found.path),
+                why=_("The network and a forward can be shared; its users are the owner's."),
+                hint=_(
+                    "%share svc/{service} --with bob   opens the port to a colleague\n"
+                    'db.createUser({{user: "bob", …, roles: ["read"]}})   creates their user, in mongosh',
+                    service=found.service,
+                ),
+            )
         return found
 
     def _databases(self, namespace: str) -> Sequence[Database]:
@@ -335,7 +397,7 @@ class SharingService:
 
     def _connect_each(
         self, databases: Sequence[Database], name: str | None, errors: list[SspcloudError]
-    ) -> Iterator[tuple[Database, DatabaseConnection]]:
+    ) -> Iterator[tuple[Database, Any]]:
         """Yield the databases that accept a superuser's login, each with its connection.
 
         Errors of the others are appended to `errors`. Hibernated databases and those of other kinds are skipped.
@@ -345,6 +407,8 @@ class SharingService:
                 continue
             try:
                 discovery.require_usable(database)
+                if database.kind == "mongodb":
+                    continue
                 connection = self.connect(database)
             except (DatabaseHibernated, UsageProblem):
                 continue

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 
 from sspcloud_magics.cluster.workloads.tables import ResourceTable, Row, TableColumn, TableView, Tone, table
-from sspcloud_magics.i18n import _, format_duration
+from sspcloud_magics.i18n import _, format_duration, format_number
 from sspcloud_magics.sharing.inventory import Share, ShareRole
 
 _TONES = {"open": Tone.GOOD, "incomplete": Tone.WAITING, "ended": Tone.OVER, "orphaned": Tone.OVER}
@@ -41,8 +41,8 @@ def _until_in_words(row: Row) -> str:
 def _sessions_in_words(row: Row) -> str:
     if not isinstance(row["sessions"], int):
         return "?"
-    if row["sessions"] == 0:
-        return "0"
+    if row["sessions"] == 0 or pd.isna(row["since"]):
+        return format_number(row["sessions"])
     since: datetime = row["since"].to_pydatetime().astimezone()
     today = since.date() == datetime.now().astimezone().date()
     clock = f"{since:%H:%M}" if today else f"{since:%Y-%m-%d %H:%M}"

@@ -10,6 +10,7 @@ from sspcloud_magics.widgets.protocol import Columns, OpenSessions, Preview, Sha
 from sspcloud_magics.widgets.snapshots import cut
 
 if TYPE_CHECKING:
+    from sspcloud_magics.sharing.mariadb import MariadbPlan
     from sspcloud_magics.sharing.plan import SharePlan
 
 MOST_TABLES = 200
@@ -70,7 +71,7 @@ def list_schemas(command: Command) -> list[str]:
 
 def preview_share(command: Command) -> Preview:
     """Return the preview of a share, without creating anything."""
-    plan: SharePlan = session.preview_share(**_share_arguments(command))
+    plan: SharePlan | MariadbPlan = session.preview_share(**_share_arguments(command))
     return {
         "colleagues": [share.colleague.name for share in plan.shares],
         "roles": [share.role for share in plan.shares],

@@ -219,7 +219,7 @@ QUESTIONS: dict[str, tuple[Callable[[Cluster], object], ...]] = {
         lambda cluster: list(known_issues.database(patient_of(cluster))),
         lambda cluster: list(target_checks._pods(patient_of(cluster), Target("user-bob", "service", "a"))),
         lambda cluster: list(target_checks._pods(patient_of(cluster), Target("user-bob", "pod", "a"))),
-        lambda cluster: plan._learn_prefix(cluster, "user-bob"),
+        lambda cluster: plan.read_prefix(cluster, "user-bob"),
         lambda cluster: advisories.describe_network(cluster, DATABASE, {"a": "b"}, ["user-eve"], ()),
     ),
 }
