@@ -116,9 +116,16 @@ _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 # MariaDB speaks first: a packet whose content begins with the version of the protocol, or an error.
 _GREETINGS = (b"\x0a", b"\xff")
 
+# MongoDB's "Wire Protocol": OP_MSG {isMaster: 1, $db: "admin"}, which needs no login and has an OP_MSG as its reply.
+_OP_MSG = b"\xdd\x07\x00\x00"
+_DOCUMENT = b"\x10isMaster\x00\x01\x00\x00\x00\x02$db\x00\x06\x00\x00\x00admin\x00\x00"
+_BODY = b"\x00\x00\x00\x00\x00" + (len(_DOCUMENT) + 4).to_bytes(4, "little") + _DOCUMENT
+_IS_MASTER = (len(_BODY) + 16).to_bytes(4, "little") + b"\x01\x00\x00\x00\x00\x00\x00\x00" + _OP_MSG + _BODY
+
 PROBES = {
     "postgres": Probe("PostgreSQL", _SSL_REQUEST, lambda answer: answer[:1] in (b"S", b"N")),
     "mariadb": Probe("MariaDB", b"", lambda answer: answer[4:5] in _GREETINGS),
+    "mongodb": Probe("MongoDB", _IS_MASTER, lambda answer: answer[12:16] == _OP_MSG),
 }
 """The probe of each kind that queries run on."""
 
@@ -131,6 +138,11 @@ def get(kind: str) -> Kind:
     UsageProblem
         If the library of that kind is not installed.
     """
+    if kind == "mongodb":
+        import_optional("pymongo", "mongodb", _("A connection to MongoDB"))
+        from sspcloud_magics.databases.mongodb import kind as mongodb  # noqa: PLC0415 - at first use
+
+        return mongodb
     if kind == "mariadb":
         import_optional("pymysql", "mariadb", _("A connection to MariaDB"))
         from sspcloud_magics.databases.mariadb import kind as mariadb  # noqa: PLC0415 - at first use

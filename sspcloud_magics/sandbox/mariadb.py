@@ -105,8 +105,8 @@ def initialise(programs: Programs, data: Path, statements: Sequence[str]) -> Non
         [
             "CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket = NULL;",
             *system,
-            # The empty passwords of a new server.
-            "DELETE FROM global_priv WHERE User IN ('root', '') AND Host <> 'localhost';",
+            # The users without a password of a new server.
+            "DELETE FROM global_priv WHERE User IN ('root', '');",
             "FLUSH PRIVILEGES;",
             *(f"{statement};" for statement in statements),
         ]

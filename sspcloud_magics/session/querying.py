@@ -271,7 +271,7 @@ def connection(db: str | None = None) -> Any:
 
 
 def query_db(
-    sql: str,
+    sql: str | Mapping[str, Any],
     params: Mapping[str, Any] | None = None,
     *,
     limit: int | None = None,
@@ -293,7 +293,7 @@ def query_db(
     Parameters
     ----------
     sql
-        One or several statements. ``:name`` is a parameter, which the server binds and which is never
+        One or several statements, or a command document of MongoDB (as JSON, or a dict). ``:name`` is a parameter, which the server binds and which is never
         pasted into the text; ``::type``, ``->>``, ``?`` and ``%`` need no escaping.
     params
         The values of the parameters, by name.
@@ -368,8 +368,13 @@ def query_db(
     if duckdb:
         from sspcloud_magics.session import lake  # noqa: PLC0415 - optional
 
-        return lake.query_duckdb(sql, params or {}, options, output, partition_by)
+        return lake.query_duckdb(str(sql), params or {}, options, output, partition_by)
     connected = current_connection(db)
+    if not isinstance(sql, str) and connected.database.kind != "mongodb":
+        raise UsageProblem(
+            _("A command document is for MongoDB, and {path} takes SQL.", path=connected.database.path),
+            hint=_("write SQL, such as SELECT 1"),
+        )
     if isinstance(to, str) and to.startswith("s3://"):
         return _query_to_s3(connected, sql, params, options=options, output=output, partition_by=partition_by)
     if partition_by:
@@ -382,7 +387,7 @@ def query_db(
 
 def _query_to_s3(
     connected: Connection,
-    sql: str,
+    sql: str | Mapping[str, Any],
     params: Mapping[str, Any] | None,
     *,
     options: QueryOptions,

@@ -41,7 +41,7 @@ def _until_in_words(row: Row) -> str:
 def _sessions_in_words(row: Row) -> str:
     if not isinstance(row["sessions"], int):
         return "?"
-    if row["sessions"] == 0 or pd.isna(row["since"]):
+    if row["sessions"] == 0 or row["since"] is pd.NaT:
         return format_number(row["sessions"])
     since: datetime = row["since"].to_pydatetime().astimezone()
     today = since.date() == datetime.now().astimezone().date()

@@ -195,9 +195,9 @@ def test_what_cannot_be_queried_is_said():
     with pytest.raises(DatabaseHibernated, match="hibernated") as raised:
         require_usable(Database(F, NAMESPACE, "postgres", f"{F}-rw", 5432, state="hibernated"))
     assert "my-services" in raised.value.hint
-    with pytest.raises(UsageProblem, match="is a neo4j") as raised:
-        require_usable(Database("m", NAMESPACE, "neo4j", "m", 7687))
-    assert "%forward user-alice/svc/m 7687" in raised.value.hint
+    with pytest.raises(UsageProblem, match="is a redis") as raised:
+        require_usable(Database("m", NAMESPACE, "redis", "m", 6379))
+    assert "%forward user-alice/svc/m 6379" in raised.value.hint
 
 
 def test_the_table_is_a_dataframe_that_says_the_state():

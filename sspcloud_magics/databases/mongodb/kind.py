@@ -1,0 +1,123 @@
+"""MongoDB, behind the interface of a kind of database (`sspcloud_magics.databases.kinds`)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from sspcloud_magics.databases import arrow
+from sspcloud_magics.databases.chunks import Chunks
+from sspcloud_magics.databases.column_names import FOR_POLARS, refuse_duplicates
+from sspcloud_magics.databases.export import export_parts
+from sspcloud_magics.databases.mongodb import query
+from sspcloud_magics.databases.mongodb.catalogue import columns, describe_table, tables
+from sspcloud_magics.databases.mongodb.connection import MongodbConnection, open_connection
+from sspcloud_magics.databases.query_options import Output, Progress, QueryOptions
+from sspcloud_magics.databases.query_result import Part, attach_notes
+from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.i18n import _
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "columns",
+    "describe_table",
+    "engine",
+    "explain",
+    "load_table",
+    "native",
+    "open_connection",
+    "run",
+    "tables",
+]
+
+
+def run(
+    connection: MongodbConnection,
+    sql: str | Mapping[str, Any],
+    params: Mapping[str, Any] | None,
+    options: QueryOptions,
+    output: Output,
+) -> Any:
+    """Run a command, and return the result in the form that `output` names."""
+    if output.from_ is not None:
+        raise UsageProblem(
+            _("--from reads the input of PostgreSQL's COPY, which MongoDB does not have."),
+            hint=_('ssp.connection()["collection"].insert_many(df.to_dict("records"))   writes documents'),
+        )
+    if output.as_ == "polars":
+        options = replace(options, on_columns=partial(refuse_duplicates, refusal=FOR_POLARS))
+    if output.to is not None:
+        read = partial(_read_whole, connection, sql, params)
+        return export_parts(connection, read, output.to, options, overwrite=output.overwrite)
+    convert = arrow.converter(output.as_)
+    if output.chunks is not None:
+        options = replace(options, progress=None)
+        parts = query.parts(connection, sql, params, options, size=output.chunks)
+        return Chunks(connection, parts, output.chunks, convert)
+    result = query.run(connection, sql, params, options)
+    return convert(attach_notes(result), result.types)
+
+
+def _read_whole(
+    connection: MongodbConnection,
+    text: str | Mapping[str, Any],
+    params: Mapping[str, Any] | None,
+    options: QueryOptions,
+    *,
+    size: int,
+    most: int,
+) -> Generator[Part, None, None]:
+    """Yield the documents in one part: their common types, which a file needs, are known at the end."""
+    del size, most
+    result = query.run(connection, text, params, options)
+    yield Part(attach_notes(result), result.types, result.notes)
+
+
+def explain(sql: str) -> str:
+    """Return the command that shows the plan of a command."""
+    return f'{{"explain": {sql}}}'
+
+
+def load_table(
+    connection: MongodbConnection,
+    frame: pd.DataFrame,
+    name: str,
+    mode: Literal["new", "append", "replace"] = "new",
+    *,
+    progress: Progress | None = None,
+) -> NoReturn:
+    """Refuse: PyMongo itself writes documents.
+
+    Raises
+    ------
+    UsageProblem
+        Always.
+    """
+    del frame, mode, progress
+    raise UsageProblem(
+        _("%load_table writes into PostgreSQL only, and {path} is MongoDB.", path=connection.database.path),
+        hint=_('ssp.connection()["{name}"].insert_many(df.to_dict("records"))   writes documents', name=name),
+    )
+
+
+def native(connection: MongodbConnection) -> Any:
+    """Return the database as PyMongo's object."""
+    return connection.mongo
+
+
+def engine(connection: MongodbConnection) -> NoReturn:
+    """Refuse: SQLAlchemy speaks SQL.
+
+    Raises
+    ------
+    UsageProblem
+        Always.
+    """
+    raise UsageProblem(
+        _("SQLAlchemy speaks SQL, and {path} is MongoDB.", path=connection.database.path),
+        hint=_("ssp.connection()   is PyMongo's database"),
+    )
