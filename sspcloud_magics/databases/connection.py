@@ -8,6 +8,7 @@ While a query is read in chunks, no other query can be sent.
 from __future__ import annotations
 
 import html
+import inspect
 import time
 import weakref
 from abc import ABC, abstractmethod
@@ -188,6 +189,8 @@ class Connection(ABC):
         ConnectionBusy
             If they still have a reader.
         """
+        if self._rows is not None and inspect.getgeneratorstate(self._rows) == inspect.GEN_CLOSED:
+            self._rows = None
         # Even if all rows have arrived: the reader would take the result of another query for its own.
         if self._rows is not None and self._reader is not None and self._reader() is not None:
             raise ConnectionBusy(

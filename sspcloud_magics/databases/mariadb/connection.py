@@ -7,7 +7,6 @@ A forked child does not touch its parent's session, and opens its own.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -118,8 +117,6 @@ class MariadbConnection(Connection):
             If the database is not shared with you any more.
         """
         self._refuse_if_closed()
-        if self._rows is not None and inspect.getgeneratorstate(self._rows) == inspect.GEN_CLOSED:
-            self._rows = None
         self._stop_unread()
         notes: list[str] = []
         if self._is_inherited:

@@ -21,6 +21,8 @@ from sspcloud_magics.databases.arrow import BYTES, JSON, NUMERIC, TEXT
 from sspcloud_magics.databases.query_options import QueryOptions
 
 _EXACT = 2**53
+_NAT = np.iinfo(np.int64).min
+"""NumPy's number for NaT."""
 
 _NAMES: dict[type, str] = {
     ObjectId: "objectId",
@@ -92,8 +94,12 @@ def _make_column(values: list[Any], options: QueryOptions) -> tuple[Any, int]:  
 
 def _to_dates(values: list[Any]) -> Any:
     """Return dates, which BSON counts in milliseconds; years after 9999 too, which Python does not have."""
-    moments = [np.iinfo(np.int64).min if value is None else int(DatetimeMS(value)) for value in values]
+    moments = [_NAT if value is None else _count_milliseconds(value) for value in values]
     return pd.Series(np.array(moments, "int64").view("datetime64[ms]")).dt.tz_localize("UTC").array
+
+
+def _count_milliseconds(value: datetime | DatetimeMS) -> int:
+    return int(value if isinstance(value, DatetimeMS) else DatetimeMS(value))
 
 
 def _are_exact(values: list[Any]) -> bool:

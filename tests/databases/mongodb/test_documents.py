@@ -29,7 +29,11 @@ VALUES = {
     "bool": (True, "boolean", True),
     "text": ("é😀", "string", "é😀"),
     "date": (MOMENT, "datetime64[ms, UTC]", pd.Timestamp(MOMENT)),
-    "far": (DatetimeMS(10**15), "datetime64[ms, UTC]", pd.Timestamp(10**15, unit="ms", tz="UTC")),
+    "far": (
+        DatetimeMS(10**15),
+        "datetime64[ms, UTC]",
+        pd.Timestamp(np.datetime64(10**15, "ms")).tz_localize("UTC"),
+    ),
     "decimal": (Decimal128("1.10"), "float64", 1.1),
     "oid": (OID, "object", OID),
     "raw": (b"\x00\xff", "object", b"\x00\xff"),
