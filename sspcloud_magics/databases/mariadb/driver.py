@@ -21,6 +21,7 @@ from pymysql.constants import CLIENT, SERVER_STATUS
 
 from sspcloud_magics.databases.login import Login, Tls
 from sspcloud_magics.databases.session_lock import Turn
+from sspcloud_magics.i18n import _
 
 _T = TypeVar("_T")
 _LOOK_SECONDS = 0.1  # the interval at which Python can raise an interruption
@@ -33,7 +34,7 @@ class _RefusedPlugin:
     """An authentication that sends the password itself, which is refused."""
 
     def __init__(self, _connection: object) -> None:
-        raise pymysql.OperationalError(2059, "the server asks for the password in clear text")
+        raise pymysql.OperationalError(2059, _("the server asks for the password in clear text"))
 
 
 class Session(pymysql.connections.Connection):  # type: ignore[misc]  # PyMySQL ships no types

@@ -28,7 +28,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\s+|:([^\W\d]\w*)|.', re.DOTALL)
 _BEFORE_A_VALUE = frozenset(":[,")
 
 _TAKEN = N_("bind a number, a string, a date, bytes, an ObjectId, a dict, or a list or a column of these")
-_FORM = N_('write a command document, such as {"find": "communes", "filter": {"dep": :dep}, "limit": 10}')
+_EXAMPLE = '{"find": "communes", "filter": {"dep": :dep}, "limit": 10}'  # not translated: a command
 
 
 def make_command(text: str | Mapping[str, Any], params: Mapping[str, object] | None) -> dict[str, Any]:
@@ -67,10 +67,16 @@ def make_command(text: str | Mapping[str, Any], params: Mapping[str, object] | N
         document = json_util.loads(marked)
     except (ValueError, TypeError, BSONError, RecursionError) as error:
         why = str(error).replace(nonce, "")
-        raise UsageProblem(_("The text is no command document in JSON."), why=why, hint=_(_FORM)) from None
+        raise UsageProblem(
+            _("The text is no command document in JSON."), why=why, hint=_make_hint()
+        ) from None
     if not isinstance(document, dict) or not document:
-        raise UsageProblem(_("The text is no command document in JSON."), hint=_(_FORM))
+        raise UsageProblem(_("The text is no command document in JSON."), hint=_make_hint())
     return {key: _fill(value, values) for key, value in document.items()}
+
+
+def _make_hint() -> str:
+    return _("write a command document, for example") + "\n" + _EXAMPLE
 
 
 def _mark(text: str, nonce: str) -> tuple[str, list[str]]:
