@@ -61,6 +61,10 @@ class Kind(Protocol):
     ) -> Any:
         """Run a query, and return the result in the form that `output` names."""
 
+    @property
+    def explains_in_text(self) -> bool:
+        """Whether a plan is one column of text."""
+
     def explain(self, sql: str) -> str:
         """Return the query that shows the plan of a query."""
 

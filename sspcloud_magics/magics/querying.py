@@ -459,7 +459,7 @@ class QueryingMagics(Magics):
         plan = session.query_db(
             kind.explain(cell), variables, timeout=_timeout(given), db=given.open_database
         )
-        return Note("\n".join(plan.iloc[:, 0]))
+        return Note("\n".join(plan.iloc[:, 0])) if kind.explains_in_text else plan
 
     def _close_chunks(self, name: str) -> None:
         """Close the iterator that an earlier run of the cell has left open."""

@@ -102,7 +102,7 @@ def open_by_route(request: RouteRequest, forced: str | None = None) -> Connectio
             _("{forced!r} is not a route.", forced=forced),
             hint=_("use one of: {routes}", routes=", ".join(ROUTES)),
         )
-    kinds.of(request.database.kind)  # its library is missing: say so before a relay is made
+    kinds.get(request.database.kind)  # its library is missing: say so before a relay is made
     failures: list[str] = []
     for name in (forced,) if forced else ROUTES:
         try:

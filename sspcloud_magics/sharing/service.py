@@ -125,7 +125,7 @@ def split_names(given: str | Iterable[str]) -> tuple[str, ...]:
 
 def mariadb_shares() -> ModuleType:
     """Return the module for shares of MariaDB, which needs its library."""
-    kinds.of("mariadb")
+    kinds.get("mariadb")
     from sspcloud_magics.sharing import mariadb  # noqa: PLC0415 - at first use
 
     return mariadb

@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pymysql
 import pymysql.connections
@@ -37,6 +37,13 @@ class _RefusedPlugin:
         raise pymysql.OperationalError(2059, _("the server asks for the password in clear text"))
 
 
+class Closes(Protocol):
+    """An object that can be closed."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
 class Session(pymysql.connections.Connection):  # type: ignore[misc]  # PyMySQL ships no types
     """PyMySQL's connection, whose statements take turns with those of `query_db`.
 
@@ -52,7 +59,17 @@ class Session(pymysql.connections.Connection):  # type: ignore[misc]  # PyMySQL 
         # The lock, and the thread that runs a call for the holder of the turn.
         self._turn = turn
         self._worker: int | None = None
+        # The connection that ends with this session, if a library has the session alone.
+        self.owner: Closes | None = None
         super().__init__(**arguments)
+
+    def close(self) -> None:
+        """End the session, and its owner."""
+        owner, self.owner = self.owner, None
+        if owner is not None:
+            owner.close()
+        else:
+            super().close()
 
     @property
     def in_transaction(self) -> bool:
@@ -121,20 +138,26 @@ class Session(pymysql.connections.Connection):  # type: ignore[misc]  # PyMySQL 
                 self._worker = None
                 done.set()
 
+        def stop() -> None:
+            """End the call: by its statement, or else by its socket, so that no later call meets it."""
+            is_cancelled = False
+            try:
+                cancel()
+                is_cancelled = done.wait(_PATIENCE)
+            finally:  # a second interruption, too
+                if not is_cancelled:
+                    hang_up(self)
+            done.wait()
+
         thread = threading.Thread(target=work, name="sspcloud-mariadb", daemon=True)
         try:
             thread.start()
-            is_cancelled = False
             while not done.wait(_LOOK_SECONDS):
-                if not is_cancelled and expired():
-                    is_cancelled = True
-                    cancel()
+                if expired():
+                    stop()
         except BaseException:
-            if not done.is_set():
-                cancel()
-                if not done.wait(_PATIENCE):
-                    hang_up(self)
-                    done.wait()
+            if thread.ident is not None and not done.is_set():
+                stop()
             raise
         result, error = outcome[0]
         if error is not None:
@@ -190,7 +213,10 @@ def has_ended(session: Session) -> bool:
     """Whether the server has closed an idle session, without a round trip."""
     if not session.open:
         return True
-    readable, _writable, _failed = select.select([session._sock], [], [], 0)  # noqa: SLF001 - the idle socket has nothing to read
+    try:
+        readable, _writable, _failed = select.select([session._sock], [], [], 0)  # noqa: SLF001 - the idle socket has nothing to read
+    except (OSError, ValueError):  # closed by another thread
+        return True
     return bool(readable)
 
 

@@ -36,6 +36,9 @@ __all__ = [
 ]
 
 
+explains_in_text = False
+
+
 def run(
     connection: MariadbConnection,
     sql: str,
@@ -103,6 +106,11 @@ def engine(connection: MariadbConnection) -> Any:
         If SQLAlchemy is not installed.
     """
     sqlalchemy = arrow.import_optional("sqlalchemy", "sqlalchemy", _("An engine"))
-    return sqlalchemy.create_engine(
-        "mysql+pymysql://", creator=lambda: connection.copy_connection().session, pool_size=2, max_overflow=0
-    )
+
+    def connect() -> Any:
+        made = connection.copy_connection()
+        session = made.session
+        session.owner = made  # its end releases the forward
+        return session
+
+    return sqlalchemy.create_engine("mysql+pymysql://", creator=connect, pool_size=2, max_overflow=0)

@@ -35,6 +35,9 @@ __all__ = [
 ]
 
 
+explains_in_text = False
+
+
 def run(
     connection: MongodbConnection,
     sql: str | Mapping[str, Any],

@@ -40,6 +40,9 @@ __all__ = [
 ]
 
 
+explains_in_text = True
+
+
 def run(
     connection: DatabaseConnection,
     sql: str,

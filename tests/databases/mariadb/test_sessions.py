@@ -209,4 +209,27 @@ def test_engine_reads_with_pandas(connection):
     engine = kind.engine(connection)
     pd.DataFrame({"a": [1, 2]}).to_sql("by_pandas", engine, index=False, if_exists="replace")
     assert pd.read_sql("select a from by_pandas", engine)["a"].tolist() == [1, 2]
+    with engine.connect() as lent:
+        made = lent.connection.dbapi_connection.owner
     engine.dispose()
+    assert made.closed
+
+
+def test_plan_is_a_table(connection):
+    assert "possible_keys" in run(connection, kind.explain("select 1")).frame.columns
+
+
+def test_second_interruption_leaves_no_reader(connection, monkeypatch):
+    """The connection is lost then: no query may read the rows of the interrupted one."""
+    first = connection.session.thread_id()
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(connection, "cancel", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(connection, "select sleep(20) as s", options=QueryOptions(timeout=0.1))
+    monkeypatch.undo()
+    found = run(connection, "select connection_id() as i")
+    assert found.frame["i"][0] != first
+    assert "replaces it" in found.notes[0]
