@@ -14,7 +14,7 @@ from sspcloud_magics.cluster.platform import services_page
 from sspcloud_magics.cluster.requests.object_reads import get_object, list_objects
 from sspcloud_magics.cluster.workloads.resolve import RESOURCES, resolve
 from sspcloud_magics.databases import credentials
-from sspcloud_magics.databases.discovery import Database, require_usable
+from sspcloud_magics.databases.discovery import QUERYABLE, Database, require_usable
 from sspcloud_magics.databases.route import ROUTE_NAMES
 from sspcloud_magics.doctor.context import DoctorContext
 from sspcloud_magics.doctor.findings import Finding, fine, look, make_broken, not_needed
@@ -261,8 +261,11 @@ def database(context: DoctorContext) -> Iterator[Finding]:
     if found is None:
         yield not_needed("Database", _("The target is not a database."))
         return
-    if found.kind != "postgres":
-        yield not_needed("Database", _("Only PostgreSQL is checked, and this is {kind}.", kind=found.kind))
+    if found.kind not in QUERYABLE:
+        yield not_needed(
+            "Database",
+            _("Only PostgreSQL, MariaDB and MongoDB are checked, and this is {kind}.", kind=found.kind),
+        )
         return
     _unused, login = credentials.find_credentials(context.get_cluster(), found.path)
     context.credentials = login
@@ -277,7 +280,15 @@ def database(context: DoctorContext) -> Iterator[Finding]:
     connection, failures = _open_first_route(journey)
     try:
         yield fine("Route", _("The database is reached by {route}.", route=connection.route), *failures)
-        yield from _check_inside(connection, login.source)
+        if found.kind == "postgres":
+            yield from _check_inside(connection, login.source)
+            return
+        yield fine(
+            "Login",
+            _("{user} is logged in to {dbname}.", user=connection.user, dbname=connection.dbname),
+            _("password from {source}", source=login.source),
+            _("protection: {protection}", protection=connection.protection),
+        )
     finally:
         connection.close()
 

@@ -124,9 +124,7 @@ class MariadbConnection(Connection):
             notes.append(_(_OWN_SESSION))
         elif driver.has_ended(self._session):
             was_open = bool(self._blocks) or bool(self._session.server_status & 1)
-            self._session._force_close()  # noqa: SLF001 - a close that sends nothing
-            self._session.server_status = 0
-            self._blocks = []
+            self.abandon()
             if was_open:
                 raise errors.make_connection_error(self.database.path, "", in_transaction=True)
             self._log_in_again()
@@ -150,6 +148,12 @@ class MariadbConnection(Connection):
         except pymysql.Error as error:
             return [_("The server refuses the time zone {zone}: {why}", zone=self._time_zone, why=errors.message_of(error))]  # fmt: skip
         return []
+
+    def abandon(self) -> None:
+        """Close the session without a word to the server; the next call logs in again."""
+        self._session._force_close()  # noqa: SLF001 - PyMySQL's close says goodbye
+        self._session.server_status = 0
+        self._blocks = []
 
     def run(self, call: Callable[[], _T], expired: Callable[[], bool] = lambda: False) -> _T:
         """Run a call of PyMySQL's; an interruption, or `expired`, cancels its statement on the server."""
@@ -267,7 +271,7 @@ class MariadbConnection(Connection):
         self._lease_forward()
         try:
             session = driver.log_in(self.turn, self._login)
-        except (pymysql.Error, OSError) as error:
+        except (pymysql.Error, OSError, *errors.MALFORMED) as error:
             self._give_up()
             _log.info("%s: login as %s failed (%s)", self.database.path, self.user, errors.number_of(error))
             raise errors.make_login_error(

@@ -6,6 +6,7 @@ The server's message is always quoted. Connection parameters never are, since th
 from __future__ import annotations
 
 import re
+import struct
 from typing import Any
 
 import pymysql
@@ -32,6 +33,9 @@ _SHUTDOWN, _KILLED, _NO_MEMORY_FOR_CONNECTION, _EXPIRED, _LOCKED_ACCOUNT, INTERR
     1317,
 )
 _DEADLOCK, _LOCK_TIMEOUT, _READ_ONLY = 1213, 1205, 1792
+
+MALFORMED = (RuntimeError, ValueError, IndexError, AssertionError, struct.error)
+"""What PyMySQL raises for a reply that is not MariaDB's, or that asks for a file of this machine."""
 
 LOST = frozenset({CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, _SHUTDOWN, _KILLED, 0})
 """The errors of a connection that has ended; 0 is PyMySQL's for a closed one."""
@@ -124,6 +128,15 @@ def make_connection_error(place: str, why: str, *, in_transaction: bool) -> Conn
         _("The connection to {place} ended.", place=place),
         why=why,
         hint=_("run the cell again: the connection is restored, without its temporary tables"),
+    )
+
+
+def make_reply_error(error: Exception, place: str) -> ConnectionLost:
+    """Return this package's error for a reply that PyMySQL cannot read."""
+    return ConnectionLost(
+        _("The reply of {place} cannot be read, so the connection was closed.", place=place),
+        why=shorten(str(error)),
+        hint=_("check that it is MariaDB: %k8s_doctor {place}", place=place),
     )
 
 

@@ -365,6 +365,9 @@ def _translate(connection: MariadbConnection, done: Sequence[object], total: int
         if isinstance(failed, QueryFailed) and total > 1:
             failed.why = _describe_place(len(done), total)
         raise failed from None
+    except errors.MALFORMED as error:
+        connection.abandon()
+        raise errors.make_reply_error(error, connection.database.path) from None
 
 
 def _describe_place(before: int, total: int) -> str:

@@ -251,3 +251,24 @@ def test_tables_and_description(connection, every):
 def test_uuid_is_bound_as_text(connection):
     value = uuid.uuid4()
     assert run(connection, "select :u as u", {"u": value}).frame["u"][0] == str(value)
+
+
+def test_invoker_view_is_not_read(connection, connect):
+    """A view with SQL SECURITY INVOKER runs its functions with the reader's privileges."""
+    run(
+        connection,
+        "create or replace table touched (a int); "
+        "create or replace function touch() returns int begin insert into touched values (1); return 1; end",
+    )
+    run(
+        connection,
+        "create user if not exists mallory@'%'; "
+        "create or replace definer = mallory@'%' sql security invoker view trap as select touch() as x; "
+        "create or replace definer = mallory@'%' sql security definer view fine as select 1 as x",
+    )
+    described = kind.describe_table(connection, "trap")
+    assert described.head.empty
+    assert "mallory@%" in described.head_note
+    assert run(connection, "select * from touched").frame.empty
+    assert kind.describe_table(connection, "fine").head["x"].tolist() == [1]
+    run(connection, "drop view trap; drop view fine; drop user mallory@'%'")
