@@ -32,6 +32,7 @@ __all__ = [
     "describe_table",
     "engine",
     "explain",
+    "explains_in_text",
     "load_table",
     "native",
     "open_connection",
