@@ -23,7 +23,7 @@ FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all quick lab check unit protocols wide fuzz load dependencies notebooks tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks benchmark-keys soak floor gibibyte adversary replacements cluster audit format clean
+.PHONY: help demo test test-all quick lab check unit protocols wide fuzz load dependencies notebooks notebooks-en tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks benchmark-keys soak floor gibibyte adversary replacements cluster audit format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,7 +51,7 @@ test: $(FRONT)  ## all checks and tests (10 minutes on two cores)
 	@if [ -s build/not-run ]; then cat build/not-run; fi
 
 test-all: $(FRONT)  ## make test, wider matrices, long fuzzing, the lowest and the newest dependencies, the tests next to a random load (an hour)
-	@$(MAKE) --no-print-directory --keep-going test wide fuzz dependencies load
+	@$(MAKE) --no-print-directory --keep-going test wide notebooks-en fuzz dependencies load
 	@echo "make test-all: everything passed on $$(uname -sm), $$(git rev-parse --short HEAD)"
 
 quick: $(READY)  ## lint, layers, and the tests without a sandbox, a database, a helper or a browser (less than a minute)
@@ -91,10 +91,14 @@ dependencies: $(READY)  ## the tests without a browser, with the lowest and with
 load: $(FRONT)  ## the tests next to a load that comes and goes
 	$(BIN)/python tools/load.py $(MAKE) --no-print-directory unit
 
-notebooks: $(FRONT)  ## run the tutorials and compare every output
+# The outputs of a tutorial are in the language of its prose; `make test-all` runs those in English.
+NBVAL := -m pytest -p nbval.plugin --nbval --nbval-cell-timeout 60 --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider -p no:randomly
+notebooks: $(FRONT)  ## run the tutorials in French and compare every output
 	$(BIN)/python tools/notebooks.py check
-	PATH="$(CURDIR)/$(BIN):$$PATH" \
-	  $(BIN)/python -m pytest -p nbval.plugin --nbval --nbval-cell-timeout 60 --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider -p no:randomly notebooks/fr
+	PATH="$(CURDIR)/$(BIN):$$PATH" SSPCLOUD_LANGUAGE=fr $(BIN)/python $(NBVAL) notebooks/fr
+
+notebooks-en: $(FRONT)  ## the same in English
+	PATH="$(CURDIR)/$(BIN):$$PATH" SSPCLOUD_LANGUAGE=en $(BIN)/python $(NBVAL) notebooks/en
 
 tutorials: $(FRONT)  ## rebuild the tutorials from notebooks/source, in both languages
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/notebooks.py build

@@ -1,4 +1,4 @@
-"""The tutorials: both languages hold the same code and the same answers, and a difference is told."""
+"""The tutorials: both languages have the same code and the same kinds of outputs."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def spoil(path, change):
     [
         (lambda cell, _: cell.update(source="%sandbox status"), "differs from its source"),
         (lambda _, notebook: notebook["cells"].pop(0), "differs from its source"),
-        (lambda cell, _: cell.update(outputs=[]), "outputs of 1-first-steps and 1-premiers-pas differ"),
+        (lambda cell, _: cell.update(outputs=[]), "1-first-steps and 1-premiers-pas have different outputs"),
         (lambda cell, _: cell.update(execution_count=None), "not run"),
     ],
     ids=["code", "prose", "outputs", "not run"],

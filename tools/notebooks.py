@@ -131,10 +131,11 @@ def tutorials() -> list[Tutorial]:
     return found
 
 
-def run(notebook: Any) -> None:
-    """Run a notebook in a new kernel with its own sandbox, and keep the outputs."""
+def run(notebook: Any, language: str) -> None:
+    """Run a notebook in a new kernel with its own sandbox, and keep the outputs, in the language of its prose."""
     with tempfile.TemporaryDirectory() as folder:
         places = {
+            "SSPCLOUD_LANGUAGE": language,
             "SSPCLOUD_SANDBOX_HOME": f"{folder}/sandbox",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
@@ -154,19 +155,9 @@ def run(notebook: Any) -> None:
 
 def write(tutorial: Tutorial) -> None:
     """Run a tutorial, and write the notebooks of both languages."""
-    first, *others = LANGUAGES
-    done = tutorial.notebook(first)
-    run(done)
-    answers = iter([cell for cell in done.cells if cell.cell_type == "code"])
-    notebooks = {first: done}
-    for language in others:
-        same = tutorial.notebook(language)
-        for cell in same.cells:
-            if cell.cell_type == "code":
-                answered = next(answers)
-                cell.outputs, cell.execution_count = answered.outputs, answered.execution_count
-        notebooks[language] = same
-    for language, notebook in notebooks.items():
+    for language in LANGUAGES:
+        notebook = tutorial.notebook(language)
+        run(notebook, language)
         notebook.metadata = nbformat.from_dict(METADATA)  # without this machine's Python version
         path = tutorial.path(language)
         path.parent.mkdir(exist_ok=True)
@@ -202,11 +193,15 @@ def faults() -> list[str]:
             code = [cell for cell in is_there.cells if cell.cell_type == "code"]
             if any(cell.execution_count is None for cell in code):
                 found.append(f"{name} has cells that were not run.")
-            answers[language] = [cell.outputs for cell in code]
+            answers[language] = [sorted(map(_kind, cell.outputs)) for cell in code]
         if len(answers) == len(LANGUAGES) and answers["en"] != answers["fr"]:
-            found.append(f"The outputs of {tutorial.names['en']} and {tutorial.names['fr']} differ.")
+            found.append(f"{tutorial.names['en']} and {tutorial.names['fr']} have different outputs.")
     strays = {path for language in LANGUAGES for path in (NOTEBOOKS / language).glob("*.ipynb")} - known
     return found + [f"{path.relative_to(ROOT)} has no source." for path in sorted(strays)]
+
+
+def _kind(output: Any) -> tuple[str, ...]:
+    return output.output_type, *sorted(output.get("data", {}))
 
 
 def _essence(cell: Any) -> tuple[str, str, tuple[str, ...]]:

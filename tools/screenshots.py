@@ -26,7 +26,7 @@ from tests.testbed import open_sandbox  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
-FIRST, LAST = "Bob joins it", "salaires.dtypes"
+FIRST, LAST = "## Bob connects", "salaires.dtypes"
 ASIDE = ("%sandbox", "%tables")
 """The beginnings of cells to hide between the two."""
 SIDE_TITLE = "# Who earns what, by region\nThe panel beside this notebook shows what its kernel holds open."
@@ -57,6 +57,7 @@ def show_excerpt(page: Page) -> None:
             const source = cell => cell.model.sharedModel.source;
             const begin = cells.findIndex(cell => source(cell).includes(first));
             const end = cells.findIndex(cell => source(cell).startsWith(last));
+            if (begin < 0 || end < begin) { throw new Error('the tutorial has no such cells'); }
             cells.forEach((cell, place) => {
                 const isAside = aside.some(start => source(cell).startsWith(start));
                 if (place < begin || place >= end || isAside) { cell.node.style.display = 'none'; }
