@@ -79,6 +79,14 @@ class _Parquet:
         table = arrow.arrow_table(frame, types)
         if self._open is None:
             self._open = self._parquet.ParquetWriter(self._file, table.schema, compression="zstd")
+        elif not table.schema.equals(self._open.schema, check_metadata=True):
+            raise UsageProblem(
+                _("The geometries have several SRIDs, or types that cannot be read."),
+                why=_("A column of a file has one CRS."),
+                hint=_(
+                    "convert them in the query, such as ST_Transform(geom, 2154), or ST_CurveToLine(geom)"
+                ),
+            )
         self._open.write_table(table)
 
     def close(self) -> None:

@@ -10,6 +10,9 @@ from typing import Literal, TypeAlias
 Numeric: TypeAlias = Literal["float", "decimal"]
 """The Python type for ``numeric``: float64, or exact `decimal.Decimal` objects."""
 
+As: TypeAlias = Literal["pandas", "geopandas", "arrow", "polars"]
+"""The type of a query's result."""
+
 Progress: TypeAlias = Callable[[int, int, float], None]
 """A progress callback: receives the rows, the bytes (0 if unknown) and the seconds so far."""
 
@@ -70,7 +73,7 @@ class Output:
         The number of rows in each chunk of an iterator; None for one result.
     """
 
-    as_: Literal["pandas", "arrow", "polars"] = "pandas"
+    as_: As = "pandas"
     to: str | Path | None = None
     overwrite: bool = False
     from_: str | Path | None = None

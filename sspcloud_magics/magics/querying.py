@@ -175,7 +175,7 @@ class QueryingMagics(Magics):
     @argument(
         "--as",
         dest="as_",
-        choices=["pandas", "arrow", "polars"],
+        choices=["pandas", "geopandas", "arrow", "polars"],
         default="pandas",
         help=N_("the result's type"),
     )

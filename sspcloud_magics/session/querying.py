@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sspcloud_magics.cluster.cluster import Cluster
     from sspcloud_magics.databases.connection import Connection
-    from sspcloud_magics.databases.query_options import Numeric, Progress
+    from sspcloud_magics.databases.query_options import As, Numeric, Progress
     from sspcloud_magics.forwards.manager import ForwardManager
     from sspcloud_magics.secret import Secret
 
@@ -277,7 +277,7 @@ def query_db(
     limit: int | None = None,
     numeric: Numeric = "float",
     timeout: float | None = None,
-    as_: Literal["pandas", "arrow", "polars"] = "pandas",
+    as_: As = "pandas",
     to: str | Path | None = None,
     overwrite: bool = False,
     from_: str | Path | None = None,
@@ -304,7 +304,8 @@ def query_db(
     timeout
         The time limit of a statement in seconds; none if None.
     as_
-        The type of the result; ``"arrow"`` and ``"polars"`` need the extra ``arrow``.
+        The type of the result; ``"arrow"`` and ``"polars"`` need the extra ``arrow``. ``"geopandas"`` (extra ``geo``) requires a
+        column of geometries; where GeoPandas is installed, ``"pandas"`` returns a GeoDataFrame for such a result too.
     to
         A file for the rows of one query, ``.parquet`` (extra ``arrow``) or ``.csv``; or for the output of one
         ``COPY … TO STDOUT``. ``s3://BUCKET/NAME.parquet`` is an object in S3 (extra ``duckdb``).
@@ -328,7 +329,7 @@ def query_db(
 
     Returns
     -------
-    DataFrame, pyarrow.Table, polars.DataFrame, QueryResult, Exported or Chunks
+    DataFrame, GeoDataFrame, pyarrow.Table, polars.DataFrame, QueryResult, Exported or Chunks
         The rows of the last statement that returns rows, with the server's columns and types
         (`sspcloud_magics.databases.postgres.query`); if none does, the result of the last one; with `to`, the written
         file; with `chunks`, an iterator.
@@ -359,13 +360,18 @@ def query_db(
         limit=limit,
         numeric=numeric,
         timeout=timeout,
-        json_text=as_ != "pandas",
+        json_text=as_ in ("arrow", "polars"),
         progress=progress,
         warn=warn,
         memory_share=session.session.queries.memory_share,
     )
     output = Output(as_=as_, to=to, overwrite=overwrite, from_=from_, chunks=chunks)
     if duckdb:
+        if as_ == "geopandas":
+            raise UsageProblem(
+                _("--as geopandas does not work with --duckdb."),
+                hint=_("query the database without --duckdb"),
+            )
         from sspcloud_magics.session import lake  # noqa: PLC0415 - optional
 
         return lake.query_duckdb(str(sql), params or {}, options, output, partition_by)

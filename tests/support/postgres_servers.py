@@ -41,6 +41,17 @@ def of_debian(version: int = 15) -> Programs:
     return Programs(root / f"usr/lib/postgresql/{version}/bin", debian_servers.environment(root))
 
 
+def with_postgis() -> Programs:
+    """Return Debian's PostgreSQL 15 with PostGIS, or do not run the test that needs it."""
+    root = debian_servers.require(
+        "postgresql-15", "postgresql-15-postgis-3", "postgresql-15-postgis-3-scripts"
+    )
+    # An installation links it: Debian allows several versions next to each other.
+    control = root / "usr/share/postgresql/15/extension/postgis.control"
+    shutil.copyfile(control.with_name("postgis-3.control"), control)
+    return Programs(root / "usr/lib/postgresql/15/bin", debian_servers.environment(root))
+
+
 @dataclass(frozen=True)
 class Server:
     """Where the server listens, its superuser, and its process."""

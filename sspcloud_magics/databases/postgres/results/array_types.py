@@ -15,6 +15,8 @@ from typing import Any
 import psycopg
 from psycopg.types.array import ArrayLoader
 
+from sspcloud_magics.databases.postgres.results import extension_types
+
 # Names and operators are qualified, since it runs with the user's search path.
 _ARRAYS = b"""
 WITH RECURSIVE element(array_oid, oid, typdelim, typtype, typbasetype, typcategory) AS (
@@ -43,9 +45,10 @@ def list_unknown(connection: psycopg.Connection[Any], types: Iterable[int]) -> l
 
 
 def register_arrays(connection: psycopg.Connection[Any], types: Iterable[int]) -> None:
-    """Register loaders in an idle session, so that arrays among these type OIDs load as lists."""
+    """Register loaders in an idle session, so that arrays among these type OIDs load as lists; look up extensions' types."""
     asked = _asked.setdefault(connection, set())
     pending = set(list_unknown(connection, types))
+    extension_types.register_types(connection, pending)
     while pending:
         rows = connection.execute(_ARRAYS, [list(pending)]).fetchall()
         asked |= pending

@@ -44,7 +44,7 @@ import psycopg
 
 from sspcloud_magics.databases.growable_array import GrowingArray
 from sspcloud_magics.databases.query_options import Numeric
-from sspcloud_magics.i18n import _n
+from sspcloud_magics.i18n import N_, _, _n
 
 Array: TypeAlias = npt.NDArray[Any]
 Values: TypeAlias = Sequence[Any] | Array
@@ -57,12 +57,18 @@ class Note(StrEnum):
 
     BEYOND = "beyond"
     INFINITE = "infinite"
+    MIXED_SRIDS = "mixed_srids"
+    NO_GEOMETRY = "no_geometry"
+    NO_GEOPANDAS = "no_geopandas"
     ROUNDED = "rounded"
     TOO_FAR = "too_far"
     TOO_LARGE = "too_large"
+    UNKNOWN_SRID = "unknown_srid"
 
     def describe(self, column: str, count: int) -> str:
         """Return the note for `count` values of a column."""
+        if self in _ON_GEOMETRIES:
+            return _(_ON_GEOMETRIES[self], column=column, count=count)
         if self is Note.BEYOND:
             return _n(
                 "{column}: {count} value beyond the years 1 to 9999, which pandas has in UTC only, and became NaT: "
@@ -100,6 +106,19 @@ class Note(StrEnum):
             column=column,
         )
 
+
+_ON_GEOMETRIES = {
+    Note.MIXED_SRIDS: N_(
+        "{column}: the geometries have {count} SRIDs, so the column has no CRS: ST_Transform makes them equal."
+    ),
+    Note.NO_GEOMETRY: N_(
+        "{column}: some geometries cannot be read here, and stay text: ST_CurveToLine may convert them."
+    ),
+    Note.NO_GEOPANDAS: N_(
+        "{column}: geometries stay text. For a GeoDataFrame: %pip install 'sspcloud-magics[geo]'"
+    ),
+    Note.UNKNOWN_SRID: N_("{column}: the SRID {count} is unknown here, so the column has no CRS."),
+}
 
 LAST_YEAR = 294_246
 """The last full year that 64-bit microseconds since 1970 can represent; PostgreSQL's range ends 30 years later."""
@@ -185,6 +204,14 @@ class ResultColumn:
         """Write all chunks of a plain column into `target`, and leave the column empty."""
         np.concatenate(self._all(), out=target)
 
+    def list_texts(self) -> list[str | None]:
+        """Return the values of a complete column of strings, and leave it empty."""
+        return [
+            text
+            for piece in self._all()
+            for text in (piece if isinstance(piece, np.ndarray) else piece.to_pylist())
+        ]
+
     def load_texts(self, load: Callable[[bytes], Any], encoding: str) -> None:
         """Convert a complete column of strings to objects.
 
@@ -195,11 +222,7 @@ class ResultColumn:
         encoding
             The client encoding.
         """
-        texts = [
-            text
-            for piece in self._all()
-            for text in (piece if isinstance(piece, np.ndarray) else piece.to_pylist())
-        ]
+        texts = self.list_texts()
         self.to_piece, self.to_pandas, self.plain = objects, join_pieces, _OBJECT
         self.pieces = [
             objects([None if text is None else load(text.encode(encoding)) for text in texts], self)
@@ -264,7 +287,7 @@ def make_column(
         Whether to keep JSON as text.
     """
     if json_text and oid in JSON:
-        return ResultColumn(name, strings, _to_strings, None, oid)
+        return ResultColumn(name, strings, to_strings, None, oid)
     if oid in _BY_TYPE and not (oid == _NUMERIC and numeric == "decimal"):
         to_piece, dtype = _BY_TYPE[oid]
         if isinstance(dtype, np.dtype):
@@ -275,7 +298,7 @@ def make_column(
         bounded = str(zone) != "UTC"  # in other zones, pandas formats instants through Python's datetime
         return ResultColumn(name, _instants, _in_zone(zone), None, oid, bounded=bounded)
     if is_string(oid) or adapters.get_loader(oid, psycopg.pq.Format.TEXT) is None:
-        return ResultColumn(name, strings, _to_strings, None, oid)
+        return ResultColumn(name, strings, to_strings, None, oid)
     return ResultColumn(name, objects, join_pieces, _OBJECT, oid)
 
 
@@ -370,7 +393,8 @@ def strings(values: Values, column: ResultColumn) -> Any:
     return objects(values, column)
 
 
-def _to_strings(pieces: list[Any]) -> Any:
+def to_strings(pieces: list[Any]) -> Any:
+    """Return the pieces of a column of strings as one array for pandas."""
     if isinstance(pieces[0], np.ndarray):
         return pd.array(np.concatenate(pieces), dtype="string")
     import pyarrow as pa  # noqa: PLC0415 - a piece of it is here

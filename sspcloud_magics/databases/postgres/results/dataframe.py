@@ -34,7 +34,16 @@ def make_frame(columns: Sequence[ResultColumn], rows: int) -> pd.DataFrame:
         for row, place in zip(block, places, strict=True):
             columns[place].finish_into(row)
         blocks.append((block, places))
-    return _assemble(blocks, rows, tuple(column.name for column in columns))
+    frame = _assemble(blocks, rows, tuple(column.name for column in columns))
+    geometries = [
+        columns[places[0]].name for values, places in blocks if type(values).__name__ == "GeometryArray"
+    ]
+    if geometries and frame.columns.is_unique:
+        import geopandas  # noqa: PLC0415 - it has made the geometries
+
+        made: pd.DataFrame = geopandas.GeoDataFrame(frame, geometry=geometries[0])
+        return made
+    return frame
 
 
 def _assemble(blocks: Sequence[tuple[Any, list[int]]], rows: int, names: tuple[str, ...]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -28,6 +28,7 @@ from sspcloud_magics.databases.postgres.results import (
     array_types,
     binary_decoders,
     column_types,
+    extension_types,
     parameter_binding,
     statement_description,
 )
@@ -238,6 +239,8 @@ class _Reading:
         self._json_text = options.json_text
         self._numeric = options.numeric
         self._limit = options.limit
+        # The modifiers of the columns' types; -1 for a type without one.
+        self._modifiers: list[int] = []
         # The fields of `Fetched`.
         self._made: tuple[ResultColumn, ...] | None = None
         self._rows = self._cut = 0
@@ -302,7 +305,13 @@ class _Reading:
             raise psycopg.errors.error_from_result(result, encoding=encoding)
 
     def _decoders(self, types: Sequence[int]) -> list[binary_decoders.Decoder | None]:
-        return [binary_decoders.get_decoder(oid, self._numeric, json_text=self._json_text) for oid in types]
+        names = [extension_types.find_name(self._connection, oid) for oid in types]
+        return [
+            extension_types.get_decoder(name)
+            if name
+            else binary_decoders.get_decoder(oid, self._numeric, json_text=self._json_text)
+            for oid, name in zip(types, names, strict=True)
+        ]
 
     def _columns(self, result: pq.abc.PGresult) -> tuple[ResultColumn, ...]:
         info, places = self._connection.info, range(result.nfields)
@@ -314,6 +323,7 @@ class _Reading:
             self._remember(*self.remembered, known=bool(found) and None not in found)
         time_zone = info.parameter_status("TimeZone") or "UTC"
         adapters = self.transformer.adapters
+        self._modifiers = [result.fmod(place) for place in places]
         made = tuple(
             column_types.make_column(
                 name,
@@ -325,6 +335,7 @@ class _Reading:
             )
             for name, oid in zip(names, types, strict=True)
         )
+        self._convert_extension_types(made)
         if self._format == pq.Format.TEXT:
             self._check_styles(types)
             self._column_decoders = [
@@ -338,6 +349,16 @@ class _Reading:
         self._loaded_as = [decoder.loaded_as for decoder in self._column_decoders]
         self._gathered = [[] for _unused in self._column_decoders]
         return made
+
+    def _convert_extension_types(
+        self, columns: Iterable[ResultColumn], among: Container[int] | None = None
+    ) -> None:
+        """Convert the columns whose type is known to be an extension's, and is one of `among` unless that is None."""
+        for column, modifier in zip(columns, self._modifiers, strict=True):
+            if among is not None and column.oid not in among:
+                continue
+            if name := extension_types.find_name(self._connection, column.oid):
+                extension_types.convert_column(column, name, modifier)
 
     def _remember(self, statement: Statement, described: Description | None, *, known: bool) -> None:
         seen = statement_description.get_seen_queries(self._connection)
@@ -393,7 +414,7 @@ class _Reading:
         return _("a column")
 
     def load_arrays(self) -> None:
-        """Convert arrays of unknown types, which arrive as text, to lists; call it after the last row."""
+        """Convert arrays of unknown types, which arrive as text, to lists, and values of extensions' types; call it after the last row."""
         came = {column.oid: column for column in self._made or ()}
         unknown = array_types.list_unknown(self._connection, came)
         if not unknown:
@@ -403,6 +424,7 @@ class _Reading:
         for column in self._made or ():
             if column.oid in unknown and self._connection.adapters.get_loader(column.oid, pq.Format.TEXT):
                 column.load_texts(loading.get_loader(column.oid, pq.Format.TEXT).load, self.encoding)
+        self._convert_extension_types(self._made or (), unknown)
 
     def _decode(self) -> int:
         """Decode the gathered chunks into pieces, and return the size of all pieces in bytes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast
 
 import pandas as pd
@@ -17,6 +17,7 @@ from sspcloud_magics.databases.postgres.session.connection import DatabaseConnec
 from sspcloud_magics.databases.postgres.sql import statement_errors
 from sspcloud_magics.databases.postgres.sql_lexer import statements
 from sspcloud_magics.databases.postgres.transfer.column_values import (
+    ColumnValues,
     convert_column,
     convert_values,
     get_type_name,
@@ -66,25 +67,20 @@ def load_table(
         connection.refuse(statements(f"CREATE TABLE {name} ()"))
         try:
             with connection.transaction(), session.cursor() as cursor:
+                made: list[ColumnValues] = []
                 if mode == "append":
                     cursor.execute(columns)
                     texts = _texts_for(cursor, frame)
                 else:
-                    made = [convert_column(frame.iloc[:, index], each) for index, each in enumerate(names)]
+                    made = _create_table(cursor, frame, names, table, replace=mode == "replace")
                     texts = [each.texts for each in made]
-                    if mode == "replace":
-                        cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
-                    definitions = sql.SQL(", ").join(
-                        sql.SQL("{} {}").format(sql.Identifier(each), sql.Identifier(values.type))
-                        for each, values in zip(names, made, strict=True)
-                    )
-                    cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(table, definitions))
                 with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(table, listed)) as writer:
                     began = time.perf_counter()
                     for done, row in enumerate(zip(*texts, strict=True)):
                         writer.write_row(row)
                         if progress is not None and done % _PROGRESS_ROWS == 0:
                             progress(done, 0, time.perf_counter() - began)
+                _create_indexes(cursor, table, names, made)
                 connection.changes += 1
                 return len(frame)
         except psycopg.errors.DuplicateTable as error:
@@ -107,6 +103,68 @@ def load_table(
             # An error position refers to the first statement: the others name no other missing objects.
             asked = statements(columns.as_string(session))[0]
             raise statement_errors.make_statement_error(error, asked, connection, is_ours=True) from None
+
+
+def _create_table(
+    cursor: psycopg.Cursor[Any],
+    frame: pd.DataFrame,
+    names: Sequence[str],
+    table: sql.Composable,
+    *,
+    replace: bool,
+) -> list[ColumnValues]:
+    """Create the table, and return its columns."""
+    schemas = dict(cursor.execute(_EXTENSIONS).fetchall())
+    made = [
+        convert_column(frame.iloc[:, index], each, has_vectors="vector" in schemas)
+        for index, each in enumerate(names)
+    ]
+    if replace:
+        cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+    definitions = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(each), _type_of(values, schemas))
+        for each, values in zip(names, made, strict=True)
+    )
+    cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(table, definitions))
+    return made
+
+
+def _create_indexes(
+    cursor: psycopg.Cursor[Any], table: sql.Composable, names: Sequence[str], made: Sequence[ColumnValues]
+) -> None:
+    """Create an index for each column of geometries in a new table; for an existing one, `made` is empty."""
+    for name, values in zip(names, made, strict=False):
+        if values.type == "geometry":
+            index = sql.SQL("CREATE INDEX ON {} USING gist ({})")
+            cursor.execute(index.format(table, sql.Identifier(name)))
+
+
+# The extensions whose types a column can have, and their schemas.
+_EXTENSIONS = """
+SELECT e.extname, n.nspname FROM pg_catalog.pg_extension AS e
+JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
+WHERE e.extname OPERATOR(pg_catalog.=) ANY ('{postgis,vector}'::pg_catalog.name[])
+"""
+
+
+def _type_of(values: ColumnValues, schemas: Mapping[str, str]) -> sql.Composable:
+    """Return the type of a column in SQL.
+
+    Raises
+    ------
+    UsageProblem
+        If its extension is not in the database.
+    """
+    if not values.extension:
+        return sql.Identifier(values.type)
+    if values.extension not in schemas:
+        raise UsageProblem(
+            _("The database cannot store geometries: it has no PostGIS."),
+            hint=_("add it, or ask the owner to: %query_db CREATE EXTENSION postgis"),
+        )
+    return sql.SQL("{}{}").format(
+        sql.Identifier(schemas[values.extension], values.type), sql.SQL(values.modifier)
+    )
 
 
 # The number of rows between calls of `progress`.

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import psycopg
 
+from sspcloud_magics.databases import arrow
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import N_, _
 
@@ -72,20 +73,39 @@ class ColumnValues:
         PostgreSQL's type.
     texts
         Yields the values as text; None for a missing one.
+    modifier
+        The modifier of the type, such as ``(Point,2154)``.
+    extension
+        The extension that the type belongs to; empty for PostgreSQL's own.
     """
 
     type: str
     texts: Iterator[str | None]
+    modifier: str = ""
+    extension: str = ""
 
 
-def convert_column(column: pd.Series[Any], name: str) -> ColumnValues:
+def convert_column(column: pd.Series[Any], name: str, *, has_vectors: bool = False) -> ColumnValues:
     """Convert a column for a new table.
+
+    Parameters
+    ----------
+    column, name
+        The column and its name.
+    has_vectors
+        Whether arrays of float32 become vectors of pgvector instead of JSON.
 
     Raises
     ------
     UsageProblem
         If a value has no type in PostgreSQL, or the values have no common type.
     """
+    if arrow.is_geometry(column):
+        modifier = _geometry_modifier(column, _find_srid(column, name))
+        return ColumnValues("geometry", convert_values(column, name, "geometry"), modifier, "postgis")
+    if has_vectors and (vector := _find_vector(column)):
+        kind, dimensions = vector
+        return ColumnValues(kind, convert_values(column, name, kind), f"({dimensions})", "vector")
     plain = _plain_column(column, name)
     kind = _type_by_dtype(plain.dtype, plain) or _type_by_values(plain, name)
     return ColumnValues(kind, _texts(plain, name, _document if kind == "jsonb" else _text))
@@ -104,6 +124,53 @@ def convert_values(column: pd.Series[Any], name: str, type_name: str) -> Iterato
     item = _WRITERS.get(type_name.removesuffix("[]"), _text)
     write = partial(_array, write=item) if type_name.endswith("[]") else item
     return _texts(_plain_column(column, name), name, write)
+
+
+def _find_srid(column: Any, name: str) -> int:
+    """Return the SRID of the CRS of geometries; 0 if they have none."""
+    srid: int | None = 0 if column.crs is None else column.crs.to_epsg()
+    if srid is None:
+        raise UsageProblem(
+            _("The CRS of column {name!r} has no number of EPSG.", name=name),
+            hint=_("convert it to one that has: gdf = gdf.to_crs(2154)"),
+        )
+    return srid
+
+
+def _geometry_modifier(column: Any, srid: int) -> str:
+    """Return the modifier of PostGIS's type for geometries; empty if some have a third dimension and others do not."""
+    import shapely  # noqa: PLC0415 - GeoPandas has imported it
+
+    present = column.dropna()
+    kinds = {"LineString" if kind == "LinearRing" else kind for kind in present.geom_type}
+    has_m = getattr(shapely, "has_m", lambda shapes: np.zeros(len(shapes), bool))  # since Shapely 2.1
+    dimensions = set(zip(present.has_z.tolist(), has_m(present.to_numpy()).tolist(), strict=True)) or {
+        (False, False)
+    }
+    if len(dimensions) > 1:
+        return ""
+    ((is_z, is_m),) = dimensions
+    kind = kinds.pop() if len(kinds) == 1 else "Geometry"
+    return f"({kind}{'Z' * is_z}{'M' * is_m},{srid})"
+
+
+_VECTORS = {"float": "vector", "float32": "vector", "halffloat": "halfvec", "float16": "halfvec"}
+
+
+def _find_vector(column: pd.Series[Any]) -> tuple[str, int] | None:
+    """Return the type of a column of arrays of float32 or float16 and their number of elements, if all are alike."""
+    found: set[tuple[str, int]] = set()
+    if isinstance(column.dtype, pd.ArrowDtype):
+        kind = column.dtype.pyarrow_dtype
+        found = {(str(getattr(kind, "value_type", "")), getattr(kind, "list_size", 0))}
+    elif column.dtype == object:
+        found = {
+            (str(value.dtype), len(value)) if isinstance(value, np.ndarray) and value.ndim == 1 else ("", 0)
+            for value in column
+            if value is not None
+        }
+    name, dimensions = found.pop() if len(found) == 1 else ("", 0)
+    return (_VECTORS[name], dimensions) if name in _VECTORS and dimensions > 0 else None
 
 
 def get_type_name(oid: int, cursor: psycopg.Cursor[Any]) -> str:
@@ -136,6 +203,8 @@ WHERE t.oid OPERATOR(pg_catalog.=) %s::pg_catalog.oid
 def _plain_column(column: pd.Series[Any], name: str) -> pd.Series[Any]:
     """Convert a column with special storage: categories to their values, sparse to dense, Arrow's instants to NumPy."""
     dtype = column.dtype
+    if arrow.is_geometry(column):
+        return pd.Series(arrow.write_ewkb(column, _find_srid(column, name)), index=column.index, dtype=object)
     if isinstance(dtype, pd.ArrowDtype):
         column = _convert_arrow_times(column, name, dtype.pyarrow_dtype)
     if isinstance(column.dtype, pd.DatetimeTZDtype):
@@ -516,6 +585,14 @@ def _hstore(value: Any) -> str:
     )
 
 
+def _vector(value: Any) -> str:
+    return arrow.write_vector(value) if isinstance(value, _LISTS) else _text(value)
+
+
+def _sparse_vector(value: Any) -> str:
+    return arrow.write_sparse_vector(value) if isinstance(value, _LISTS) else _text(value)
+
+
 def _array(value: Any, write: Callable[[Any], str]) -> str:
     """Return a list in the text format of an array; any other value as text."""
     if not isinstance(value, _LISTS):
@@ -563,5 +640,7 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     **dict.fromkeys(("timestamp", "time"), _without_zone),
     "date": _date,
     "hstore": _hstore,
+    **dict.fromkeys(("vector", "halfvec"), _vector),
+    "sparsevec": _sparse_vector,
 }
 """Conversions for the columns of an existing table, where PostgreSQL would refuse the usual text or lose a part."""
