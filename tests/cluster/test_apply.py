@@ -50,7 +50,7 @@ def answer_patch(reply: Any, stored: Any = STORED) -> Any:
     return lambda asked: stored if asked.method == "GET" else reply
 
 
-def sent(server: ApiServer) -> Asked:
+def read_write(server: ApiServer) -> Asked:
     return next(asked for asked in reversed(server.asked) if asked.method != "GET")
 
 
@@ -59,9 +59,9 @@ def test_apply_is_that_of_kubectl(cluster: Cluster, server: ApiServer) -> None:
     applied = apply_manifest(cluster, MAPS, MANIFEST, "default")
     assert str(applied) == "configmap/settings configured"
     assert applied.difference[-2:] == ("-  colour: red", "+  colour: blue")
-    assert sent(server).method == "PATCH"
-    assert sent(server).query == {"fieldManager": ["kubectl"], "fieldValidation": ["Strict"]}
-    assert sent(server).body["metadata"] == {"name": "settings", "namespace": "default"}
+    assert read_write(server).method == "PATCH"
+    assert read_write(server).query == {"fieldManager": ["kubectl"], "fieldValidation": ["Strict"]}
+    assert read_write(server).body["metadata"] == {"name": "settings", "namespace": "default"}
     assert "namespace" not in MANIFEST.body["metadata"]
 
 
@@ -69,7 +69,7 @@ def test_dry_run_and_force_are_sent(cluster: Cluster, server: ApiServer) -> None
     server.answers[PATH] = answer_patch(STORED)
     applied = apply_manifest(cluster, MAPS, MANIFEST, "default", dry_run=True, force=True)
     assert str(applied) == "configmap/settings unchanged (server dry run)"
-    assert (sent(server).query["dryRun"], sent(server).query["force"]) == (["All"], ["true"])
+    assert (read_write(server).query["dryRun"], read_write(server).query["force"]) == (["All"], ["true"])
 
 
 def test_old_server_gets_a_merge_patch(cluster: Cluster, server: ApiServer) -> None:
@@ -84,7 +84,7 @@ def test_old_server_gets_a_merge_patch(cluster: Cluster, server: ApiServer) -> N
     server.answers[PATH] = lambda asked: status(404, "not found") if asked.method == "GET" else unknown
     server.answers[PATH.rpartition("/")[0]] = merged
     assert apply_manifest(cluster, MAPS, MANIFEST, "default").outcome == "created"
-    assert sent(server).method == "POST"
+    assert read_write(server).method == "POST"
 
 
 def test_conflict_has_the_servers_words(cluster: Cluster, server: ApiServer) -> None:

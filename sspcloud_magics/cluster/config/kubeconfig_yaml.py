@@ -81,7 +81,7 @@ class _Loader(_Go, yaml.SafeLoader):
             raise too_many_values(_MAX_VALUES)
 
     def fetch_flow_collection_start(self, kind: type[yaml.Token]) -> None:
-        super().fetch_flow_collection_start(kind)  # type: ignore[no-untyped-call]
+        super().fetch_flow_collection_start(kind)
         if self.flow_level > _MAX_BRACKETS:
             raise too_deep()
 

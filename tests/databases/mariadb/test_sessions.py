@@ -222,10 +222,10 @@ def test_second_interruption_leaves_no_reader(connection, monkeypatch):
     """The connection is lost then: no query may read the rows of the interrupted one."""
     first = connection.session.thread_id()
 
-    def interrupted() -> None:
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(connection, "cancel", interrupted)
+    monkeypatch.setattr(connection, "cancel", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(connection, "select sleep(20) as s", options=QueryOptions(timeout=0.1))
     monkeypatch.undo()
