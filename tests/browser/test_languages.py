@@ -74,7 +74,7 @@ def test_french_browser_makes_panel_and_magics_french(browser: Browser, lab: Lab
 
 
 @pytest.mark.timeout(240)
-def test_english_browser_makes_panel_and_magics_english(browser: Browser, lab: Lab) -> None:
+def test_english_browser_makes_all_english(browser: Browser, lab: Lab) -> None:
     page, side = open_page(browser, lab, "english", "en-GB")
     side.get_by_role("button", name="Load the extension").click()
     expect(side.locator(".jp-SSPCloudPanel:visible")).to_contain_text("Forwards")
