@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.session import pods as pods
     from sspcloud_magics.session import preview_share as preview_share
     from sspcloud_magics.session import query_db as query_db
+    from sspcloud_magics.session import read_dask as read_dask
     from sspcloud_magics.session import services as services
     from sspcloud_magics.session import share_db as share_db
     from sspcloud_magics.session import shareable_schemas as shareable_schemas
@@ -91,6 +92,7 @@ __all__ = [
     "pods",
     "preview_share",
     "query_db",
+    "read_dask",
     "services",
     "share_db",
     "shareable_schemas",

@@ -52,7 +52,16 @@ API = {
     ),
     "Forwards": ("forward", "forward_through_relay", "forwards", "unforward"),
     "Databases": ("databases", "connect_db", "connection", "endpoint", "close"),
-    "Queries": ("query_db", "tables", "describe_table", "load_table", "transaction", "engine", "duckdb"),
+    "Queries": (
+        "query_db",
+        "tables",
+        "describe_table",
+        "load_table",
+        "transaction",
+        "engine",
+        "duckdb",
+        "read_dask",
+    ),
     "Shares": ("share_db", "shares", "unshare", "preview_share", "shareable_schemas"),
     "The panel and the language": ("panel", "language"),
 }

@@ -123,7 +123,7 @@ def to_parquet(spec: Spec) -> Run:
     from sspcloud_magics.databases.postgres.transfer.export import export
 
     connection = open_connection(spec)
-    sql = f"SELECT q.* FROM query_benchmark q, generate_series(1, {spec['times']})"  # noqa: S608 - a number of ours
+    sql = f"SELECT q.* FROM query_benchmark q, generate_series(1, {spec['times']})"
 
     def run() -> Numbers:
         started = time.perf_counter()

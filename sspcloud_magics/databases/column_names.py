@@ -17,6 +17,9 @@ MOST_BYTES = 63
 FOR_A_FILE = N_("Several columns are named {first!r}, and a file needs unique names.")
 """The refusal of duplicate names in a file."""
 
+FOR_DASK = N_("Several columns are named {first!r}, and a Dask DataFrame needs unique names.")
+"""The refusal of duplicate names in a Dask DataFrame."""
+
 FOR_POLARS = N_("Several columns are named {first!r}, and a polars DataFrame needs unique names.")
 """The refusal of duplicate names in a polars DataFrame."""
 
@@ -37,7 +40,7 @@ def refuse_duplicates(names: Iterable[str], refusal: str) -> None:
     names
         The names of the columns.
     refusal
-        The error's first sentence: `FOR_A_FILE` or `FOR_POLARS`.
+        The error's first sentence: `FOR_A_FILE`, `FOR_DASK` or `FOR_POLARS`.
 
     Raises
     ------

@@ -314,6 +314,8 @@ def count_rows(result: Any) -> int | None:
     """Return the number of rows that a query returned or changed; None if they are not counted."""
     # Looked up on the class, because the attributes of a DataFrame include its columns.
     kind = type(result)
+    if hasattr(kind, "npartitions"):  # a Dask DataFrame would read all of its rows
+        return None
     if hasattr(kind, "__len__"):
         return len(result)
     if hasattr(kind, "statements"):

@@ -29,7 +29,7 @@ from IPython.display import display
 from sspcloud_magics import session
 from sspcloud_magics.databases.clients import ClientGuide
 from sspcloud_magics.errors import CredentialsNotFound, UsageProblem
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import N_, _, _n
 from sspcloud_magics.magics.arguments import (
     argument,
     arguments,
@@ -175,10 +175,16 @@ class QueryingMagics(Magics):
     @argument(
         "--as",
         dest="as_",
-        choices=["pandas", "geopandas", "arrow", "polars"],
+        choices=["pandas", "geopandas", "arrow", "polars", "dask"],
         default="pandas",
         help=N_("the result's type"),
     )
+    @argument(
+        "--partition-on",
+        metavar="COLUMN",
+        help=N_("with --as dask: the column whose ranges are the partitions"),
+    )
+    @argument("--partitions", metavar="NUMBER", type=int, help=N_("with --as dask: the number of partitions"))
     @argument(
         "--numeric", choices=["float", "decimal"], default="float", help=N_("the Python type of numeric")
     )
@@ -247,16 +253,13 @@ class QueryingMagics(Magics):
             %query_db --begin
             %query_db --rollback
 
+            ddf = %query_db --as dask individus --partition-on id
+
         The same in Python: ``ssp.query_db("SELECT …", {"departement": "35"})``, and ``with ssp.transaction():``.
         """
         variables: Mapping[str, Any] = visible_variables(self, local_ns)
         if cell is None:
-            if _TRANSACTION.fullmatch(line):
-                return self._transaction_alone(arguments(self, "query_db", fill_in(line, variables)))
-            sql = _require_sql(line)
-            return self._record(
-                partial(self._run, partial(session.query_db, sql, variables, warn=_warn)), sql
-            )
+            return self._query_line(line, variables, local_ns)
         given = arguments(self, "query_db", fill_in(line, variables))
         _check_options(given)
         if given.params is not None:
@@ -296,7 +299,8 @@ class QueryingMagics(Magics):
             partition_by=given.partition_by,
             warn=_warn,
         )
-        result = keep(partial(self._run_in_transaction, given, query))
+        run = partial(self._run_in_transaction, given, query)
+        result = keep(partial(_read_dask, given, sql, variables) if given.as_ == "dask" else run)
         if given.into is not None:
             self._notebook[given.into] = result
         return result
@@ -347,6 +351,15 @@ class QueryingMagics(Magics):
             )
         options, _unused, sql = found.cell.removeprefix("%%query_db").partition("\n")
         return cast("Any", self).query_db(options, sql, local_ns)
+
+    def _query_line(self, line: str, variables: Mapping[str, Any], local_ns: Mapping[str, Any] | None) -> Any:
+        """Run the SQL of a line, which has no options but those of --as dask."""
+        if _TRANSACTION.fullmatch(line):
+            return self._transaction_alone(arguments(self, "query_db", fill_in(line, variables)))
+        if found := _ON_DASK.fullmatch(line):
+            return cast("Any", self).query_db(f"{found['before']} {found['after']}", found["sql"], local_ns)
+        sql = _require_sql(line)
+        return self._record(partial(self._run, partial(session.query_db, sql, variables, warn=_warn)), sql)
 
     def _compose(self, given: argparse.Namespace, line: str, cell: str) -> tuple[str, str]:
         """Return the name to save a cell's statement under, and the statement with the saved ones prepended."""
@@ -485,6 +498,7 @@ def _check_options(given: argparse.Namespace) -> None:
             _("--{name} does not work with --duckdb.", name=name),
             hint=_("leave out one of them; in DuckDB's SQL, BEGIN and COMMIT work"),
         )
+    _check_dask(given)
     if given.into is not None and (not given.into.isidentifier() or keyword.iskeyword(given.into)):
         raise UsageProblem(
             _("{into!r} cannot be the name of a variable.", into=given.into),
@@ -511,6 +525,54 @@ def _check_options(given: argparse.Namespace) -> None:
             why=_("The rows are read after the cell."),
             hint=_("use one of them; %query_db --commit ends the transaction in a later cell"),
         )
+
+
+def _check_dask(given: argparse.Namespace) -> None:
+    """Refuse --as dask without a column, or with an option that does not apply, and its options without it."""
+    if given.as_ != "dask":
+        for name in ("partition_on", "partitions"):
+            if getattr(given, name) is not None:
+                option = name.replace("_", "-")
+                raise UsageProblem(
+                    _("--{name} needs --as dask.", name=option),
+                    hint="%query_db --as dask TABLE --partition-on COLUMN",  # not translated: a command
+                )
+        return
+    if given.partition_on is None or (given.partitions or 1) < 1:
+        raise UsageProblem(
+            _("--as dask needs a column whose ranges are the partitions."),
+            hint="%query_db --as dask TABLE --partition-on COLUMN",  # not translated: a command
+        )
+    for name in _NOT_WITH_DASK:
+        if getattr(given, name):
+            raise UsageProblem(
+                _("--{name} does not work with --as dask.", name=name.strip("_")),
+                hint=_("leave out one of them; Dask's own methods select and write rows"),
+            )
+
+
+_NOT_WITH_DASK = ("limit", "to", "from_", "chunks", "timeout", "begin", "commit", "rollback", "duckdb")
+
+
+def _read_dask(given: argparse.Namespace, sql: str, variables: Mapping[str, Any]) -> Any:
+    """Return a Dask DataFrame, and show what it means that nothing was read yet."""
+    found = session.read_dask(
+        sql,
+        variables,
+        partition_on=given.partition_on,
+        partitions=given.partitions,
+        numeric=given.numeric,
+        db=given.open_database,
+    )
+    _warn(
+        _n(
+            "{count} partition by {column}, read when Dask computes.",
+            "{count} partitions by {column}, read when Dask computes; changes in between may appear in some only.",
+            found.npartitions,
+            column=given.partition_on,
+        )
+    )
+    return found
 
 
 def _timeout(given: argparse.Namespace) -> float | None:
@@ -548,6 +610,11 @@ def _warn(words: str) -> None:
 _OPTION = re.compile(
     r"\s*--(?:into|limit|to|from|overwrite|chunks|as|numeric|timeout|params|explain|db|save|with|begin|commit|rollback)\b(?=\s|=|$)"
 )  # any other text after -- is a comment of SQL
+_DASK_OPTION = r"--(?:as|partition-on|partitions|numeric|db|into)(?:\s+|=)\S+"
+_ON_DASK = re.compile(
+    rf"\s*(?P<before>(?=.*--as(?:\s+|=)dask\b)(?:{_DASK_OPTION}\s+)+)(?P<sql>.*?)(?P<after>(?:\s+{_DASK_OPTION})*)\s*",
+    re.DOTALL,
+)  # on one line, options may follow the SQL of --as dask
 _TRANSACTION = re.compile(r"(?:\s*--(?:begin|commit|rollback|db\s+\S+))+\s*")
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sspcloud_magics.session.authentication import login as login
     from sspcloud_magics.session.authentication import whoami as whoami
+    from sspcloud_magics.session.dask_frames import read_dask as read_dask
     from sspcloud_magics.session.database_list import databases as databases
     from sspcloud_magics.session.database_list import reachable_databases as reachable_databases
     from sspcloud_magics.session.diagnosis import doctor as doctor
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "authentication": ("login", "whoami"),
+    "dask_frames": ("read_dask",),
     "database_list": ("databases", "reachable_databases"),
     "diagnosis": ("doctor",),
     "endpoints": ("endpoint",),

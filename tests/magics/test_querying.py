@@ -59,6 +59,20 @@ def test_the_options_of_a_cell(alice: Notebook, tmp_path: Path) -> None:
     assert isinstance(alice.fail("%query_db --explain SELECT 1"), errors.UsageProblem)
 
 
+def test_dask_reads_on_one_line(alice: Notebook) -> None:
+    pytest.importorskip("dask.dataframe")
+    frame = alice.run("ddf = %query_db --as dask communes --partition-on code --partitions 3\nddf")
+    assert frame.npartitions == 3
+    expected = alice.run("%query_db SELECT * FROM communes")
+    assert len(frame.compute(scheduler="threads")) == len(expected)
+    for line in (
+        "%%query_db --as dask\nSELECT * FROM communes",
+        "%%query_db --as dask --partition-on code --limit 3\nSELECT * FROM communes",
+        "%%query_db --partition-on code\nSELECT * FROM communes",
+    ):
+        assert isinstance(alice.fail(line), errors.UsageProblem)
+
+
 def test_tables_are_listed_described_and_loaded(alice: Notebook) -> None:
     found = alice.run("%tables communes*")
     assert found["name"].tolist() == ["communes"]
