@@ -216,11 +216,18 @@ def _create_or_renew_job(cluster: Cluster, share: PlannedShare) -> tuple[str | N
                 renewed = _renew_job(found, wanted, share)
             job = object_writes.update_object(cluster, JOBS, renewed)
     except Forbidden as error:
+        why = error.why or error.what
         return None, rendering.Risk(
             _(
                 "The cluster refuses the Job that would end the share automatically ({why}). The login ends "
                 "on time, but the permissions in the cluster remain until your next %share_db or %unshare.",
-                why=error.why or error.what,
+                why=why,
+            )
+            if share.kind == "postgres"
+            else _(
+                "The cluster refuses the Job that would end the share automatically ({why}): "
+                "it remains until your next %share_db or %unshare.",
+                why=why,
             )
         )
     with report_malformed(cluster):

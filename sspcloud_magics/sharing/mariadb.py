@@ -202,7 +202,7 @@ def make_plan(
         )
         for colleague, role in zip(colleagues, roles, strict=True)
     )
-    notes += [advisories.warn_spelling(colleagues), *_describe_end(roles)]
+    notes += [advisories.warn_spelling(colleagues), _describe_end(roles)]
     again = [share.colleague.name for share in shares if share.exists]
     notes += [advisories.describe_renewal(again, len(shares))] * bool(again)
     notes += _warn_public(connection)
@@ -331,8 +331,12 @@ def _lock_out(connection: MariadbConnection, role: str) -> int:
     """Bar a user from new logins, end its sessions, and return their number."""
     if not _select(connection, mariadb_sql.ALL_USERS, role):
         return 0
-    bar, kill = mariadb_sql.lock(role)
-    connection.execute(bar)
+    connection.execute(mariadb_sql.lock(role)[0])
+    return _end_sessions(connection, role)
+
+
+def _end_sessions(connection: MariadbConnection, role: str) -> int:
+    """End the sessions of a user that cannot log in, and return their number."""
     first = left = _count_sessions(connection, role)
     until = time.monotonic() + _END_SECONDS
     while left:
@@ -341,7 +345,7 @@ def _lock_out(connection: MariadbConnection, role: str) -> int:
                 _("The sessions of {role} did not end.", role=role),
                 hint=_("the colleague is locked out; run the same command again in a minute"),
             )
-        connection.execute(kill)
+        connection.execute(mariadb_sql.lock(role)[1])
         time.sleep(_POLL_SECONDS)
         left = _count_sessions(connection, role)
     return first
@@ -359,6 +363,7 @@ def _remove_user(connection: MariadbConnection, role: str) -> list[str]:
         connection.ready()
         code = _list_code(connection, {role})
         connection.execute(mariadb_sql.drop(role))
+        _end_sessions(connection, role)  # of a login that was under way when the user was barred
         prepared = len(_select(connection, "XA RECOVER"))
     notes = []
     if code:
@@ -382,20 +387,17 @@ def _remove_user(connection: MariadbConnection, role: str) -> list[str]:
     return notes
 
 
-def _describe_end(roles: Sequence[str]) -> list[str]:
-    return [
-        _(advisories.ENDS),
-        rendering.Risk(
-            _n(
-                "MariaDB's logins have no expiry: the user {names} remains until your next %share_db or %unshare. "
-                "Until then, it may still log in where a tunnel or the network is open to it.",
-                "MariaDB's logins have no expiry: the users {names} remain until your next %share_db or %unshare. "
-                "Until then, they may still log in where a tunnel or the network is open to them.",
-                len(roles),
-                names=format_list(roles),
-            )
-        ),
-    ]
+def _describe_end(roles: Sequence[str]) -> str:
+    return rendering.Risk(
+        _n(
+            "MariaDB's logins have no expiry. When the share ends, new tunnels are refused, but the user {names} remains "
+            "until your next %share_db or %unshare, and may log in where a tunnel or the network is open to it.",
+            "MariaDB's logins have no expiry. When the share ends, new tunnels are refused, but the users {names} remain "
+            "until your next %share_db or %unshare, and may log in where a tunnel or the network is open to them.",
+            len(roles),
+            names=format_list(roles),
+        )
+    )
 
 
 def _warn_public(connection: MariadbConnection) -> list[str]:

@@ -43,3 +43,11 @@ def test_found_and_queried(alice, tmp_path):
     with ssp.transaction():
         ssp.query_db("insert into t values (3)")
     assert len(ssp.query_db("select * from t")) == 3
+
+
+def test_relay_and_doctor(alice):
+    connected = ssp.connect_db(RELEASE, route="relay")
+    assert connected.route.name == "relay"
+    assert ssp.query_db("select 1 as a")["a"].tolist() == [1]
+    report = ssp.doctor(RELEASE)
+    assert "alice is logged in to defaultdb" in repr(report)

@@ -6,6 +6,8 @@ import pymysql
 import pytest
 
 import sspcloud_magics as ssp
+from sspcloud_magics.databases import discovery
+from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import (
     CredentialsNotFound,
     LoginRefused,
@@ -254,3 +256,22 @@ def test_prepared_transaction_is_reported(be, tables, root):
 def test_create_is_refused(be, tables, root):
     with pytest.raises(UsageProblem, match="--create"):
         ssp.share_db(RELEASE, "bob", read_write=True, create=True)
+
+
+def test_network_alone_is_shared(be, tables, root):
+    ssp.share_db(RELEASE, "bob", via="network-only", duration="1h")
+    connected = bob(be)
+    assert connected.route.name == "relay"
+    assert len(ssp.query_db("select * from t")) == 2
+    be("carol")
+    with pytest.raises(SspcloudError):
+        ssp.connect_db(PATH)
+
+
+def test_mongodb_says_what_can_be_shared(be, monkeypatch):
+    """Its users are the owner's; a database of that kind need not run to be refused."""
+    listed = [Database("mongodb-1", "user-alice", "mongodb", "mongodb-headless", 27017, state="running")]
+    monkeypatch.setattr(discovery, "databases", lambda *_arguments: listed)
+    with pytest.raises(UsageProblem, match="does not create") as caught:
+        ssp.share_db("mongodb-1", "bob")
+    assert "%share svc/mongodb-headless --with bob" in caught.value.hint
