@@ -15,6 +15,7 @@ from sspcloud_magics.cluster.cluster import Cluster, find_cluster
 from sspcloud_magics.cluster.requests.apply import apply_manifest, upgrade
 from sspcloud_magics.cluster.requests.kinds import Kind
 from sspcloud_magics.cluster.requests.manifests import parse_manifests
+from sspcloud_magics.errors import ServerError
 from tests.support.api_server import ApiServer, Asked, serve, status
 
 PATH = "/api/v1/namespaces/default/configmaps/settings"
@@ -111,6 +112,16 @@ def test_refused_field_has_its_line(cluster: Cluster, server: ApiServer, words: 
         apply_manifest(cluster, MAPS, MANIFEST, "default")
     assert raised.value.what == f"The server refuses configmap/settings, {line}."
     assert raised.value.why == words
+
+
+def test_unknown_field_may_be_an_internal_error(cluster: Cluster, server: ApiServer) -> None:
+    words = "failed to create typed patch object (default/settings; /v1, Kind=ConfigMap): .data.colour: field not declared"
+    server.answers[PATH] = answer_patch(status(500, words))
+    with pytest.raises(ServerError, match="The server refuses configmap/settings, line 7"):
+        apply_manifest(cluster, MAPS, MANIFEST, "default")
+    server.answers[PATH] = answer_patch(status(500, "etcd is gone"))
+    with pytest.raises(ServerError, match="500"):
+        apply_manifest(cluster, MAPS, MANIFEST, "default")
 
 
 def entry(manager: str, operation: str, fields: Any) -> dict[str, Any]:

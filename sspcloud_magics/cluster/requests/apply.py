@@ -157,11 +157,13 @@ def apply_manifest(
             after = send()  # removes the fields that only the client-side apply had
     except FormatNotAccepted:
         after = _merge(cluster, kind, body, before, query)
-    except (Conflict, Invalid, NotFound) as error:
-        raise _explain(error, kind, manifest) from None
-    outcome = (
-        "created" if before is None else "unchanged" if before and is_same(before, after) else "configured"
-    )
+    except (NotFound, ServerError) as error:
+        # Some versions answer 500 for a field that does not exist.
+        explained = isinstance(error, Conflict | Invalid | NotFound) or "typed patch object" in error.why
+        raise _explain(error, kind, manifest) if explained else error from None
+    outcome = "created" if before is None else "configured"
+    if before and is_same(before, after):
+        outcome = "unchanged"
     return AppliedObject(
         kind.ref(manifest.name),
         outcome,
