@@ -12,7 +12,7 @@ import re
 import unicodedata
 from typing import Any
 
-from sspcloud_magics.i18n import _, format_number
+from sspcloud_magics.i18n import _n
 
 LONGEST = 4000
 """Maximum length of a quoted text of a server, in characters."""
@@ -72,6 +72,9 @@ def shorten(text: str, longest: int = LONGEST) -> str:
     """
     if len(text) <= longest:
         return text
-    return _(
-        "{text} … ({count} more characters)", text=text[:longest], count=format_number(len(text) - longest)
+    return _n(
+        "{text} … ({count} more character)",
+        "{text} … ({count} more characters)",
+        len(text) - longest,
+        text=text[:longest],
     )

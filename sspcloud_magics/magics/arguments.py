@@ -285,12 +285,21 @@ _PARSE_ERRORS = (
         N_("%{name}: argument {argument}: expected at least one argument."),
     ),
     (
+        # argparse calls an argument without dashes by its name in the code.
+        re.compile(r"argument [a-z_]+: invalid choice: .* \(choose from (?P<choices>.*)\)"),
+        N_("%{name}: invalid choice (choose from {choices})."),
+    ),
+    (
         re.compile(r"argument (?P<argument>.*?): invalid choice: .* \(choose from (?P<choices>.*)\)"),
         N_("%{name}: argument {argument}: invalid choice (choose from {choices})."),
     ),
     (
-        re.compile(r"argument (?P<argument>.*?): invalid (?P<kind>\w+) value: .*"),
-        N_("%{name}: argument {argument}: invalid {kind} value."),
+        re.compile(r"argument (?P<argument>.*?): invalid int value: .*"),
+        N_("%{name}: argument {argument}: the value is not a whole number."),
+    ),
+    (
+        re.compile(r"argument (?P<argument>.*?): invalid float value: .*"),
+        N_("%{name}: argument {argument}: the value is not a number."),
     ),
     (
         re.compile(r"ambiguous option: (?P<option>[-\w]+)\S* could match (?P<options>.*)"),

@@ -16,7 +16,7 @@ from IPython.display import display
 from sspcloud_magics import session
 from sspcloud_magics.audience import is_watched
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.i18n import N_, _, _n, format_number
+from sspcloud_magics.i18n import N_, _, _n
 from sspcloud_magics.magics.arguments import (
     TOKEN,
     URL_WITH_PASSWORD,
@@ -343,6 +343,13 @@ def _name_dependents(dependents: tuple[str, ...]) -> list[str]:
         return []
     shown = ", ".join(dependents[:10])
     if len(dependents) > 10:
-        more = format_number(len(dependents) - 10)
-        return [_("With it: {objects}, and {count} more.", objects=shown, count=more)]
+        more = len(dependents) - 10
+        return [
+            _n(
+                "With it: {objects}, and {count} more.",
+                "With it: {objects}, and {count} more.",
+                more,
+                objects=shown,
+            )
+        ]
     return [_("With it: {objects}.", objects=shown)]

@@ -9,7 +9,7 @@ from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.cluster.requests.kinds import Kind, find_kind
 from sspcloud_magics.cluster.requests.object_reads import get_object, list_metadata
 from sspcloud_magics.errors import SspcloudError, UsageProblem
-from sspcloud_magics.i18n import _, format_list
+from sspcloud_magics.i18n import _, _n, format_list
 from sspcloud_magics.spelling import nearest
 
 # Names in an error.
@@ -54,5 +54,5 @@ def suggest_name(error: NotFound, cluster: Cluster, kind: Kind, name: str, names
 def name_some(names: list[str]) -> str:
     """Name the objects that exist, in a sentence."""
     more = len(names) - _MOST_NAMED
-    shown = names[:_MOST_NAMED] + ([_("{count} more", count=more)] if more > 0 else [])
+    shown = names[:_MOST_NAMED] + ([_n("{count} more", "{count} more", more)] if more > 0 else [])
     return _("There are: {names}.", names=format_list(shown))

@@ -34,7 +34,7 @@ from sspcloud_magics.cluster.requests.permissions import may
 from sspcloud_magics.cluster.workloads.inventory import TargetPort, container_ports, service_ports
 from sspcloud_magics.cluster.workloads.pod_status import pod_status
 from sspcloud_magics.errors import AmbiguousTarget, Forbidden, PodNotReady, PortNotFound, TargetNotFound
-from sspcloud_magics.i18n import N_, _, format_list
+from sspcloud_magics.i18n import N_, _, _n, format_list
 from sspcloud_magics.target import (
     SHORT_KIND,
     PortText,
@@ -282,7 +282,13 @@ def _describe_candidates(targets: Sequence[Target], cluster: Cluster) -> str:
         return ""
     names = ", ".join(short(target, cluster) for target in targets[:MOST_NAMED])
     if len(targets) > MOST_NAMED:
-        return _("There are: {names}, and {count} more.", names=names, count=len(targets) - MOST_NAMED)
+        more = len(targets) - MOST_NAMED
+        return _n(
+            "There are: {names}, and {count} more.",
+            "There are: {names}, and {count} more.",
+            more,
+            names=names,
+        )
     return _("There are: {names}.", names=names)
 
 

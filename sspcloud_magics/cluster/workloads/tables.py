@@ -22,7 +22,7 @@ import pandas as pd
 
 from sspcloud_magics.cluster.timefmt import human_duration
 from sspcloud_magics.cluster.workloads.inventory import Pod, Service
-from sspcloud_magics.i18n import N_, _, _n, format_number
+from sspcloud_magics.i18n import N_, _, _n
 from sspcloud_magics.printable import printable
 
 MOST_ROWS = 500
@@ -170,7 +170,7 @@ class ResourceTable(pd.DataFrame):
 
     def _rest(self) -> list[str]:
         more = len(self) - MOST_ROWS
-        return [_("… and {count} more", count=format_number(more))] if more > 0 else []
+        return [_n("… and {count} more", "… and {count} more", more)] if more > 0 else []
 
     def _nothing(self) -> str:
         return _(self._view.nothing) if self._view.nothing else ""

@@ -237,7 +237,9 @@ def _word_errors(
                 error, place=connection.database.path, in_transaction=in_transaction
             ) from None
         failed = _make_failure(connection, error, statement, before, total)
-        if in_transaction and connection.in_transaction:
+        # The hint of an error in a transaction that had failed before says the same.
+        had_failed = isinstance(error, psycopg.errors.InFailedSqlTransaction)
+        if in_transaction and connection.in_transaction and not had_failed:
             failed.hint = "\n".join(part for part in (failed.hint, _(_FAILED_IN_TRANSACTION)) if part)
         raise failed from None
 
