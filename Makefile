@@ -67,6 +67,7 @@ check: $(FRONT)  ## formatting, lint, types, layers, words
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m tools.words
 	$(BIN)/python tools/french_typography.py
+	$(BIN)/python -m tools.catalogue check
 	$(BIN)/python -m tools.panel_types check
 	$(BIN)/python tools/frontend.py check
 	$(BIN)/bandit --quiet --recursive --severity-level medium --skip B108,B608 sspcloud_magics

@@ -261,7 +261,8 @@ def looks_like_message(text: str) -> bool:
     return (
         bool(re.search(r"[a-z]{2,} [a-zX]", text))
         and not SQL.match(text)
-        and not text.startswith("<")
+        and not text.startswith(("<", "%pip "))
+        and not re.match(r"import \w+|from [\w.]+ import ", text)
         and "style=" not in text
         and not re.search(r"(^| )%[sdr]\b", text)
     )
