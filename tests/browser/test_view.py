@@ -153,7 +153,7 @@ SAID: dict[str, tuple[dict[str, Any] | None, tuple[str, str], tuple[str, str]]] 
     "certificate": (
         LOGGED_OUT
         | {"source/who": trouble("CertificateNotTrusted", "The certificate is not trusted.", "self-signed")},
-        ("Specify the cluster's certificate", "%k8s_login FICHIER --ca CA.pem"),
+        ("Specify the cluster's certificate", "%k8s_login FILE --ca CA.pem"),
         ("Try again", "Réessayer"),
     ),
     "forbidden": (
@@ -189,7 +189,7 @@ def test_each_state_has_its_sentence_and_its_next_step(
             expect(page.get_by_role("button", name=steps[at], exact=True).first).to_be_enabled()
         page.screenshot(path=place / f"view-{name.replace(' ', '-')}-{language}-{theme}.png")
     end_panel(page)
-    expect(page.get_by_role("alert")).to_contain_text(["Run the cell again", "Relancez la cellule"][at])
+    expect(page.get_by_role("alert")).to_contain_text(["Run the cell again", "Exécutez de nouveau la cellule"][at])
     page.screenshot(path=place / f"view-ended-{language}-{theme}.png")
 
 

@@ -9,7 +9,7 @@ export const fr: Record<MessageKey, string> = {
   loading: "Interrogation du noyau…",
   silent:
     "Le noyau n'a pas encore répondu. Une cellule tourne-t-elle ? Le panneau se remplit quand elle se termine.",
-  gone: "Le noyau de ce panneau s'est arrêté. Relancez la cellule pour retrouver un panneau actif.",
+  gone: "Le noyau de ce panneau s'est arrêté. Exécutez de nouveau la cellule pour retrouver un panneau actif.",
   retry: "Réessayer",
   who: "Qui je suis",
   unnamed: "le serveur n'indique pas votre nom d'utilisateur",
@@ -102,7 +102,7 @@ export const fr: Record<MessageKey, string> = {
   renewsItself: "le jeton est renouvelé automatiquement",
   renew: "Renouveler maintenant",
   unverified:
-    "Le certificat du serveur n'est pas vérifié : un attaquant sur le réseau pourrait lire votre jeton. Pour le vérifier : %k8s_login FICHIER --ca CA.pem",
+    "Le certificat du serveur n'est pas vérifié : un attaquant sur le réseau pourrait lire votre jeton. Pour le vérifier : %k8s_login FILE --ca CA.pem",
   nowAs: "Vous êtes maintenant {name}",
   logIn: "Se connecter",
   logInTitle: "Se connecter à votre cluster",
@@ -144,7 +144,7 @@ export const fr: Record<MessageKey, string> = {
   schemasNone: "Cochez au moins un schéma.",
   schemasThere: "Disponibles : {names}.",
   duration: "Durée",
-  durationHint: "Par exemple 12h, 7d (jours) ou 30d. Le partage prend ensuite fin automatiquement.",
+  durationHint: "Par exemple 12h, 7j ou 3 semaines. Le partage prend ensuite fin automatiquement.",
   preview: "Aperçu",
   previewFirst: "Affichez d'abord l'aperçu du partage",
   shareIt: "Partager",
@@ -169,7 +169,7 @@ export const fr: Record<MessageKey, string> = {
   "state.failed": "en échec",
   "state.running": "en marche",
   "state.hibernated": "en hibernation",
-  "state.suspended": "suspendue",
+  "state.suspended": "en pause",
   "state.unknown": "inconnu",
   "state.open": "ouvert",
   "state.incomplete": "incomplet",
@@ -186,6 +186,6 @@ export const fr: Record<MessageKey, string> = {
     "Reconnectez-vous avec un nouveau script de votre page « Mon compte ». Les redirections et les connexions restent ouvertes.",
   "step.Forbidden": "Demandez ce droit au propriétaire de l'espace de noms, ou exécutez %k8s_whoami.",
   "step.ServerUnreachable": "Vérifiez le réseau ou le VPN. Le panneau réessaie automatiquement.",
-  "step.CertificateNotTrusted": "Indiquez le certificat du cluster : %k8s_login FICHIER --ca CA.pem.",
+  "step.CertificateNotTrusted": "Indiquez le certificat du cluster : %k8s_login FILE --ca CA.pem.",
   "step.KubeconfigInvalid": "Corrigez le fichier, ou reconnectez-vous.",
 };
