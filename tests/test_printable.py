@@ -209,5 +209,5 @@ def test_values_of_json_keep_their_shape() -> None:
 
 
 def test_a_long_text_says_how_much_is_left_out() -> None:
-    assert shorten("a" * 4001) == "a" * 4000 + " … (1 more characters)"
+    assert shorten("a" * 4001) == "a" * 4000 + " … (1 more character)"
     assert shorten("a" * 4000) == "a" * 4000
