@@ -41,7 +41,7 @@ def copies(notebooks, tmp_path, monkeypatch):
 
 def test_committed_notebooks_match_their_sources(notebooks):
     assert notebooks.faults() == []
-    assert len(notebooks.tutorials()) == 5
+    assert len(notebooks.tutorials()) == 6
 
 
 def test_prose_is_of_one_language_and_code_of_both(notebooks):
