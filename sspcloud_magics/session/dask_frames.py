@@ -137,7 +137,7 @@ class PartitionReader:
         """Return the rows of a partition."""
         condition, bounds = rows.condition(self.key)
         sql = f"SELECT * FROM ({self.select}\n) AS q WHERE {condition}"  # noqa: S608 - the user's own SQL
-        with _slot(self), closing(self._open()) as connection, _cancelled_with_task(connection):
+        with _slot(self), closing(self._open()) as connection, _cancel_with_task(connection):
             found = query.run(connection, sql, {**self.params, **bounds}, QueryOptions(numeric=self.numeric))
         return _as_plain_frame(found.frame)
 
@@ -455,7 +455,7 @@ _reading: set[psycopg.Connection[Any]] = set()
 
 
 @contextmanager
-def _cancelled_with_task(connection: DatabaseConnection) -> Iterator[None]:
+def _cancel_with_task(connection: DatabaseConnection) -> Iterator[None]:
     """Cancel the query at the server when Dask drops the task, such as after an interruption in the notebook."""
     reading, ended = connection.psycopg, threading.Event()
     if (worker := _find_worker()) is not None:
