@@ -31,6 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE.json",
         help="run tests/integration on the cluster that this file describes, not on the sandbox",
     )
+    parser.addoption(
+        "--keep-answers",
+        action="store_true",
+        help="write the answers of tests/languages, instead of comparing them: read them afterwards",
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
