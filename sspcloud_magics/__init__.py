@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.session import query_db as query_db
     from sspcloud_magics.session import read_dask as read_dask
     from sspcloud_magics.session import services as services
+    from sspcloud_magics.session import share as share
     from sspcloud_magics.session import share_db as share_db
     from sspcloud_magics.session import shareable_schemas as shareable_schemas
     from sspcloud_magics.session import shares as shares
@@ -94,6 +95,7 @@ __all__ = [
     "query_db",
     "read_dask",
     "services",
+    "share",
     "share_db",
     "shareable_schemas",
     "shares",

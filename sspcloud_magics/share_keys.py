@@ -11,6 +11,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 
 # Labels.
 DATABASE = f"{OWNER}/database"
+SERVICE = f"{OWNER}/service"  # instead of DATABASE, for the share of a service
 COLLEAGUE = f"{OWNER}/colleague"
 
 # Annotations.
@@ -21,9 +22,13 @@ REASON = f"{OWNER}/reason"
 ROLE = f"{OWNER}/postgres-role"
 CREATE = f"{OWNER}/create"
 KIND = f"{OWNER}/kind"
+SERVICE_PORT = f"{OWNER}/port"
 
 READ_ONLY, READ_WRITE = "read-only", "read-write"
-"""The values of `ACCESS`."""
+"""The values of `ACCESS` for a database."""
+
+NETWORK, FORWARD = "network", "forward"
+"""The values of `ACCESS` for a service."""
 
 # Keys of the Secret.
 HOST, PORT, DBNAME, USER, PASSWORD, CA = "host", "port", "database", "user", "password", "ca.crt"

@@ -62,7 +62,7 @@ API = {
         "duckdb",
         "read_dask",
     ),
-    "Shares": ("share_db", "shares", "unshare", "preview_share", "shareable_schemas"),
+    "Shares": ("share", "share_db", "shares", "unshare", "preview_share", "shareable_schemas"),
     "The panel and the language": ("panel", "language"),
 }
 """The chapters of the Python page; all other names are in a last one."""

@@ -110,8 +110,73 @@ class SharingMagics(Magics):
                 progress=progress,
             )
 
+    @no_var_expand
+    @needs_local_scope
+    @magic_arguments(interrupted=N_("Run the same line again to complete the share."))
+    @argument("target", metavar="svc/NAME", help=N_("one of your services"))
+    @argument("port", metavar="PORT", nargs="?", help=N_("its port, if it has several"))
+    @argument(
+        "--with",
+        dest="colleagues",
+        metavar="NAME",
+        nargs="+",
+        required=True,
+        help=N_("the accounts of colleagues, such as bob; projet-NAME for a group"),
+    )
+    @argument(
+        "--for", dest="duration", metavar="TIME", default="7d", help=N_("the duration: 7d, 12h, 1d12h (7d)")
+    )
+    @argument(
+        "--via",
+        choices=["network", "forward"],
+        default="network",
+        help=N_(
+            "network: their namespaces reach this port; forward: they may forward to its pods, with all ports of these"
+        ),
+    )
+    @argument("--reason", metavar="TEXT", default="", help=N_("a reason, for later readers"))
+    @argument(
+        "--prefix", metavar="PREFIX", help=N_("the cluster's prefix of user names, if it cannot be read")
+    )
+    @argument("--dry-run", action="store_true", help=N_("show the plan, and do nothing"))
+    @line_magic
+    def share(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
+        """Share the address of one of your services with colleagues, for a limited time.
+
+        The network admits their namespaces to one port, and nothing else. The share grants no login. It expires
+        automatically, and %unshare revokes it at once. The output has the line to send them. For a database, %share_db
+        gives each colleague a login.
+
+        Examples::
+
+            %share svc/mon-api --with bob --for 7d
+            %share svc/vscode-python-1 --with bob carol --via forward
+            %unshare svc/mon-api bob
+
+        The same in Python: ``ssp.share("svc/mon-api", ["bob", "carol"])``.
+        """
+        variables = visible_variables(self, local_ns)
+        given = arguments(self, "share", fill_in(line, variables, values_only=True))
+        with steps() as progress:
+            return session.share(
+                given.target,
+                given.colleagues,
+                port=given.port,
+                duration=given.duration,
+                via=given.via,
+                reason=given.reason,
+                prefix=given.prefix,
+                dry_run=given.dry_run,
+                progress=progress,
+            )
+
     @magic_arguments()
-    @argument("database_name", metavar="DATABASE", nargs="?", help=N_("only the shares of this database"))
+    @argument(
+        "database_name",
+        metavar="DATABASE",
+        nargs="?",
+        help=N_("only the shares of this database, or of svc/NAME"),
+    )
     @argument("-n", "--namespace", metavar="NAMESPACE", help=N_("the owner's namespace, instead of your own"))
     @line_magic
     def shares(self, line: str) -> Any:

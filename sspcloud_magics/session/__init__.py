@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.session.session import recent_use as recent_use
     from sspcloud_magics.session.session import watch_forwards as watch_forwards
     from sspcloud_magics.session.sharing import preview_share as preview_share
+    from sspcloud_magics.session.sharing import share as share
     from sspcloud_magics.session.sharing import share_db as share_db
     from sspcloud_magics.session.sharing import shareable_schemas as shareable_schemas
     from sspcloud_magics.session.sharing import shares as shares
@@ -101,7 +102,7 @@ _NAMES = {
         "query_db",
         "tables",
     ),
-    "sharing": ("preview_share", "share_db", "shareable_schemas", "shares", "unshare"),
+    "sharing": ("preview_share", "share", "share_db", "shareable_schemas", "shares", "unshare"),
     "session": (
         "ClusterChoice",
         "QueryDefaults",

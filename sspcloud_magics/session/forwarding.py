@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import socket
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sspcloud_magics.cluster.workloads import resolve
-from sspcloud_magics.errors import ForwardStopped, TargetNotFound, UsageProblem
+from sspcloud_magics.errors import Forbidden, ForwardStopped, TargetNotFound, UsageProblem
 from sspcloud_magics.forwards.sockets import UNIX, runtime_folder
 from sspcloud_magics.i18n import _
 from sspcloud_magics.session import recent_namespaces, session
+from sspcloud_magics.share_keys import colleague_name
 from sspcloud_magics.sharing.pods import IMAGE
 from sspcloud_magics.sharing.relay import (
     close_relay,
@@ -19,6 +21,11 @@ from sspcloud_magics.sharing.relay import (
     remove_with_forward,
 )
 from sspcloud_magics.target import PortText, TargetText, parse_port, parse_target
+
+# How long a relay waits for a destination that may be closed to it, in seconds. A connection inside a cluster takes
+# milliseconds, and a lost packet is sent again after one second; a network policy drops packets without an answer.
+_CONNECT_SECONDS = 3
+_MARGIN_SECONDS = 1.0
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.workloads.resolve import ResolvedTarget
@@ -36,7 +43,8 @@ def forward(
     """Open a local port that leads to a pod, a service, or a workload such as a deployment or a job.
 
     Returns once the port listens and a first dial to the target has succeeded. The forward reconnects
-    automatically when its pod is replaced, and ends with the process, `Forward.stop`, or its ``with`` block.
+    automatically when its pod is replaced, and ends with the process, `Forward.stop`, or its ``with`` block. For a colleague's
+    service to which you may not forward, a relay of yours is tried, in case its network is open to you.
 
     Parameters
     ----------
@@ -83,13 +91,62 @@ def forward(
     asked = [parse_port(port) for port in ports]
     # Read both now: if `close` runs in between, a later call would create a new manager.
     cluster, manager = session.current_cluster(wanted.namespace), session.manager()
-    found = resolve.resolve(cluster, wanted)
+    try:
+        found = resolve.resolve(cluster, wanted)
+    except Forbidden as refusal:
+        if wanted.kind != "service" or wanted.namespace in (None, cluster.namespace):
+            raise
+        return _forward_by_network(refusal, wanted, asked, address=address, unix=unix)
     checked = [_number_port(port, found) for port in resolve.check_ports(found, asked)]
     opened = manager.forward(
         cluster, found.target, checked, address=_where(address, unix=unix), timeout=timeout
     )
     recent_namespaces.remember_namespace(cluster, opened.target.namespace)
     return opened
+
+
+def _forward_by_network(
+    refusal: Forbidden, target: TargetText, ports: Sequence[PortText], *, address: str, unix: bool
+) -> Forward:
+    """Open a forward to a colleague's service through a relay of yours, or raise the refusal of the forward to its pods."""
+    me = colleague_name(session.current_cluster().namespace)
+    ask = _("ask its owner to share it with you: %share svc/{name} --with {me}", name=target.name, me=me)
+    if len(ports) != 1 or not isinstance(ports[0].remote, int):
+        hint = _(
+            "%forward {target} PORT   with the number of its port, if it is shared with you", target=target
+        )
+        raise Forbidden(refusal.what, why=refusal.why, hint=f"{hint}\n{ask}")
+    [port] = ports
+    host = f"{target.name}.{target.namespace}.svc"
+    destination = f"{host}:{port.remote}"
+    opened = _open_through_relay(
+        host, int(port.remote), port.local, where=_where(address, unix=unix), connect_timeout=_CONNECT_SECONDS
+    )
+    if not _is_cut(opened):
+        return opened
+    opened.stop()
+    raise Forbidden(
+        refusal.what,
+        why=_(
+            "Its network is not open to you either: {destination} does not answer your relay.",
+            destination=destination,
+        ),
+        hint=ask,
+    )
+
+
+def _is_cut(opened: Forward) -> bool:
+    """Whether a connection ends without an answer, as that of a relay does which cannot reach its destination."""
+    unix = bool(opened.sockets)
+    with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as connection:
+        connection.settimeout(_CONNECT_SECONDS + _MARGIN_SECONDS)
+        try:
+            connection.connect(opened.sockets[0] if unix else ("127.0.0.1", opened.local_port))
+            return not connection.recv(1)
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
 
 
 def _where(address: str, *, unix: bool) -> str:
@@ -161,12 +218,36 @@ def forward_through_relay(
     local = [parse_port(each) for each in ports]
     if len(local) > 1 or any(not isinstance(each.remote, int) or each.local is not None for each in local):
         raise UsageProblem(_("A relay leads to one port."), hint="%forward --relay HOST:PORT LOCAL")
+    written = int(local[0].remote) if local else None
+    return _open_through_relay(
+        host, port, written, where=where, image=image, timeout=timeout, progress=progress
+    )
+
+
+def _open_through_relay(
+    host: str,
+    port: int,
+    local: int | None,
+    *,
+    where: str,
+    image: str | None = None,
+    timeout: float = 60.0,
+    connect_timeout: int = 0,
+    progress: Callable[[str], None] = lambda _unused: None,
+) -> Forward:
     cluster, manager = session.current_cluster(), session.manager()
     chosen = image or session.session.relay_image or IMAGE
-    relay = open_relay(cluster, host, port, image=chosen, timeout=timeout, progress=progress)
+    relay = open_relay(
+        cluster,
+        host,
+        port,
+        image=chosen,
+        timeout=timeout,
+        connect_timeout=connect_timeout,
+        progress=progress,
+    )
     remove_with_forward(manager, cluster, relay)
-    written = int(local[0].remote) if local else None
-    wanted = [PortText(relay.port, written)]
+    wanted = [PortText(relay.port, local)]
     try:
         opened = manager.forward(cluster, relay.pod, wanted, address=where, timeout=timeout)
     except BaseException:

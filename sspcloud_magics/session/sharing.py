@@ -7,11 +7,15 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from sspcloud_magics import share_keys
 from sspcloud_magics.errors import SspcloudError, UsageProblem
 from sspcloud_magics.i18n import _
 from sspcloud_magics.session import session
-from sspcloud_magics.sharing.service import SharingService, make_request, mariadb_shares
+from sspcloud_magics.sharing import services
+from sspcloud_magics.sharing.durations import parse_duration
+from sspcloud_magics.sharing.service import SharingService, make_request, mariadb_shares, split_names
 from sspcloud_magics.sharing.superuser import open_as_superuser
+from sspcloud_magics.sharing.table import share_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.sharing.mariadb import MariadbPlan
     from sspcloud_magics.sharing.plan import SharePlan
     from sspcloud_magics.sharing.revoke import RevokeResult
+    from sspcloud_magics.sharing.services import ServiceShare
 
 Progress = Callable[[str], None]
 
@@ -186,15 +191,93 @@ def shareable_schemas(name: str) -> list[str]:
     return service().schemas(name)
 
 
+def share(
+    target: str,
+    colleagues: str | Iterable[str],
+    *,
+    port: str | int | None = None,
+    duration: str | timedelta = "7d",
+    via: str = "network",
+    reason: str = "",
+    prefix: str | None = None,
+    dry_run: bool = False,
+    progress: Progress = lambda _unused: None,
+) -> ServiceShare:
+    """Share the address of a service with colleagues, for a limited time.
+
+    By default, a NetworkPolicy admits the pods of their namespaces to one port. If no policy isolates the service, it is
+    open to every namespace already, and nothing is created. A Job owns the objects and ends the share. The share grants
+    no login, and takes no access away.
+
+    Parameters
+    ----------
+    target
+        ``svc/NAME``, or ``NAMESPACE/svc/NAME``.
+    colleagues
+        Account names, as for `share_db`.
+    port
+        The number or the name of its port, if it has several.
+    duration
+        The duration of the share: ``7d``, ``12h``, or a timedelta.
+    via
+        ``network``; or ``forward``, a permission to forward to its pods by their names, which opens each of their ports and
+        needs pods with fixed names, such as those of a StatefulSet.
+    reason
+        A reason, for later readers.
+    prefix
+        The server's prefix of user names, such as ``oidc-``; read from the namespace if None.
+    dry_run
+        Do nothing, and return the plan.
+    progress
+        Called with a description of each step.
+
+    Returns
+    -------
+    ServiceShare
+        The access in one sentence, notes, and the line to send to the colleagues.
+
+    Raises
+    ------
+    UsageProblem
+        If an argument is invalid, or the pods have no fixed names for a forward.
+    TargetNotFound, PortNotFound
+        If the service does not exist, or has no such port.
+    Forbidden
+        If you may not create the objects.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.share("svc/mon-api", "bob", duration="7d")  # doctest: +SKIP
+    """
+    if via not in (share_keys.NETWORK, share_keys.FORWARD):
+        raise UsageProblem(
+            _("{via!r} is not a value of --via.", via=via), hint=_("--via network or --via forward")
+        )
+    cluster = session.current_cluster()
+    plan = services.plan_share(
+        cluster,
+        target,
+        port,
+        split_names(colleagues),
+        duration=parse_duration(duration) if isinstance(duration, str) else duration,
+        via=via,
+        reason=reason,
+        prefix=prefix,
+    )
+    return plan if dry_run else services.apply_share(cluster, plan, progress)
+
+
 def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataFrame:
-    """List your shares as the cluster has them, and the Postgres roles that ended shares have left behind.
+    """List your shares of databases and services, and the Postgres roles that ended shares have left behind.
 
     Excess privileges, such as those that an earlier version granted, are revoked.
 
     Parameters
     ----------
     name
-        Only the shares of this database, ``NAME`` or ``NAMESPACE/NAME``, or a unique prefix; all databases if None.
+        Only the shares of this database, ``NAME`` or ``NAMESPACE/NAME``, or a unique prefix, or of this ``svc/NAME``; all if
+        None.
     namespace
         The owner's namespace; yours if None.
 
@@ -216,6 +299,12 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
     >>> import sspcloud_magics as ssp
     >>> ssp.shares()  # doctest: +SKIP
     """
+    if name is None:
+        return service(namespace).tabulate(None, namespace, services.list_service_shares)
+    if "svc/" in name:
+        target = services.parse_service(name)
+        found = services.list_service_shares(session.current_cluster(), target.namespace or namespace)
+        return share_table([each for each in found if each.database == f"svc/{target.name}"], {})
     return service(namespace).tabulate(name, namespace)
 
 
@@ -235,7 +324,7 @@ def unshare(
     Parameters
     ----------
     name
-        The database; optional with `ended`.
+        The database, or ``svc/NAME``; optional with `ended`.
     colleague
         One or several colleagues.
     all_colleagues
@@ -272,6 +361,9 @@ def unshare(
         )
     if name is None or ended:
         return service().remove_ended(name, progress)
+    if "svc/" in name:
+        named = None if colleague is None else split_names(colleague)
+        return services.revoke_service_shares(session.current_cluster(), name, named)
     return service().revoke(name, colleague, progress)
 
 

@@ -36,7 +36,7 @@ from sspcloud_magics.sharing import advisories, manifests, rendering, revoke, ro
 from sspcloud_magics.sharing.excess_privileges import narrow
 from sspcloud_magics.sharing.handover import list_owned, make_archive
 from sspcloud_magics.sharing.lock_watch import describe_ended_sessions, watch_locks
-from sspcloud_magics.sharing.manifests import Manifest, PlannedShare
+from sspcloud_magics.sharing.manifests import Manifest, PlannedObjects, PlannedShare
 from sspcloud_magics.sharing.plan import ClusterPlan, SharePlan
 from sspcloud_magics.sharing.superuser import translate_errors
 
@@ -131,7 +131,7 @@ def apply_shares(
     for share in plan.shares:
         progress(_("sharing {database} with {name}", database=share.database, name=share.colleague.name))
         _log.info("sharing %s/%s as %s", share.namespace, share.database, share.name)
-        job_uid, refused = _ensure_job(cluster, share)
+        job_uid, refused = _try_job(cluster, share)
         progress(_("creating the role {role}", role=share.role))
         kept = object_reads.secret(cluster, share.name, share.namespace)
         password = (kept.value(share_keys.PASSWORD) if kept else None) or Secret(
@@ -145,22 +145,52 @@ def apply_shares(
                 namespace=share.namespace,
             )
         )
-        for _unused in range(_TRIES):
-            owned = plan.manifests(share, password, ca, job_uid)
-            if _apply(cluster, owned) and (job_uid is None or _job_exists(cluster, share, job_uid)):
-                break
-            # The share was revoked a moment ago, and the garbage collector still deletes what its Job owned.
-            job_uid, refused = _ensure_job(cluster, share)
-        else:
-            raise ServerError(
-                _("Another session of yours is revoking the share with {name}.", name=share.colleague.name),
-                hint=_("wait until it is done, then run the same command again"),
-            )
+        apply_owned(
+            cluster,
+            share,
+            job_uid,
+            partial(plan.manifests, share, password, ca),
+            partial(_try_job_again, cluster, share),
+        )
         if refused:
             notes = [refused, *(note for note in notes if note != _(advisories.ENDS))]
         if not plan.network:  # an earlier share may have opened the network
             _delete_network_policy(cluster, share)
     return ShareResult(plan.shares, rendering.sort_notes(notes))
+
+
+def apply_owned(
+    cluster: Cluster,
+    share: PlannedObjects,
+    job_uid: str | None,
+    build: Callable[[str | None], Sequence[Manifest]],
+    ensure: Callable[[], str | None],
+) -> None:
+    """Create or update the objects that the Job of a share owns.
+
+    Parameters
+    ----------
+    job_uid
+        The Job's uid; None if the cluster refuses Jobs.
+    build
+        Builds the objects for a uid.
+    ensure
+        Creates the Job again after its deletion.
+
+    Raises
+    ------
+    ServerError
+        If another session keeps deleting the Job.
+    """
+    for _unused in range(_TRIES):
+        if _apply(cluster, build(job_uid)) and (job_uid is None or _job_exists(cluster, share, job_uid)):
+            return
+        # The share was revoked a moment ago, and the garbage collector still deletes what its Job owned.
+        job_uid = ensure()
+    raise ServerError(
+        _("Another session of yours is revoking the share with {name}.", name=share.colleague.name),
+        hint=_("wait until it is done, then run the same command again"),
+    )
 
 
 def _apply(cluster: Cluster, owned: Sequence[Manifest]) -> bool:
@@ -173,7 +203,7 @@ def _apply(cluster: Cluster, owned: Sequence[Manifest]) -> bool:
     return True
 
 
-def _job_exists(cluster: Cluster, share: PlannedShare, job_uid: str) -> bool:
+def _job_exists(cluster: Cluster, share: PlannedObjects, job_uid: str) -> bool:
     """Whether the Job of a share exists and is not being deleted."""
     try:
         metadata = object_reads.get_object(cluster, JOBS, share.name, share.namespace)["metadata"]
@@ -189,32 +219,10 @@ def _delete_network_policy(cluster: Cluster, share: PlannedShare) -> None:
         return  # an owner without this permission could not create a policy either
 
 
-def _ensure_job(cluster: Cluster, share: PlannedShare) -> tuple[str | None, str]:
+def _try_job(cluster: Cluster, share: PlannedShare) -> tuple[str | None, str]:
     """Create the Job, or move its deadline; return its uid, or None and a note if Jobs are refused."""
-    until = time.monotonic() + _DELETION_SECONDS
-    while True:
-        try:
-            return _create_or_renew_job(cluster, share)
-        # Another session of the owner was faster, or the previous Job is still being deleted.
-        except Conflict:
-            if time.monotonic() > until:
-                raise
-            time.sleep(_POLL_SECONDS)
-
-
-def _create_or_renew_job(cluster: Cluster, share: PlannedShare) -> tuple[str | None, str]:
-    wanted = manifests.job(share)
     try:
-        found = object_reads.get_object(cluster, JOBS, share.name, share.namespace)
-    except NotFound:
-        found = None
-    try:
-        if found is None or found["metadata"].get("deletionTimestamp"):
-            job = object_writes.create_object(cluster, JOBS, wanted)
-        else:
-            with report_malformed(cluster):
-                renewed = _renew_job(found, wanted, share)
-            job = object_writes.update_object(cluster, JOBS, renewed)
+        return ensure_job(cluster, share), ""
     except Forbidden as error:
         why = error.why or error.what
         return None, rendering.Risk(
@@ -230,11 +238,48 @@ def _create_or_renew_job(cluster: Cluster, share: PlannedShare) -> tuple[str | N
                 why=why,
             )
         )
+
+
+def _try_job_again(cluster: Cluster, share: PlannedShare) -> str | None:
+    return _try_job(cluster, share)[0]
+
+
+def ensure_job(cluster: Cluster, share: PlannedObjects) -> str:
+    """Create the Job of a share, or move its deadline; return its uid.
+
+    Raises
+    ------
+    Forbidden
+        If the cluster refuses Jobs.
+    """
+    until = time.monotonic() + _DELETION_SECONDS
+    while True:
+        try:
+            return _create_or_renew_job(cluster, share)
+        # Another session of the owner was faster, or the previous Job is still being deleted.
+        except Conflict:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_POLL_SECONDS)
+
+
+def _create_or_renew_job(cluster: Cluster, share: PlannedObjects) -> str:
+    wanted = manifests.job(share)
+    try:
+        found = object_reads.get_object(cluster, JOBS, share.name, share.namespace)
+    except NotFound:
+        found = None
+    if found is None or found["metadata"].get("deletionTimestamp"):
+        job = object_writes.create_object(cluster, JOBS, wanted)
+    else:
+        with report_malformed(cluster):
+            renewed = _renew_job(found, wanted, share)
+        job = object_writes.update_object(cluster, JOBS, renewed)
     with report_malformed(cluster):
-        return str(job["metadata"]["uid"]), ""
+        return str(job["metadata"]["uid"])
 
 
-def _renew_job(found: Manifest, wanted: Manifest, share: PlannedShare) -> Manifest:
+def _renew_job(found: Manifest, wanted: Manifest, share: PlannedObjects) -> Manifest:
     """Move the deadline of the Job, which counts from the Job's start."""
     started = (found.get("status") or {}).get("startTime") or found["metadata"]["creationTimestamp"]
     elapsed = datetime.now(UTC) - datetime.fromisoformat(started)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -30,23 +31,19 @@ _RBAC = "rbac.authorization.k8s.io"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedShare:
-    """The planned share of one colleague: its objects in the cluster, and its role in the database.
+class PlannedObjects(ABC):
+    """The planned objects in the cluster of a share with one colleague.
 
     Parameters
     ----------
-    database
-        The name of the release, such as ``postgresql-cnpg-951239``.
     namespace
         The owner's namespace.
     colleague
         The colleague.
     service, port
-        The database's service and its port.
+        The shared service and its port.
     pods
-        The names that the database's pods have now or will have after replacements.
-    privileges
-        The privileges of the Postgres role.
+        The names that its pods have now or will have after replacements.
     duration, until
         The duration, and the expiry with its time zone.
     reason
@@ -56,7 +53,47 @@ class PlannedShare:
     forward
         Whether the colleague may forward to the pod, which opens all of its ports.
     selector
-        The labels by which a NetworkPolicy selects the database's pods.
+        The labels by which a NetworkPolicy selects the pods.
+    """
+
+    namespace: str
+    colleague: Colleague
+    service: str
+    port: int
+    pods: tuple[str, ...]
+    duration: timedelta
+    until: datetime
+    reason: str = ""
+    for_kubectl: bool = False
+    forward: bool = True
+    selector: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name of all objects of the share."""
+
+    @property
+    @abstractmethod
+    def labels(self) -> dict[str, str]:
+        """The labels by which later sessions find the share."""
+
+    @property
+    @abstractmethod
+    def annotations(self) -> dict[str, str]:
+        """The annotations that describe the share, for later sessions and for readers of its objects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedShare(PlannedObjects):
+    """The planned share of a database with one colleague: its objects in the cluster, and its role in the database.
+
+    Parameters
+    ----------
+    database
+        The name of the release, such as ``postgresql-cnpg-951239``.
+    privileges
+        The privileges of the Postgres role.
     exists
         Whether the role exists already, and is altered.
     own_schema
@@ -68,18 +105,7 @@ class PlannedShare:
     """
 
     database: str
-    namespace: str
-    colleague: Colleague
-    service: str
-    port: int
-    pods: tuple[str, ...]
     privileges: Privileges
-    duration: timedelta
-    until: datetime
-    reason: str = ""
-    for_kubectl: bool = False
-    forward: bool = True
-    selector: Mapping[str, str] = field(default_factory=dict)
     exists: bool = False
     own_schema: bool = False
     handover: Handover | None = None
@@ -95,41 +121,44 @@ class PlannedShare:
         """The name of the colleague's Postgres role."""
         return self.privileges.role
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels by which later sessions find the share."""
+        return {
+            share_keys.MANAGED_BY: share_keys.OWNER,
+            share_keys.DATABASE: self.database,
+            share_keys.COLLEAGUE: self.colleague.name,
+        }
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """The annotations that describe the share, for later sessions and for readers of its objects."""
+        annotations = {
+            share_keys.UNTIL: self.until.isoformat(timespec="seconds"),
+            share_keys.ACCESS: share_keys.READ_WRITE if self.privileges.read_write else share_keys.READ_ONLY,
+            share_keys.SCHEMAS: json.dumps(self.privileges.schemas, ensure_ascii=False),
+            share_keys.ROLE: self.role,
+            share_keys.CREATE: json.dumps(self.privileges.create),
+        }
+        if self.kind != "postgres":
+            annotations[share_keys.KIND] = self.kind
+        return annotations | ({share_keys.REASON: self.reason} if self.reason else {})
+
 
 def future_pods(database: str) -> tuple[str, ...]:
     """Return the names of the pods of a CNPG database, now and after replacements."""
     return tuple(f"{database}-{serial}" for serial in range(1, _REPLACEMENTS + 1))
 
 
-def share_labels(share: PlannedShare) -> dict[str, str]:
-    """Return the labels by which later sessions find the share."""
-    return {
-        share_keys.MANAGED_BY: share_keys.OWNER,
-        share_keys.DATABASE: share.database,
-        share_keys.COLLEAGUE: share.colleague.name,
-    }
-
-
-def share_annotations(share: PlannedShare) -> dict[str, str]:
-    """Return the annotations that describe the share, for later sessions and for readers of its objects."""
-    annotations = {
-        share_keys.UNTIL: share.until.isoformat(timespec="seconds"),
-        share_keys.ACCESS: share_keys.READ_WRITE if share.privileges.read_write else share_keys.READ_ONLY,
-        share_keys.SCHEMAS: json.dumps(share.privileges.schemas, ensure_ascii=False),
-        share_keys.ROLE: share.role,
-        share_keys.CREATE: json.dumps(share.privileges.create),
-    }
-    if share.kind != "postgres":
-        annotations[share_keys.KIND] = share.kind
-    return annotations | ({share_keys.REASON: share.reason} if share.reason else {})
-
-
-def _manifest(version: str, kind: str, share: PlannedShare, job_uid: str | None, **parts: Any) -> Manifest:
+def make_manifest(
+    version: str, kind: str, share: PlannedObjects, job_uid: str | None, **parts: Any
+) -> Manifest:
+    """Build an object of a share; the Job with `job_uid` owns it."""
     metadata: Manifest = {
         "name": share.name,
         "namespace": share.namespace,
-        "labels": share_labels(share),
-        "annotations": share_annotations(share),
+        "labels": share.labels,
+        "annotations": share.annotations,
     }
     if job_uid is not None:
         owner = {"apiVersion": "batch/v1", "kind": "Job", "name": share.name, "uid": job_uid}
@@ -137,7 +166,7 @@ def _manifest(version: str, kind: str, share: PlannedShare, job_uid: str | None,
     return {"apiVersion": version, "kind": kind, "metadata": metadata, **parts}
 
 
-def job(share: PlannedShare) -> Manifest:
+def job(share: PlannedObjects) -> Manifest:
     """Build the Job that is the share."""
     resources = {"cpu": "10m", "memory": "16Mi"}
     container = {
@@ -157,9 +186,9 @@ def job(share: PlannedShare) -> Manifest:
         "backoffLimit": 0,
         "activeDeadlineSeconds": max(1, int(share.duration.total_seconds())),
         "ttlSecondsAfterFinished": 0,
-        "template": {"metadata": {"labels": share_labels(share)}, "spec": pod},
+        "template": {"metadata": {"labels": share.labels}, "spec": pod},
     }
-    return _manifest("batch/v1", "Job", share, None, spec=spec)
+    return make_manifest("batch/v1", "Job", share, None, spec=spec)
 
 
 def secret(share: PlannedShare, password: Secret, ca: str | None, job_uid: str | None) -> Manifest:
@@ -174,18 +203,16 @@ def secret(share: PlannedShare, password: Secret, ca: str | None, job_uid: str |
     if ca:
         values[share_keys.CA] = Secret(ca)
     data = {key: Secret(base64.b64encode(value.reveal().encode()).decode()) for key, value in values.items()}
-    return _manifest("v1", "Secret", share, job_uid, type="Opaque", data=data)
+    return make_manifest("v1", "Secret", share, job_uid, type="Opaque", data=data)
 
 
-def role(share: PlannedShare, job_uid: str | None) -> Manifest:
+def role(share: PlannedObjects, job_uid: str | None) -> Manifest:
     """Build the Role: the permissions that this package's client needs, each by name.
 
     The endpoints name the ready pod, so the client needs no permission on pods except the forward itself.
     """
-    rules: list[Manifest] = [
-        _rule("secrets", ("get",), share.name),
-        _rule("endpoints", ("get", "list", "watch"), share.service),
-    ]
+    rules = [_rule("secrets", ("get",), share.name)] if isinstance(share, PlannedShare) else []
+    rules.append(_rule("endpoints", ("get", "list", "watch"), share.service))
     if share.forward:
         rules.append(_rule("pods/portforward", ("get", "create"), *share.pods))
     if share.forward and share.for_kubectl:
@@ -194,7 +221,7 @@ def role(share: PlannedShare, job_uid: str | None) -> Manifest:
             _rule("pods", ("get",), *share.pods),
             _rule("pods", ("list",)),
         ]
-    return _manifest(f"{_RBAC}/v1", "Role", share, job_uid, rules=rules)
+    return make_manifest(f"{_RBAC}/v1", "Role", share, job_uid, rules=rules)
 
 
 def _rule(resource: str, verbs: Sequence[str], *names: str) -> Manifest:
@@ -202,11 +229,11 @@ def _rule(resource: str, verbs: Sequence[str], *names: str) -> Manifest:
     return rule | ({"resourceNames": list(names)} if names else {})
 
 
-def role_binding(share: PlannedShare, job_uid: str | None) -> Manifest:
+def role_binding(share: PlannedObjects, job_uid: str | None) -> Manifest:
     """Build the RoleBinding: the colleague on a laptop, and every notebook of their namespace."""
     role_ref = {"apiGroup": _RBAC, "kind": "Role", "name": share.name}
     subjects = [subject.to_manifest() for subject in share.colleague.subjects]
-    return _manifest(f"{_RBAC}/v1", "RoleBinding", share, job_uid, roleRef=role_ref, subjects=subjects)
+    return make_manifest(f"{_RBAC}/v1", "RoleBinding", share, job_uid, roleRef=role_ref, subjects=subjects)
 
 
 def network_policy(share: PlannedShare, job_uid: str | None) -> Manifest:
@@ -218,20 +245,21 @@ def network_policy(share: PlannedShare, job_uid: str | None) -> Manifest:
     port = {"protocol": "TCP", "port": share.port}
     ingress: list[Manifest] = [
         {"from": [{"podSelector": {}}]},
-        {"from": [_namespace(share.colleague.namespace)], "ports": [port]},
+        {"from": [select_namespace(share.colleague.namespace)], "ports": [port]},
     ]
     if CNPG in share.selector:
         operator = [{"protocol": "TCP", "port": 8000}, {"protocol": "TCP", "port": 5432}]
-        ingress.append({"from": [_namespace("cnpg-system")], "ports": operator})
+        ingress.append({"from": [select_namespace("cnpg-system")], "ports": operator})
     spec = {
         "podSelector": {"matchLabels": dict(share.selector)},
         "policyTypes": ["Ingress"],
         "ingress": ingress,
     }
-    return _manifest("networking.k8s.io/v1", "NetworkPolicy", share, job_uid, spec=spec)
+    return make_manifest("networking.k8s.io/v1", "NetworkPolicy", share, job_uid, spec=spec)
 
 
-def _namespace(name: str) -> Manifest:
+def select_namespace(name: str) -> Manifest:
+    """Return the peer of a NetworkPolicy that is a namespace."""
     return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
 
 

@@ -164,7 +164,7 @@ def make_plan(
             hint=_("leave it out: with --read-write, a colleague creates tables in a database of their own"),
         )  # fmt: skip
     database, ended = inventory.database, inventory.ended
-    colleagues, notes = find_colleagues(cluster, request, database.namespace)
+    colleagues, notes = find_colleagues(cluster, request.colleagues, request.prefix, database.namespace)
     roles = [role_name(colleague.name) for colleague in colleagues]
     _refuse_unmarked(connection, roles, {role.name for role in inventory.roles})
     _refuse_code(connection, roles)

@@ -229,7 +229,7 @@ def make_plan(
         If a colleague's name or a schema is invalid, or a role of that name exists that no share created.
     """
     database, ended = inventory.database, inventory.ended
-    colleagues, notes = find_colleagues(cluster, request, database.namespace)
+    colleagues, notes = find_colleagues(cluster, request.colleagues, request.prefix, database.namespace)
     notes.append(advisories.warn_spelling(colleagues))
     session = connection.psycopg
     heir = role_sql.find_heir(session)
@@ -363,16 +363,16 @@ def require_rights(cluster: Cluster, namespace: str, *, network: bool) -> None:
 
 
 def find_colleagues(
-    cluster: Cluster, request: ShareRequest, namespace: str
+    cluster: Cluster, names: Sequence[str], prefix: str | None, namespace: str
 ) -> tuple[tuple[Colleague, ...], list[str]]:
-    """Return the colleagues of a request, and notes for the owner.
+    """Return the colleagues of these names, and notes for the owner; without a prefix, it is read from the namespace.
 
     Raises
     ------
     UsageProblem
         If a name is invalid, or none is given.
     """
-    prefix, notes = request.prefix, []
+    notes: list[str] = []
     if prefix is None:
         prefix = read_prefix(cluster, namespace)
         if prefix is None:
@@ -383,7 +383,7 @@ def find_colleagues(
                     prefix=prefix,
                 )
             )
-    return _parse_colleagues(request.colleagues, prefix, namespace), notes
+    return _parse_colleagues(names, prefix, namespace), notes
 
 
 def _parse_colleagues(typed: Sequence[str], prefix: str, namespace: str) -> tuple[Colleague, ...]:

@@ -109,17 +109,24 @@ def get_listening_port(port: int) -> int:
 
 
 def relay_pod(
-    namespace: str, host: str, port: int, *, image: str = IMAGE, duration: timedelta = LIFETIME
+    namespace: str,
+    host: str,
+    port: int,
+    *,
+    image: str = IMAGE,
+    duration: timedelta = LIFETIME,
+    connect_timeout: int = 0,
 ) -> dict[str, Any]:
-    """Build the pod of a relay."""
+    """Build the pod of a relay; `connect_timeout` as for `open_relay`."""
     resources = {"cpu": "100m", "memory": "32Mi"}
     made_by = process_identity.get_identity()
-    digest = hashlib.sha256(f"{host}:{port} {image} {made_by}".encode()).hexdigest()[:8]
+    limit = f",connect-timeout={connect_timeout}" if connect_timeout else ""
+    digest = hashlib.sha256(f"{host}:{port}{limit} {image} {made_by}".encode()).hexdigest()[:8]
     listen = get_listening_port(port)
     container = {
         "name": "socat",
         "image": image,
-        "args": [f"TCP-LISTEN:{listen},fork,reuseaddr", f"TCP:{host}:{port}"],
+        "args": [f"TCP-LISTEN:{listen},fork,reuseaddr", f"TCP:{host}:{port}{limit}"],
         "ports": [{"name": "relay", "containerPort": listen, "protocol": "TCP"}],
         "resources": {"requests": {"cpu": "10m", "memory": "8Mi"}, "limits": resources},
         "securityContext": HARDENED_CONTAINER,
@@ -151,6 +158,7 @@ def open_relay(
     *,
     image: str = IMAGE,
     timeout: float = 60.0,
+    connect_timeout: int = 0,
     progress: Callable[[str], None] = lambda _unused: None,
 ) -> Relay:
     """Return this process's relay to a host and port: the running one, or a new one once it is ready.
@@ -167,6 +175,8 @@ def open_relay(
         An image whose entry point is socat.
     timeout
         How long to wait until the relay is ready, in seconds.
+    connect_timeout
+        How long the relay waits for its destination, in seconds; the system's timeout, of minutes, if 0.
     progress
         Called with a description of each step.
 
@@ -178,7 +188,7 @@ def open_relay(
         If the relay does not become ready in time, with the cluster's reason.
     """
     sweep(cluster)
-    wanted = relay_pod(cluster.namespace, host, port, image=image)
+    wanted = relay_pod(cluster.namespace, host, port, image=image, connect_timeout=connect_timeout)
     name = wanted["metadata"]["name"]
     relay = Relay(Target(cluster.namespace, "pod", name), get_listening_port(port))
     with _removals_lock:

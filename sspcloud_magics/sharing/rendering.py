@@ -76,10 +76,11 @@ class Answer:
         """Render text for a terminal."""
         parts = [_("Nothing was done. This is the plan:") if self.objects else "", self.granted]
         if self.objects:
-            parts += [
-                _("# In the cluster") + f"\n{self.objects}",
-                (_("-- In MariaDB") if self.is_mariadb else _("-- In PostgreSQL")) + f"\n{self.statements}",
-            ]
+            parts.append(_("# In the cluster") + f"\n{self.objects}")
+        if self.statements:
+            parts.append(
+                (_("-- In MariaDB") if self.is_mariadb else _("-- In PostgreSQL")) + f"\n{self.statements}"
+            )
         if self.notes:
             shown = [_mark(note) for note in self.notes[:SHOWN]]
             if more := len(self.notes) - SHOWN if len(self.notes) > SHOWN else 0:
@@ -102,7 +103,8 @@ class Answer:
         begin = f"<p><strong>{nothing}</strong></p>" if self.objects else ""
         shown = ""
         if self.objects:
-            shown = _fold(_("Objects in the cluster"), self.objects) + _fold("SQL", self.statements)
+            shown = _fold(_("Objects in the cluster"), self.objects)
+            shown += _fold("SQL", self.statements) if self.statements else ""
         first = "".join(f"<p>{escape(_mark(note))}</p>" for note in self.notes[:SHOWN])
         rest = "".join(f"<li>{escape(_mark(note))}</li>" for note in self.notes[SHOWN:])
         more = escape(_("Good to know ({count} more)", count=len(self.notes) - SHOWN))

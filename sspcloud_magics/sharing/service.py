@@ -57,6 +57,7 @@ _ATTEMPTS = 3
 """Most plans made in a row when another session renews an ended share before its removal."""
 
 Progress = Callable[[str], None]
+ListShares = Callable[[Cluster, str | None], list[Share]]
 
 
 class Connect(Protocol):
@@ -210,8 +211,10 @@ class SharingService:
                 return names
             return [schema for (schema,) in connection.psycopg.execute(role_sql.SCHEMAS).fetchall()]
 
-    def tabulate(self, name: str | None, namespace: str | None) -> ResourceTable:
-        """List the shares of one database or of all, and revoke excess privileges."""
+    def tabulate(
+        self, name: str | None, namespace: str | None, more: ListShares = lambda _cluster, _namespace: []
+    ) -> ResourceTable:
+        """List the shares of one database or of all, and `more` shares; revoke excess privileges."""
         if name is not None:
             namespace, name = discovery.split_name(name, namespace or self.cluster.namespace)
         databases = discovery.databases(self.cluster, namespace)
@@ -235,7 +238,7 @@ class SharingService:
                 notes += narrow(connection, inventory.creators)
             except QueryFailed as error:
                 notes.append(f"{error.what} {error.why}")
-        table = share_table(listed, known)
+        table = share_table([*listed, *more(self.cluster, namespace)], known)
         if notes:
             table.attrs["notes"] = notes
         return table

@@ -19,6 +19,7 @@ from sspcloud_magics.sandbox.node.programs.pod import NoRoute, Pod, close_after,
 
 LISTENER: Final = re.compile(r"(?i)tcp[46]?-l(?:isten)?:(\d+)((?:,[^,]+)*)")
 CONNECTOR: Final = re.compile(r"(?i)tcp[46]?(?:-connect)?:(\[.+\]|[^:]+):(\d+)(?:,.*)?")
+CONNECT_TIMEOUT: Final = re.compile(r"(?i),connect-timeout=(\d+)")
 FLAGS_WITH_VALUE: Final = frozenset({"-t", "-T", "-b", "-lf", "-lp"})
 LINGER: Final = 0.5
 """Seconds that one direction has to end after the other: the default of socat's ``-t``."""
@@ -37,6 +38,7 @@ class Relay:
     host: str  # to connect to
     target_port: int
     linger: float = LINGER
+    connect_timeout: float | None = None  # in seconds; the system's if None
 
 
 def parse(args: Sequence[str]) -> Relay:
@@ -57,7 +59,9 @@ def parse(args: Sequence[str]) -> Relay:
     assert listener is not None  # noqa: S101 - else it was refused
     assert connector is not None  # noqa: S101
     fork = "fork" in listener[2].lower().split(",")
-    return Relay(int(listener[1]), fork, connector[1].strip("[]"), int(connector[2]), linger)
+    limit = CONNECT_TIMEOUT.search(words[1])
+    timeout = float(limit[1]) if limit else None
+    return Relay(int(listener[1]), fork, connector[1].strip("[]"), int(connector[2]), linger, timeout)
 
 
 def log(level: str, text: str) -> None:
@@ -111,7 +115,11 @@ async def main() -> int:
         taken = True
         code = 0
         try:
-            target = await pod.connect(relay.host, relay.target_port)
+            async with asyncio.timeout(relay.connect_timeout):
+                target = await pod.connect(relay.host, relay.target_port)
+        except TimeoutError:
+            code = 1
+            log("E", f"connecting to {relay.host}:{relay.target_port}: Connection timed out")
         except NoRoute as error:
             code = 1
             if error.address:
