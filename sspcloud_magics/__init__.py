@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from sspcloud_magics.session import apply as apply
     from sspcloud_magics.session import close as close
+    from sspcloud_magics.session import connect_client as connect_client
     from sspcloud_magics.session import connect_db as connect_db
     from sspcloud_magics.session import connection as connection
     from sspcloud_magics.session import databases as databases
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.session import engine as engine
     from sspcloud_magics.session import events as events
     from sspcloud_magics.session import follow_logs as follow_logs
+    from sspcloud_magics.session import forget_client as forget_client
     from sspcloud_magics.session import forward as forward
     from sspcloud_magics.session import forward_through_relay as forward_through_relay
     from sspcloud_magics.session import forwards as forwards
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
 __all__ = [
     "apply",
     "close",
+    "connect_client",
     "connect_db",
     "connection",
     "databases",
@@ -79,6 +82,7 @@ __all__ = [
     "engine",
     "events",
     "follow_logs",
+    "forget_client",
     "forward",
     "forward_through_relay",
     "forwards",

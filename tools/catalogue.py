@@ -35,7 +35,7 @@ TYPED = re.compile(r"%%?[a-z]\w+|(?<![\w-])--[a-z][\w-]+|``[^`]+``|`[^`]+`|\bSSP
 
 # Folders and modules without messages for a person.
 SILENT = re.compile(
-    r"sspcloud_magics/(i18n|labextension|tunnel/protocols|sandbox/(api|node|controllers|scenario|oidc|auth|store|resources|snapshot))"
+    r"sspcloud_magics/(i18n|databases/clients|labextension|tunnel/protocols|sandbox/(api|node|controllers|scenario|oidc|auth|store|resources|snapshot))"
 )
 # Calls whose texts are no messages: logs, internal exceptions, patterns.
 NO_MESSAGES = {

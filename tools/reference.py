@@ -51,7 +51,15 @@ API = {
         "kubernetes",
     ),
     "Forwards": ("forward", "forward_through_relay", "forwards", "unforward"),
-    "Databases": ("databases", "connect_db", "connection", "endpoint", "close"),
+    "Databases": (
+        "databases",
+        "connect_db",
+        "connection",
+        "connect_client",
+        "forget_client",
+        "endpoint",
+        "close",
+    ),
     "Queries": (
         "query_db",
         "tables",

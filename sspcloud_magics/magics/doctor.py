@@ -38,7 +38,7 @@ class DoctorMagics(Magics):
             %k8s_doctor user-alice/postgresql-cnpg-951239
             %k8s_doctor svc/mon-api --redacted
 
-        The same in Python: ``ssp.doctor("svc/mon-api")``; in a terminal: ``python -m sspcloud_magics doctor``.
+        The same in Python: ``ssp.doctor("svc/mon-api")``; in a terminal: ``sspcloud doctor``.
         """
         given = arguments(self, "k8s_doctor", line)
         report = session.doctor(given.target, namespace=given.namespace, redacted=given.redacted)

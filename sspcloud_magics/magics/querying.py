@@ -112,6 +112,13 @@ class QueryingMagics(Magics):
             "%%config SSPCloud.relay_image sets it for all relays"
         ),
     )
+    @argument(
+        "--for",
+        dest="client",
+        choices=["r", "psql", "dbeaver", "qgis"],
+        help=N_("open a port and store the login for this client, and show its lines"),
+    )
+    @argument("--forget", action="store_true", help=N_("remove the login that --for has stored"))
     @line_magic
     def connect_db(self, line: str) -> Any:
         """Connect to a database of the cluster; %query_db now uses it.
@@ -126,12 +133,21 @@ class QueryingMagics(Magics):
             %connect_db postgresql-cnpg-951239
             %connect_db user-alice/postgresql-cnpg-951239
             %connect_db user-alice/postgresql-cnpg-951239 --user reader
+            %connect_db user-alice/postgresql-cnpg-951239 --for r
 
         The same in Python: ``ssp.connect_db("user-alice/postgresql-cnpg-951239")``.
         """
         given = arguments(self, "connect_db", line)
         if given.database_name is None:
             return session.databases(namespace=given.namespace)
+        if given.forget:
+            known = session.forget_client(given.database_name, namespace=given.namespace)
+            return Note(_("The stored login is removed.") if known else _("No login was stored."))
+        if given.client:
+            with steps() as progress:
+                return session.connect_client(
+                    given.database_name, given.client, namespace=given.namespace, progress=progress
+                )
         try:
             with steps() as progress:
                 return session.connect_db(

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sspcloud_magics.session.authentication import login as login
     from sspcloud_magics.session.authentication import whoami as whoami
     from sspcloud_magics.session.dask_frames import read_dask as read_dask
+    from sspcloud_magics.session.clients import connect_client as connect_client
+    from sspcloud_magics.session.clients import forget_client as forget_client
     from sspcloud_magics.session.database_list import databases as databases
     from sspcloud_magics.session.database_list import reachable_databases as reachable_databases
     from sspcloud_magics.session.diagnosis import doctor as doctor
@@ -83,6 +85,7 @@ _NAMES = {
     "dask_frames": ("read_dask",),
     "database_list": ("databases", "reachable_databases"),
     "diagnosis": ("doctor",),
+    "clients": ("connect_client", "forget_client"),
     "endpoints": ("endpoint",),
     "forwarding": ("forward", "forward_through_relay", "restart_forward", "unforward"),
     "lake": ("duckdb",),

@@ -217,7 +217,7 @@ def plan_share(
     people, notes = find_colleagues(cluster, colleagues, prefix, namespace)
     notes.append(
         _(
-            "The share grants the address and no login: the service accepts this colleague as it accepts anyone who reaches it."
+            "The share grants the address and no login: the service accepts a colleague as it accepts anyone who reaches it."
         )
     )
     is_open = False
@@ -296,7 +296,10 @@ def revoke_service_shares(
     if missing := sorted(wanted - known):
         raise TargetNotFound(
             _("{database} is not shared with {names}.", database=shown, names=format_list(missing, "or")),
-            hint="\n".join(f"%unshare {shown} {name}" for name in sorted(known)) or "%shares",
+            hint="\n".join(
+                _("%unshare {database} {name}", database=shown, name=name) for name in sorted(known)
+            )
+            or "%shares",
         )
     return [revoke.revoke_in_cluster(cluster, share, "") for share in shares if share.colleague in wanted]
 
@@ -374,7 +377,11 @@ def _choose_port(service: Service, wanted: str | int | None) -> tuple[int, int |
             name=service.name,
         ),
         why=_("Its ports: {map}.", map=known),
-        hint=f"%share svc/{service.name} {ports[0].number if ports else 'PORT'} --with COLLEAGUE",
+        hint=_(
+            "%share svc/{name} {port} --with COLLEAGUE",
+            name=service.name,
+            port=ports[0].number if ports else "PORT",
+        ),
     )
 
 
