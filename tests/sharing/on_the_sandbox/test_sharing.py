@@ -80,8 +80,9 @@ def test_carol_sees_nothing_of_what_bob_was_given(be, sandbox):
     be("carol")
     with pytest.raises((CredentialsNotFound, Forbidden)):
         ssp.connect_db(PATH)
-    with pytest.raises(Forbidden):
-        ssp.forward(f"user-alice/svc/{DATABASE}-rw", ":5432")
+    # The network of this database is open to the cluster, as before the share: her own relay reaches the port.
+    with ssp.forward(f"user-alice/svc/{DATABASE}-rw", ":5432") as forward:
+        assert forward.destination == f"{DATABASE}-rw.user-alice.svc:5432"
     refused = kubectl(sandbox, "carol", "get", "secret", share_name("bob"), "-n", "user-alice")
     assert "Forbidden" in refused
 
