@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sspcloud_magics.session.authentication import login as login
     from sspcloud_magics.session.authentication import whoami as whoami
-    from sspcloud_magics.session.dask_frames import read_dask as read_dask
     from sspcloud_magics.session.clients import connect_client as connect_client
     from sspcloud_magics.session.clients import forget_client as forget_client
+    from sspcloud_magics.session.dask_frames import read_dask as read_dask
     from sspcloud_magics.session.database_list import databases as databases
     from sspcloud_magics.session.database_list import reachable_databases as reachable_databases
     from sspcloud_magics.session.diagnosis import doctor as doctor

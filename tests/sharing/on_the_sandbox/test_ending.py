@@ -71,7 +71,7 @@ def test_share_ends_by_itself_during_a_session(be):
         )
     be("bob")
     with pytest.raises(Forbidden):
-        ssp.forward(f"user-alice/svc/{DATABASE}-rw", "15432:5432")
+        ssp.forward(f"user-alice/pod/{DATABASE}-1", "15432:5432")
     with pytest.raises(CredentialsNotFound, match="No user and password") as refused:
         ssp.connect_db(PATH)
     assert f"%share_db {DATABASE} --with bob" in refused.value.hint
