@@ -142,7 +142,7 @@ def _edit(service: str, block: bytes) -> bool:
     _folder().mkdir(mode=0o700, parents=True, exist_ok=True)
     with FileLock(_folder() / "lock"):
         before = _read()
-        after = _without(before, service)
+        after = _remove_block(before, service)
         if block:
             gap = b"" if not after or after.endswith(b"\n") else b"\n"
             after += gap + block
@@ -155,7 +155,7 @@ def _edit(service: str, block: bytes) -> bool:
     return True
 
 
-def _without(text: bytes, service: str) -> bytes:
+def _remove_block(text: bytes, service: str) -> bytes:
     kept: list[bytes] = []
     ours: list[bytes] = []
     for line in text.splitlines(keepends=True):
