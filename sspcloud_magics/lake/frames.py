@@ -36,6 +36,10 @@ def to_pandas(table: pa.Table, *, numeric: str = "float") -> pd.DataFrame:
     for field, column in zip(table.schema, table.columns, strict=True):
         if types.is_decimal(field.type) and numeric == "float":
             columns.append(column.cast(pa.float64(), safe=False))
+        elif types.is_dictionary(field.type):  # an enum
+            columns.append(column.cast(field.type.value_type))
+        elif types.is_interval(field.type):
+            columns.append(pa.array(map(_to_microseconds, column.to_pylist()), pa.duration("us")))
         elif types.is_date(field.type):
             columns.append(column.cast(pa.timestamp("s")))
         else:
@@ -46,3 +50,16 @@ def to_pandas(table: pa.Table, *, numeric: str = "float") -> pd.DataFrame:
     )
     frame.columns = pd.Index(table.column_names)
     return frame
+
+
+def _to_microseconds(interval: Any) -> int | None:
+    """Return the length of an interval: as in a query of PostgreSQL, a year has 365 days and a month 30."""
+    if interval is None:
+        return None
+    sign = -1 if interval.months < 0 else 1
+    years, months = divmod(abs(interval.months), 12)
+    days = interval.days + sign * (years * 365 + months * 30)
+    return int(days * _DAY + interval.nanoseconds // 1000)
+
+
+_DAY = 86_400 * 10**6

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pandas as pd
+import psutil
 import pytest
 
 import sspcloud_magics as ssp
@@ -264,3 +265,18 @@ def test_killed_worker_changes_no_row(workers):
     time.sleep(0.8)
     os.kill(next(iter(workers.run(os.getpid).values())), signal.SIGKILL)
     assert sorted(running.result(timeout=90)["code"]) == expected
+
+
+def test_killed_helper_is_an_error_or_changes_nothing(workers):
+    slow = "select code, pg_sleep(0.002)::text as s from communes"
+    expected = sorted(ssp.query_db("select code from communes")["code"])
+    frame = ssp.read_dask(slow, partition_on="code", partitions=4)
+    running = workers.compute(frame)
+    time.sleep(0.5)
+    for child in psutil.Process().children():
+        if "sspcloud_magics.tunnel" in " ".join(child.cmdline()):
+            child.kill()
+    with contextlib.suppress(SspcloudError):
+        assert sorted(running.result(timeout=90)["code"]) == expected
+    again = ssp.read_dask("communes", partition_on="code", partitions=4).compute()
+    assert sorted(again["code"]) == expected
