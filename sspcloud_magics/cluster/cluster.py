@@ -16,8 +16,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -55,17 +56,27 @@ class ConsideredSource:
 
     Parameters
     ----------
-    source
-        Its description.
-    outcome
-        ``used``, or the reason why not.
+    describe
+        Returns its description; called when it is displayed, so that a change of the language applies.
+    explain
+        Returns ``used``, or the reason why not.
     is_copy
         Whether it is a file with a copy of the mounted token, which is ignored.
     """
 
-    source: str
-    outcome: str
+    describe: Callable[[], str]
+    explain: Callable[[], str]
     is_copy: bool = False
+
+    @property
+    def source(self) -> str:
+        """Its description."""
+        return self.describe()
+
+    @property
+    def outcome(self) -> str:
+        """``used``, or the reason why not."""
+        return self.explain()
 
 
 class AccessSource(Protocol):
@@ -297,7 +308,7 @@ def make_cluster(source: AccessSource, namespace: str | None = None) -> Cluster:
     """Return the cluster of a source."""
     return Cluster(
         namespace or source.namespace,
-        (ConsideredSource(source.description, _("used")),),
+        (ConsideredSource(lambda: source.description, lambda: _("used")),),
         _Login(source),
     )
 
@@ -381,12 +392,13 @@ def find_cluster(
             source = _kubeconfig_source(
                 kubeconfig, context, mount, environ, considered, without_tls=credentials_without_tls
             )
-    considered.insert(0, ConsideredSource(source.description, _("used")))
+    used = source
+    considered.insert(0, ConsideredSource(lambda: used.description, lambda: _("used")))
     if isinstance(source, MountedToken):
         considered += [
             ConsideredSource(
-                str(file),
-                _("ignored: the mounted token is renewed, a copy in a file is not"),
+                partial(str, file),
+                lambda: _("ignored: the mounted token is renewed, a copy in a file is not"),
                 is_copy=True,
             )
             for file in files.default_files(environ)
@@ -438,11 +450,18 @@ def _server_source(
 def _find_mounted_source(
     mount: Path, environ: Mapping[str, str], considered: list[ConsideredSource]
 ) -> MountedToken | None:
-    missing = why_not_mounted(mount, environ)
-    if missing:
-        considered.append(ConsideredSource(describe_mount(), _("not there: {reason}", reason=missing)))
+    if why_not_mounted(mount, environ):
+        considered.append(
+            ConsideredSource(
+                describe_mount, lambda: _("not there: {reason}", reason=why_not_mounted(mount, environ))
+            )
+        )
         return None
     return MountedToken(mount, environ)
+
+
+def _explain_skipped(why: str) -> str:
+    return _("skipped, but kubectl refuses the file: {reason}", reason=why)
 
 
 def _kubeconfig_source(
@@ -477,9 +496,14 @@ def _kubeconfig_source(
                 log_in_again=log_in_again(),
             ),
         )
-    considered += [ConsideredSource(str(path), _("not there")) for path in paths if not _exists(path)]
     considered += [
-        ConsideredSource(what, _("skipped, but kubectl refuses the file: {reason}", reason=why))
+        ConsideredSource(partial(str, path), lambda: _("not there")) for path in paths if not _exists(path)
+    ]
+    considered += [
+        ConsideredSource(
+            partial(str, what),
+            partial(_explain_skipped, why),
+        )
         for what, why in found.list_malformed()
     ]
     return ContextAccess(found, context, lambda: files.load(paths), credentials_without_tls=without_tls)

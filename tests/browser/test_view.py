@@ -189,7 +189,9 @@ def test_each_state_has_its_sentence_and_its_next_step(
             expect(page.get_by_role("button", name=steps[at], exact=True).first).to_be_enabled()
         page.screenshot(path=place / f"view-{name.replace(' ', '-')}-{language}-{theme}.png")
     end_panel(page)
-    expect(page.get_by_role("alert")).to_contain_text(["Run the cell again", "Exécutez de nouveau la cellule"][at])
+    expect(page.get_by_role("alert")).to_contain_text(
+        ["Run the cell again", "Exécutez de nouveau la cellule"][at]
+    )
     page.screenshot(path=place / f"view-ended-{language}-{theme}.png")
 
 
