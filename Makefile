@@ -23,7 +23,7 @@ FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all quick lab check unit protocols wide fuzz load dependencies notebooks notebooks-en tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks benchmark-keys soak floor gibibyte adversary replacements cluster audit format clean
+.PHONY: help demo test test-all quick lab check unit protocols wide fuzz load dependencies notebooks notebooks-en tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks benchmark-keys benchmark-lake spill soak floor gibibyte adversary replacements cluster audit format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -134,6 +134,12 @@ benchmark-clicks: $(FRONT)  ## clicks in the side panel while a cell computes: t
 
 benchmark-keys: $(FRONT)  ## the frames while SQL is typed into a cell of 1,000 lines, in JupyterLab and Notebook 7
 	@CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python benchmarks/keys.py
+
+benchmark-lake: $(READY)  ## DuckDB, S3, GeoPandas and Dask next to their peers (20 minutes): BENCHMARK_ARGS, e.g. "--rows 1000000"
+	@$(BIN)/python -W ignore benchmarks/lake.py $(BENCHMARK_ARGS)
+
+spill: $(READY)  ## a join of 100 million generated rows in DuckDB, in a process of 2 GiB
+	@$(BIN)/python benchmarks/spill.py
 
 soak: $(READY)  ## ten minutes of traffic through a forward, with random faults: nothing lost, nothing leaked
 	$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),10) $(if $(TESTBED),--testbed $(TESTBED))

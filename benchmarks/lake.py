@@ -1,0 +1,263 @@
+"""Measure results that outgrow a kernel: DuckDB, S3, GeoPandas and Dask next to their peers, interleaved in one run.
+
+    python benchmarks/lake.py [--rows 10000000] [--points 1000000] [--rounds 3] [--json]
+
+================  ====================================================================================  ======
+key               measure                                                                               goal
+================  ====================================================================================  ======
+duckdb_ratio      a tenth of the rows by ATTACH through the tunnel / `query_db` with that filter        <= 1.5
+pushdown_ratio    an aggregate by `postgres_query` / by `query_db`                                      <= 1.1
+s3_ratio          rows a second of `--to s3://` / of DuckDB's own COPY                                  >= 0.9
+s3_memory_ratio   peak memory of `--to s3://` with all rows / with a tenth                              <= 1.5
+geo_ratio         points into a GeoDataFrame / `geopandas.read_postgis`, seconds                        <= 0.5
+dask_peak_ratio   peak memory of a worker / its largest partition in pandas, the larger of two sizes    <= 3
+================  ====================================================================================  ======
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+GOALS = {
+    "duckdb_ratio": ("<=", 1.5),
+    "pushdown_ratio": ("<=", 1.1),
+    "s3_ratio": (">=", 0.9),
+    "s3_memory_ratio": ("<=", 1.5),
+    "geo_ratio": ("<=", 0.5),
+    "dask_peak_ratio": ("<=", 3.0),
+}
+AGGREGATE = (
+    "SELECT category, count(*) AS n, sum(x) AS x FROM query_benchmark GROUP BY category ORDER BY category"
+)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+@contextlib.contextmanager
+def peak_growth() -> Iterator[list[int]]:
+    """Yield a list that contains, after the block, the growth of this process's memory in bytes."""
+    process, ended = psutil.Process(), threading.Event()
+    before, found = process.memory_info().rss, []
+
+    def watch() -> None:
+        while not ended.wait(0.02):
+            found.append(process.memory_info().rss - before)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    result: list[int] = []
+    try:
+        yield result
+    finally:
+        ended.set()
+        thread.join()
+        result.append(max(found, default=0))
+
+
+def interleaved(rounds: int, **works: Callable[[], object]) -> dict[str, float]:
+    """Return the median seconds of each work; each round runs all of them, and one before the first is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for number in range(rounds + 1):
+        for name, work in works.items():
+            took = seconds(work)
+            print(f"round {number}: {name} {took:.2f} s", file=sys.stderr, flush=True)
+            if number:
+                times[name].append(took)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def measure_lake(rows: int, rounds: int) -> dict[str, float]:
+    """Measure DuckDB and S3 through the tunnel of a sandbox."""
+    import sspcloud_magics as ssp
+
+    part = f"id <= {rows // 10}"
+
+    def attached() -> None:
+        ssp.duckdb().execute(
+            f"CREATE OR REPLACE TEMP TABLE part AS SELECT * FROM pg.public.query_benchmark WHERE {part}"
+        )
+
+    def queried() -> None:
+        frame = ssp.query_db(f"SELECT * FROM query_benchmark WHERE {part}")
+        ssp.duckdb().register("queried", frame)
+
+    def pushed() -> None:
+        ssp.query_db(f"FROM postgres_query('pg', '{AGGREGATE}')", duckdb=True)
+
+    def exported(share: str = "true", name: str = "ours") -> None:
+        ssp.query_db(
+            f"SELECT * FROM query_benchmark WHERE {share}",
+            to=f"s3://benchmark/{name}.parquet",
+            overwrite=True,
+        )
+
+    def copied() -> None:
+        options = "FORMAT parquet, COMPRESSION zstd"
+        ssp.duckdb().execute(
+            f"COPY (SELECT * FROM pg.public.query_benchmark) TO 's3://benchmark/theirs.parquet' ({options})"
+        )
+
+    times = interleaved(
+        rounds,
+        duckdb=attached,
+        query_db=queried,
+        pushdown=pushed,
+        aggregate=lambda: ssp.query_db(AGGREGATE),
+        s3=exported,
+        copy=copied,
+    )
+    with peak_growth() as small:
+        exported(part, "small")
+    with peak_growth() as large:
+        exported(name="large")
+    return {
+        "duckdb_ratio": times["duckdb"] / times["query_db"],
+        "pushdown_ratio": times["pushdown"] / times["aggregate"],
+        "s3_ratio": times["copy"] / times["s3"],
+        "s3_memory_ratio": max(large[0], 1 << 20) / max(small[0], 1 << 20),
+    }
+
+
+def measure_dask(rows: int) -> dict[str, float]:
+    """Measure the memory of one worker that reads all partitions, of two tables."""
+    import distributed
+
+    import sspcloud_magics as ssp
+
+    def read_rss() -> int:
+        return int(psutil.Process().memory_info().rss)
+
+    def size(frame: object) -> int:
+        return int(frame.memory_usage(deep=True).sum())  # type: ignore[attr-defined]
+
+    ratios = []
+    for share in (rows // 10, rows):
+        sql = f"SELECT * FROM query_benchmark WHERE id <= {share}"
+        frame = ssp.read_dask(sql, partition_on="id")
+        with (
+            distributed.LocalCluster(
+                n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit=None
+            ) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            ssp.read_dask("SELECT 1 AS id", partition_on="id").compute()  # imports
+            (process,) = client.run(os.getpid).values()
+            worker, ended, seen = psutil.Process(process), threading.Event(), []
+
+            def watch(
+                worker: psutil.Process = worker,
+                ended: threading.Event = ended,
+                seen: list[int] = seen,
+            ) -> None:
+                while not ended.wait(0.02):
+                    seen.append(worker.memory_info().rss)
+
+            (before,) = client.run(read_rss).values()
+            thread = threading.Thread(target=watch)
+            thread.start()
+            sizes = frame.map_partitions(size, meta=("size", "int64")).compute()
+            ended.set()
+            thread.join()
+        ratios.append((max(seen) - before) / max(sizes))
+        print(
+            f"{share} rows in {len(sizes)} partitions: {ratios[-1]:.2f} times {max(sizes) >> 20} MiB",
+            file=sys.stderr,
+            flush=True,
+        )
+    return {"dask_peak_ratio": max(ratios)}
+
+
+def measure_geometries(points: int, rounds: int) -> dict[str, float]:
+    """Measure points of a local PostGIS, without a tunnel."""
+    import geopandas
+
+    from sspcloud_magics.databases.discovery import Database
+    from sspcloud_magics.databases.postgres import kind
+    from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+    from sspcloud_magics.databases.query_options import DEFAULTS, Output
+    from tests.databases.conftest import login_to
+    from tests.support.postgres_servers import start_server, with_postgis
+
+    with start_server(with_postgis()) as server:
+        connection = DatabaseConnection(
+            Database("db", "user-alice", "postgres", "db-rw", 5432), login_to(server)
+        )
+        connection.psycopg.execute("CREATE EXTENSION postgis")
+        connection.psycopg.execute(
+            "CREATE TABLE points AS SELECT i AS id, ST_SetSRID(ST_MakePoint(random(), 45 + random()), 4326) AS geom "
+            f"FROM generate_series(1, {points}) i"
+        )
+        sql, engine = "SELECT * FROM points", kind.engine(connection)
+        times = interleaved(
+            rounds,
+            ours=lambda: kind.run(connection, sql, None, DEFAULTS, Output()),
+            read_postgis=lambda: geopandas.read_postgis(sql, engine),
+        )
+        connection.close()
+    return {"geo_ratio": times["ours"] / times["read_postgis"]}
+
+
+@contextlib.contextmanager
+def table(rows: int) -> Iterator[None]:
+    """Connect to a sandbox's database with the table of `query.py`, and to an S3 server."""
+    from query import TABLE
+
+    import sspcloud_magics as ssp
+    from tests.support.database import DATABASE_PATH
+    from tests.support.s3_server import start_s3
+    from tests.testbed import open_sandbox
+
+    with open_sandbox() as sandbox, start_s3() as s3:
+        s3.make_bucket("benchmark")
+        os.environ.update(s3.environment, KUBECONFIG=str(sandbox.kubeconfig("alice")))
+        ssp.connect_db(DATABASE_PATH)
+        try:
+            ssp.query_db(TABLE.format(rows=rows))
+            ssp.query_db("ALTER TABLE query_benchmark ADD PRIMARY KEY (id)")
+            ssp.query_db("ANALYZE query_benchmark")
+            yield
+        finally:
+            ssp.close()
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--points", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="print one object")
+    options = parser.parse_args()
+    figures = measure_geometries(options.points, options.rounds)
+    with table(options.rows):
+        figures |= measure_lake(options.rows, options.rounds)
+        figures |= measure_dask(options.rows)
+    if options.json:
+        print(json.dumps({name: round(value, 3) for name, value in figures.items()}, indent=1))
+        return
+    for name, value in figures.items():
+        sign, goal = GOALS[name]
+        is_met = value <= goal if sign == "<=" else value >= goal
+        print(f"{name:<16} {value:6.2f}  goal {sign} {goal:g}  {'met' if is_met else 'missed'}")
+
+
+if __name__ == "__main__":
+    main()
