@@ -19,7 +19,8 @@ PYTEST := $(BIN)/python -m pytest $(IN_PARALLEL)
 # The front end is built when one of its sources is newer than the built files.
 FRONT := $(VENV)/front-end
 FRONT_SOURCES := $(shell find labextension -type f -not -path '*/node_modules/*' -not -path '*/lib/*' -not -path '*/.yarn/*')
-FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/1-first-steps)
+LESSONS := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr,en)
+FIRST := $(if $(filter fr,$(LESSONS)),1-premiers-pas,1-first-steps)
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
@@ -41,7 +42,7 @@ demo: $(READY)  ## the main job in this terminal: a colleague's table in a DataF
 lab: $(FRONT)  ## JupyterLab on the first tutorial, with the sandbox running
 	@$(BIN)/sspcloud-sandbox start
 	@trap '$(BIN)/sspcloud-sandbox stop' EXIT; trap : INT; \
-	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(AS_ROOT) --ServerApp.root_dir=notebooks \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(AS_ROOT) --ServerApp.root_dir=notebooks/$(LESSONS) \
 	  --LabApp.default_url=/lab/tree/$(FIRST).ipynb $(LAB_ARGS)
 
 # The tests wait much of the time, so all other checks run next to them.

@@ -30,8 +30,8 @@ COUNT, EVERY = 90, 6
 
 FRAMES = """
 (steps) => new Promise(done => {
-    const box = document.querySelector('[data-key="table pods"]');
-    const filter = document.querySelector('[data-filter]');
+    const box = document.scrollingElement;
+    const filter = document.querySelector('[data-filter=pods]');
     const act = {
         scroll: step => { box.scrollTop = (step * 97) % box.scrollHeight; },
         filter: step => {

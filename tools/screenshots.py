@@ -92,11 +92,13 @@ def panels() -> None:
             page.close()
         page = stage.stage(browser, width=760, height=820, scale=1.5)
         stage.tell(page, stage.session())
-        page.get_by_role("button", name=f"Share {stage.DATABASE}").click()
-        stage.answer(page, "schemas", stage.PLAN["schemas"])
+        name = stage.DATABASE.rpartition("/")[2]
+        page.get_by_role("button", name=f"More actions for {name}", exact=True).click()
+        page.get_by_role("menuitem", name=f"Share {stage.DATABASE}").click()
+        stage.answer(page, "list_schemas", stage.PLAN["schemas"])
         page.get_by_label("Colleagues").fill("bob carol")
         page.get_by_role("button", name="Preview").click()
-        stage.answer(page, "plan share", stage.PLAN)
+        stage.answer(page, "preview_share", stage.PLAN)
         page.screenshot(path=IMAGES / "panel-share.png")
         page.close()
     print(f"{IMAGES.relative_to(ROOT)}/panel-*.png")
@@ -133,8 +135,8 @@ def photograph_side_panel(page: Page) -> None:
     side.get_by_role("button", name="Forward port 8000 http of mon-api-abcdef-12345", exact=True).click(
         timeout=60_000
     )
-    forwards = side.get_by_role("table", name="Forwards")
-    row = forwards.get_by_role("row").filter(has_text="active")
+    forwards = side.get_by_role("list", name="Forwards")
+    row = forwards.get_by_role("listitem").filter(has_text="active")
     port = row.get_by_text("localhost:").first.inner_text(timeout=60_000).rpartition(":")[2].strip()
     page.evaluate(
         """port => {

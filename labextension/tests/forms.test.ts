@@ -9,7 +9,7 @@ function form(html: string, data: Record<string, string>): HTMLFormElement {
 }
 
 const SHARE = `<input name="colleagues" value=" bob carol "><input name="schemas" value="">
-  <input name="duration" value="7d"><input type="radio" name="access" value="read">
+  <input type="radio" name="duration" value="7d" checked><input type="radio" name="access" value="read">
   <input type="radio" name="access" value="write" checked>`;
 
 test("the share form is a preview or a share, by its button", () => {

@@ -105,12 +105,14 @@ COMMANDS: dict[str, Callable[[Command], Any]] = {
     "stop_forward": _stop_forward,
     "restart_forward": _restart_forward,
     "connect": database_commands.connect,
+    "disconnect": database_commands.disconnect,
     "list_tables": database_commands.list_tables,
     "describe_table": database_commands.describe_table,
     "list_schemas": database_commands.list_schemas,
     "preview_share": database_commands.preview_share,
     "share": database_commands.share,
     "revoke": database_commands.revoke,
+    "revoke_all": database_commands.revoke_all,
     "list_sessions": database_commands.list_sessions,
     "start_sandbox": _start_sandbox,
     "stop_sandbox": _stop_sandbox,
@@ -123,6 +125,7 @@ COMMANDS: dict[str, Callable[[Command], Any]] = {
 WITHOUT_CLUSTER_CHANGES = frozenset(
     {
         "forward",
+        "disconnect",
         "stop_forward",
         "restart_forward",
         "list_tables",

@@ -24,6 +24,14 @@ def connect(command: Command) -> None:
     session.connect_db(text(command, "database"))
 
 
+def disconnect(command: Command) -> None:
+    """Close the connections to a database."""
+    wanted = text(command, "database")
+    for each in session.open_connections():
+        if each.database.path == wanted:
+            each.close()
+
+
 def list_tables(command: Command) -> Tables:
     """Return the tables of a database, connecting to it if necessary."""
     from sspcloud_magics.databases import kinds  # noqa: PLC0415 - at first use
@@ -110,6 +118,11 @@ def _share_arguments(command: Command) -> dict[str, Any]:
 def revoke(command: Command) -> None:
     """Revoke a share."""
     session.unshare(text(command, "database"), text(command, "colleague"))
+
+
+def revoke_all(command: Command) -> None:
+    """Revoke all shares of a database."""
+    session.unshare(text(command, "database"), all_colleagues=True)
 
 
 def list_sessions(_command: Command) -> dict[str, OpenSessions]:

@@ -218,9 +218,9 @@ class ChangeForward(TypedDict):
 
 
 class UseDatabase(TypedDict):
-    """Connect to a database, list its tables or its schemas."""
+    """Connect to a database, close the connections to it, list its tables or its schemas; revoke all of its shares."""
 
-    do: Literal["connect", "list_tables", "list_schemas"]
+    do: Literal["connect", "disconnect", "list_tables", "list_schemas", "revoke_all"]
     database: str
 
 

@@ -36,6 +36,8 @@ class Panel(anywidget.AnyWidget):
     _css = (STATIC / "panel.css").read_text(encoding="utf-8")
     # The language of the kernel's messages, which the panel follows.
     language = traitlets.Unicode("").tag(sync=True)
+    # The panel as text, for a page without a kernel: what the output of the last cell shows as `text/plain`.
+    static_text = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self) -> None:
         super().__init__(language=i18n.current())
@@ -69,6 +71,7 @@ class Panel(anywidget.AnyWidget):
         self.controller.poll_once(FIRST_POLL)
         bundle: Any = super()._repr_mimebundle_(**choice)
         data, metadata = bundle
+        self.static_text = repr(self)
         return {
             **data,
             "text/plain": repr(self),

@@ -28,7 +28,8 @@ import panel from "data:text/javascript;base64,{code}";
 const listeners = {{}};
 window.sent = [];
 window.model = {{
-  get: () => "{language}",
+  get: name => name === "language" ? "{language}" : "SSPCloud panel\\n  oidc-alice in user-alice",
+  widget_manager: {{ kernel: {kernel} }},
   send: message => window.sent.push(message),
   on: (event, callback) => (listeners[event] ??= []).push(callback),
   off: () => undefined,
@@ -50,6 +51,7 @@ def stage(
     theme: str = "light",
     language: str = "en",
     scale: float = 1,
+    kernel: bool = True,
 ) -> Page:
     """Open a page with the panel in it, told nothing yet; its errors are kept in `page.errors`.
 
@@ -65,6 +67,8 @@ def stage(
         ``en`` or ``fr``.
     scale
         Pixels of the screen for one of the page.
+    kernel
+        Whether the page has a kernel.
     """
     import base64
 
@@ -77,6 +81,7 @@ def stage(
         code=base64.b64encode((STATIC / "panel.js").read_bytes()).decode(),
         light=str(theme == "light").lower(),
         language=language,
+        kernel=str(kernel).lower(),
     )
     page.route(
         "http://localhost:8888/lab", lambda route: route.fulfill(body=document, content_type="text/html")

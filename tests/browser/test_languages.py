@@ -65,6 +65,7 @@ def test_french_browser_makes_panel_and_magics_french(browser: Browser, lab: Lab
     page.screenshot(path=shots / "language-french.png")
 
     # The panel's own choice holds at once, for the magics too.
+    side.get_by_text("Détails", exact=True).click()
     side.get_by_label("Langue").select_option("en")
     expect(side.get_by_role("button", name="New SQL cell")).to_be_visible()
     expect(side.locator(".jp-SSPCloudPanel:visible")).to_contain_text("Forwards")

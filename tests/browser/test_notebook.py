@@ -92,7 +92,7 @@ def test_panel_is_live_in_notebook_7_else_text(
     run_cell(page, 1)
     panel = live(page.locator(".jp-Notebook"))
     panel.get_by_role("button", name=PORT, exact=True).click()
-    expect(panel.get_by_role("table", name="Forwards")).to_contain_text("active")
+    expect(panel.get_by_role("list", name="Forwards")).to_contain_text("active")
     run_cell(page, 2)
     answered: Any = outputs(page)[-1]
     assert answered["data"]["text/plain"] == "200", answered
@@ -101,7 +101,7 @@ def test_panel_is_live_in_notebook_7_else_text(
     # Its shell has side panels, too: the same kernel is seen there.
     page.evaluate("() => void window.jupyterapp.commands.execute('sspcloud:open-panel')")
     side = live(page.locator(".jp-SSPCloudSide"))
-    expect(side.get_by_role("table", name="Forwards")).to_contain_text("active")
+    expect(side.get_by_role("list", name="Forwards")).to_contain_text("active")
     page.screenshot(path=shots / "notebook-7-side.png")
 
     for index in range(3, len(CELLS) + 1):

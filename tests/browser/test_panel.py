@@ -60,11 +60,11 @@ def test_the_panel_is_driven_by_clicks(page: Page, lab: Lab, folder: Path, pictu
     # While a cell runs, clicks are answered, also when the kernel's last word on the comm was not an answer to
     # one: here it is the forward that the cell itself opens.
     run_cell(page, 1, wait=False)
-    forwards = panel.get_by_role("table", name="Forwards")
-    expect(forwards.get_by_role("row").filter(has_text="svc/mon-api")).to_contain_text("active")
+    forwards = panel.get_by_role("list", name="Forwards")
+    expect(forwards.get_by_role("listitem").filter(has_text="svc/mon-api")).to_contain_text("active")
     button(panel, "Forward port 8000 http of mon-api-abcdef-12345").focus()
     page.keyboard.press("Enter")
-    clicked = forwards.get_by_role("row").filter(has_text="pod/mon-api-abcdef-12345")
+    clicked = forwards.get_by_role("listitem").filter(has_text="pod/mon-api-abcdef-12345")
     expect(clicked).to_contain_text("active")
     assert not has_ended(page, 1)
     button(panel, "Port 8000 http of mon-api-abcdef-12345 is forwarded").wait_for()
@@ -89,7 +89,7 @@ def test_the_panel_is_driven_by_clicks(page: Page, lab: Lab, folder: Path, pictu
     stop = panel.get_by_role("button", name="Stop the forward to user-alice/pod/mon-api-abcdef-12345")
     stop.click()
     expect(stop).to_have_count(0)
-    assert page.evaluate("document.activeElement.textContent") == "Forwards"
+    assert page.evaluate("document.activeElement.dataset.fold") == "forwards"
 
     panel.locator("input[name=database]").fill("user-bob/nothing")
     panel.locator("form button").click()

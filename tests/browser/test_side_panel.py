@@ -40,6 +40,7 @@ NOTEBOOKS = {
     "busy": ("python3", [LOAD, UNTIL_SEEN.format(name="busy-seen")]),
     "keys": ("python3", []),
     "auto": ("python3", []),
+    "forgotten": ("python3", ["%k8s_pods"]),
     "french": ("python3", [LOAD]),
     "bare": ("bare", [f"sys.path.append({str(ROOT)!r})"]),
     "echo": ("echo", ["hello"]),
@@ -111,7 +112,7 @@ def test_panel_is_live_until_the_kernel_ends(page: Page, lab: Lab, folder: Path,
     # While a cell runs, a click is answered.
     run_cell(page, 1, wait=False)
     button(panel, "Forward port 8000 http of mon-api-abcdef-12345").click()
-    expect(panel.get_by_role("table", name="Forwards")).to_contain_text("active")
+    expect(panel.get_by_role("list", name="Forwards")).to_contain_text("active")
     expect(status).to_contain_text("1 forward")
     assert not has_ended(page, 1)
     page.screenshot(path=shots / "live.png")
@@ -144,7 +145,7 @@ def test_notebook_and_console_have_their_own_panel(page: Page, lab: Lab, shots: 
     button(side, "Load the extension").click()
     panel = live(side)
     button(panel, "Forward port 8000 http of mon-api-abcdef-12345").click()
-    expect(panel.get_by_role("table", name="Forwards")).to_contain_text("active")
+    expect(panel.get_by_role("list", name="Forwards")).to_contain_text("active")
 
     # The other notebook's kernel has its own state, and its own panel.
     execute(page, "docmanager:open", {"path": "other.ipynb"})
@@ -154,11 +155,11 @@ def test_notebook_and_console_have_their_own_panel(page: Page, lab: Lab, shots: 
 
     # A console with the notebook's kernel shows the panel of that kernel; one with its own kernel its own.
     execute(page, "docmanager:open", {"path": "two.ipynb"})
-    expect(live(side).get_by_role("table", name="Forwards")).to_contain_text("active")
+    expect(live(side).get_by_role("list", name="Forwards")).to_contain_text("active")
     expect(page.locator(".jp-SSPCloudStatus")).to_contain_text("1 forward")
     execute(page, "notebook:create-console")
     page.locator(".jp-CodeConsole-promptCell").wait_for()
-    expect(live(side).get_by_role("table", name="Forwards")).to_contain_text("active")
+    expect(live(side).get_by_role("list", name="Forwards")).to_contain_text("active")
     execute(page, "console:create", {"kernelPreference": {"name": "python3"}, "activate": True})
     button(side, "Load the extension").click()
     expect(live(side).get_by_text("No port is open.")).to_be_visible()
@@ -168,7 +169,7 @@ def test_notebook_and_console_have_their_own_panel(page: Page, lab: Lab, shots: 
     execute(page, "application:toggle-right-area")
     expect(side).to_be_hidden()
     execute(page, "sspcloud:open-panel")
-    expect(live(side).get_by_role("table", name="Forwards")).to_contain_text("active")
+    expect(live(side).get_by_role("list", name="Forwards")).to_contain_text("active")
     page.screenshot(path=shots / "two-notebooks.png")
     assert errors_of(page) == []
 
@@ -247,6 +248,18 @@ def test_settings_load_the_panel_and_place_it(page: Page, lab: Lab) -> None:
 
 
 @pytest.mark.timeout(240)
+def test_forgotten_extension_is_offered(page: Page, lab: Lab) -> None:
+    side = open_side(page, lab, "forgotten")
+    expect(button(side, "Load the extension")).to_be_visible()
+    run_cell(page, 0)
+    offer = page.locator(".Toastify__toast").filter(has_text="%k8s_pods belongs to sspcloud_magics")
+    expect(offer.get_by_role("button", name="Always")).to_be_visible()
+    offer.get_by_role("button", name="Load the extension").click()
+    live(side)
+    assert errors_of(page) == []
+
+
+@pytest.mark.timeout(240)
 def test_it_speaks_french_in_the_dark(page: Page, lab: Lab, shots: Path) -> None:
     page.goto(f"{lab.url}/lab?token={lab.token}&reset")
     page.wait_for_function("() => Boolean(window.jupyterapp)", timeout=60_000)
@@ -290,5 +303,5 @@ def test_the_keyboard_is_enough(page: Page, lab: Lab) -> None:
             break
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    expect(panel.get_by_role("table", name="Forwards")).to_contain_text("active")
+    expect(panel.get_by_role("list", name="Forwards")).to_contain_text("active")
     assert errors_of(page) == []

@@ -146,3 +146,29 @@ def test_tables_are_browsed_after_a_failed_transaction(
         }
     )
     assert outcome(browser, "columns", "3")["error"]["code"] == "QueryFailed"
+
+
+def test_disconnect_closes_the_connections_to_one_database(
+    controller: Controller, browser: Browser, sandbox: Sandbox
+) -> None:
+    as_alice(controller, sandbox)
+    session.connect_db(DATABASE)
+    browser.wait_until(lambda facts: any(key.startswith("connection/") for key in facts))
+    for number in ("1", "2"):
+        controller.receive({"do": "disconnect", "database": DATABASE, "key": "disconnect", "id": number})
+        assert outcome(browser, "disconnect", number)["state"] == "done"
+    browser.wait_until(lambda facts: not any(key.startswith("connection/") for key in facts))
+    assert session.open_connections() == []
+
+
+def test_revoke_all_revokes_each_share_of_a_database(
+    controller: Controller, browser: Browser, sandbox: Sandbox
+) -> None:
+    as_alice(controller, sandbox)
+    controller.receive({"do": "share", "key": "share", "id": "1", **WISH | {"colleagues": "bob carol"}})
+    assert outcome(browser, "share", "1")["state"] == "done"
+    browser.wait_until(lambda facts: "share/postgresql-cnpg-951239/carol" in facts)
+    name = DATABASE.rpartition("/")[2]
+    controller.receive({"do": "revoke_all", "database": name, "key": "revoke-all", "id": "2"})
+    assert outcome(browser, "revoke-all", "2")["state"] == "done"
+    browser.wait_until(lambda facts: not any(key.startswith("share/") for key in facts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -11,6 +12,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 import sspcloud_magics
+from sspcloud_magics.magics import _CLASSES
 from sspcloud_magics.widgets import protocol
 from sspcloud_magics.widgets.commands import COMMANDS
 from tools import frontend, panel_types
@@ -39,6 +41,12 @@ def test_each_command_has_a_function_and_a_reply() -> None:
     for name, function in COMMANDS.items():
         hints = get_type_hints(function, vars(protocol) | vars(sys.modules[function.__module__]))
         assert hints["return"] == replies.get(name, type(None)), name
+
+
+def test_plugin_knows_the_names_of_all_magics() -> None:
+    source = (SOURCES / "src" / "lab" / "magics.ts").read_text(encoding="utf-8")
+    named = re.findall(r'"(\w+)"', source.partition("new Set(")[2].partition("]")[0])
+    assert named == sorted({name for kind in _CLASSES for names in kind.magics.values() for name in names})
 
 
 def test_lock_file_names_no_address() -> None:

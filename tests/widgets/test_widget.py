@@ -71,7 +71,7 @@ def test_cluster_facts_are_not_saved_in_the_notebook(panel: widget.Panel, sandbo
     panel.controller.poll_once(30)
     assert "who" in panel.controller.snapshot
     own = set(panel.get_state()) - {name for name in panel.get_state() if name.startswith("_")}
-    assert own <= {"language", "layout", "tabbable", "tooltip"}
+    assert own <= {"language", "layout", "static_text", "tabbable", "tooltip"}
 
 
 LIGHT = """

@@ -1,4 +1,4 @@
-/** The icons: a cloud with an open port, in the theme's colours. */
+/** The icons: a cloud with what runs in it, in the theme's colours. */
 
 import { LabIcon } from "@jupyterlab/ui-components";
 
@@ -12,7 +12,10 @@ const drawIcon = (...paths: string[]) =>
 /** The panel. */
 export const panelIcon = new LabIcon({
   name: "sspcloud-magics:panel",
-  svgstr: drawIcon(CLOUD, "M12 21v-9m-3.2 3L12 11.8l3.2 3.2"),
+  svgstr: drawIcon(
+    "M6.6 18H5.9a4 4 0 0 1-.3-8 6 6 0 0 1 11.5-.2 4.2 4.2 0 0 1 1 8.2Z",
+    "M9 14h.01M12 14h.01M15 14h.01",
+  ),
 });
 
 /** No kernel is running. */

@@ -17,6 +17,7 @@ import { KernelTracker } from "./kernelTracker";
 import { PluginTranslator } from "./language";
 import { handleInsertCell } from "./insertCellHandler";
 import { COMMANDS } from "./emptyStates";
+import { offerToLoad } from "./loadOffer";
 import { readLocale, readSettings, translateSchema } from "./settings";
 import { PANEL_ID, SidePanel } from "./sidepanel";
 import { addSql } from "./sql/language";
@@ -78,6 +79,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       trans.choose(readSettings(settings).language || locale);
       tracker.sendLanguages();
     });
+    offerToLoad(tracker, trans, () => void settings?.set("loadAutomatically", true));
     tracker.changed.connect((_, { state, kernelComm }) => {
       if (readSettings(settings).loadAutomatically && state.kind === "not-loaded")
         void kernelComm?.loadOnce();

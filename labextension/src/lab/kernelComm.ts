@@ -13,6 +13,7 @@ import type { KernelDocument } from "./documents";
 import { readKernelStatus } from "./kernelStatus";
 import { LOAD } from "./emptyStates";
 import type { PageLanguages } from "./language";
+import { findMissingMagic } from "./magics";
 import type { Kind, State, Summary } from "./state";
 
 /** The comm's target, as `sspcloud_magics/widgets/side_panel.py` registers it. */
@@ -67,6 +68,9 @@ export class KernelComm implements IDisposable {
   get changed(): ISignal<this, State> {
     return this.changes;
   }
+
+  /** Emitted when a cell uses a magic without the extension, with the magic's name. */
+  readonly missing = new Signal<this, string>(this);
 
   get isDisposed(): boolean {
     return this.gone;
@@ -133,6 +137,10 @@ export class KernelComm implements IDisposable {
 
   /** Ask again after a cell: it may have loaded or installed the extension. */
   private handleMessage(_: unknown, message: KernelMessage.IMessage): void {
+    if (message.header.msg_type === "stream") {
+      const missing = findMissingMagic((message as KernelMessage.IStreamMsg).content.text);
+      if (missing && this.now.kind === "not-loaded") this.missing.emit(missing);
+    }
     if (this.noteProcess(message)) return;
     const ended =
       message.header.msg_type === "status" &&

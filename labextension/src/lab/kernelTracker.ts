@@ -53,6 +53,9 @@ export class KernelTracker implements IDisposable {
     for (const kernelComm of this.comms.values()) kernelComm.sendLanguages();
   }
 
+  /** Emitted when a cell of any document uses a magic without the extension. */
+  readonly missing = new Signal<this, { kernelComm: KernelComm; magic: string }>(this);
+
   private update(): void {
     const kernelComm = this.kernelComm();
     const found = kernelComm ? this.resolve(kernelComm) : NOTHING;
@@ -70,6 +73,7 @@ export class KernelTracker implements IDisposable {
     const made = new KernelComm(document, this.languages);
     this.comms.set(document.widget, made);
     made.changed.connect(this.update, this);
+    made.missing.connect((kernelComm, magic) => this.missing.emit({ kernelComm, magic }), this);
     document.widget.disposed.connect(() => {
       this.comms.delete(document.widget);
       made.dispose();

@@ -41,7 +41,18 @@ export function plainButton(content: Content, attributes: Attributes): HTMLEleme
   );
 }
 
-/** A button that sends a command; while the command is pending, it is busy and disabled. */
+/** The attributes of a button that sends a command; while the command is pending, it is busy and disabled. */
+export function commandAttributes(context: ViewContext, key: string, command: Command): Attributes {
+  const pending = context.store.isPending(key);
+  return {
+    "data-key": `command ${key}`,
+    "data-command": JSON.stringify(command),
+    "data-name": key,
+    "aria-busy": pending && "true",
+    "aria-disabled": (pending || context.store.ended) && "true",
+  };
+}
+
 export function commandButton(
   context: ViewContext,
   content: Content,
@@ -49,15 +60,7 @@ export function commandButton(
   command: Command,
   attributes: Attributes = {},
 ): HTMLElement {
-  const pending = context.store.isPending(key);
-  return plainButton(content, {
-    "data-key": `command ${key}`,
-    "data-command": JSON.stringify(command),
-    "data-name": key,
-    "aria-busy": pending && "true",
-    "aria-disabled": (pending || context.store.ended) && "true",
-    ...attributes,
-  });
+  return plainButton(content, { ...commandAttributes(context, key, command), ...attributes });
 }
 
 /** A confirmation before an irreversible command; `yes` is its button, `no` the text of the other button. */
@@ -81,7 +84,15 @@ export function question(
   );
 }
 
-/** A button that opens and closes a confirmation. */
+/** The attributes of a button that opens and closes a confirmation. */
+export function questionAttributes(context: ViewContext, name: string, key: string): Attributes {
+  return {
+    "data-question": name,
+    "aria-expanded": String(context.question === name),
+    "aria-busy": context.store.isPending(key) && "true",
+  };
+}
+
 export function questionButton(
   context: ViewContext,
   content: Content,
@@ -90,11 +101,15 @@ export function questionButton(
   key: string,
 ): HTMLElement {
   return plainButton(content, {
-    "data-question": name,
-    "aria-expanded": String(context.question === name),
+    class: cls("button", "quiet"),
+    ...questionAttributes(context, name, key),
     "aria-label": label,
-    "aria-busy": context.store.isPending(key) && "true",
   });
+}
+
+/** The attributes of a button that copies a text. */
+export function copyAttributes(context: ViewContext, text: string): Attributes {
+  return { "data-copy": text, "data-key": `copy ${text}`, "data-copied": context.copied === text };
 }
 
 export function copyButton(context: ViewContext, text: string, word = "copy"): HTMLElement {

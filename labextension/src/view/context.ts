@@ -8,12 +8,19 @@ import { translate, type Language, type Values } from "./i18n";
 export interface ViewContext {
   readonly store: Store;
   readonly language: Language;
+  /** The panel as text, as it was when its cell ran; and whether the page has a kernel. */
+  readonly staticText: string;
+  readonly hasKernel: boolean;
   /** A unique prefix for the ids of the view's elements. */
   readonly id: string;
   /** The time of the view's creation, in milliseconds. */
   readonly began: number;
-  /** The text of the filter box. */
-  readonly filter: string;
+  /** The texts of the filters, by the names of their sections. */
+  readonly filters: ReadonlyMap<string, string>;
+  /** The names of the folded sections. */
+  readonly folded: ReadonlySet<string>;
+  /** The key of the item whose menu is open; empty without one. */
+  readonly menu: string;
   /** The name of the open confirmation. */
   readonly question: string;
   /** The text that was copied a moment ago. */
@@ -26,16 +33,10 @@ export interface ViewContext {
   readonly shareRequest: ShareRequest | null;
   /** The request of the preview, if there is one. */
   readonly previewed: ShareRequest | null;
-  /** The rows in the page, by their keys. */
-  readonly rows: ReadonlyMap<string, RenderedRow>;
-  /** The number of rendered rows of each long table; scrolling adds more. */
+  /** The items in the page, by their keys, with the data that they were rendered from. */
+  readonly rows: ReadonlyMap<string, string>;
+  /** The number of rendered items of each long list. */
   readonly limits: ReadonlyMap<string, number>;
-}
-
-/** The data that a row was rendered from, and the data of its frequently changing cell. */
-export interface RenderedRow {
-  from: string;
-  shows: string | null;
 }
 
 /** A sentence in the view's language. */

@@ -57,3 +57,9 @@ export function date(seconds: number, language: Language): string {
   if (seconds >= FOREVER) return translate(language, "forever");
   return new Date(seconds * 1000).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
 }
+
+/** A date without its time, for a narrow line. */
+export function day(seconds: number, language: Language): string {
+  if (seconds >= FOREVER) return translate(language, "forever");
+  return new Date(seconds * 1000).toLocaleDateString(language, { day: "numeric", month: "short" });
+}

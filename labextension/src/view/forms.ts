@@ -24,7 +24,7 @@ export function readForm(form: HTMLFormElement, step: string): FormCommand | nul
         : null;
     case "share": {
       const asked = readShareRequest(form);
-      if (!asked.schemas.length) return null;
+      if (!asked.schemas.length || !asked.duration) return null;
       return step === "share"
         ? { command: { do: "share", ...asked }, key: keys.share(asked.database) }
         : { command: { do: "preview_share", ...asked }, key: keys.previewShare(asked.database) };
@@ -54,8 +54,18 @@ export function readShareRequest(form: HTMLFormElement): ShareRequest {
     colleagues: textOf(form, "colleagues"),
     write: form.querySelector<HTMLInputElement>('input[name="access"]:checked')?.value === "write",
     schemas: schemas(form),
-    duration: textOf(form, "duration"),
+    duration: durationOf(form),
   };
+}
+
+/** The chosen duration; for a date, the hours until the end of that day. */
+function durationOf(form: HTMLFormElement): string {
+  const chosen = form.querySelector<HTMLInputElement>('input[name="duration"]:checked')?.value;
+  if (chosen !== "date") return chosen ?? textOf(form, "duration");
+  const until = textOf(form, "until");
+  if (!until) return "";
+  const hours = Math.ceil((new Date(`${until}T23:59:59`).getTime() - Date.now()) / 3_600_000);
+  return `${Math.max(1, hours)}h`;
 }
 
 /** The selected schemas, or the typed names where the list is unknown. Every box selected, or no name typed, means all. */

@@ -15,6 +15,8 @@ export const keys = {
   connect: (database: string) => `connect ${database}`,
   /** The form for the name of a database. */
   connectNamed: "connect",
+  disconnect: (database: string) => `disconnect ${database}`,
+  revokeAll: (database: string) => `revoke-all ${database}`,
   revoke: (share: string) => `revoke ${share}`,
   startSandbox: "start-sandbox",
   stopSandbox: "stop-sandbox",

@@ -1,4 +1,4 @@
-/** The layout of the whole panel, from header to sandbox. */
+/** The layout of the whole panel: who you are, data, network, practice cluster. */
 
 import { cls, h, type Content } from "./dom";
 import type { ViewContext } from "./context";
@@ -7,7 +7,6 @@ import { databases } from "./sections/databases";
 import { forwards } from "./sections/forwards";
 import { header } from "./sections/header";
 import { sandbox } from "./sections/sandbox";
-import { settings } from "./sections/settings";
 import { shares } from "./sections/shares";
 import { pods, services } from "./sections/workloads";
 import { t } from "./context";
@@ -19,26 +18,32 @@ export function layout(context: ViewContext): HTMLElement {
     { class: cls("body"), lang: context.language },
     header(context),
     banner(context),
-    hasSnapshot && !ended && [sections(context), settings(context)],
+    hasSnapshot && !ended && sections(context),
   );
 }
 
 function sections(context: ViewContext): Content {
   const { store } = context;
   const source = store.get("source", "who");
-  const known = store.single("who") !== undefined;
-  const hopeless = source !== undefined && source !== true;
-  const cluster = known && !hopeless;
+  const isKnown = store.single("who") !== undefined;
+  const isRefused = source !== undefined && source !== true;
+  const hasCluster = isKnown && !isRefused;
   return [
-    (cluster || store.all("forward").length > 0) && forwards(context),
-    !known && !hopeless && h("p", { class: cls("note"), "data-key": "asking" }, t(context, "asking")),
-    cluster &&
+    !isKnown &&
+      !isRefused &&
+      h("p", { class: cls("note", "asking"), "data-key": "asking" }, t(context, "asking")),
+    h(
+      "div",
+      { class: cls("columns"), "data-key": "columns" },
+      hasCluster &&
+        h("div", { class: cls("column"), "data-key": "data" }, databases(context), shares(context)),
       h(
         "div",
-        { class: cls("columns"), "data-key": "columns" },
-        h("div", { class: cls("column") }, services(context), pods(context)),
-        h("div", { class: cls("column") }, databases(context), shares(context)),
+        { class: cls("column"), "data-key": "network" },
+        (hasCluster || store.all("forward").length > 0) && forwards(context),
+        hasCluster && [services(context), pods(context)],
+        sandbox(context),
       ),
-    sandbox(context),
+    ),
   ];
 }

@@ -3,7 +3,9 @@
 import type { KernelMessage } from "./protocol";
 
 export interface Model {
-  get(name: "language"): string;
+  get(name: "language" | "static_text"): string;
+  /** The manager of the page's widgets; without a kernel, the page shows a saved model. */
+  readonly widget_manager?: { kernel?: unknown };
   send(content: unknown): void;
   on(event: "msg:custom", callback: (message: KernelMessage) => void): void;
   on(event: "comm_live_update" | "change:language", callback: () => void): void;

@@ -189,9 +189,9 @@ export interface ChangeForward {
   forward: number;
 }
 
-/** Connect to a database, list its tables or its schemas. */
+/** Connect to a database, close the connections to it, list its tables or its schemas; revoke all of its shares. */
 export interface UseDatabase {
-  do: "connect" | "list_tables" | "list_schemas";
+  do: "connect" | "disconnect" | "list_tables" | "list_schemas" | "revoke_all";
   database: string;
 }
 

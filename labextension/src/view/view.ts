@@ -19,17 +19,16 @@ import { morph } from "./morph";
 import { keys } from "./keys";
 import type { Command, ShareRequest, ViewMessage } from "./protocol";
 import { watchPress } from "./pressGuard";
-import { t, type ViewContext, type RenderedRow } from "./context";
+import { t, type ViewContext } from "./context";
 import type { Store } from "./store";
-import { STEP } from "./tables";
+import { menuEntries, STEP, type Action } from "./items";
+import { readFolded, saveFolded } from "./folding";
+import { placeMenu } from "./menu";
 import { InputRestore } from "./inputRestore";
 import { languageOf, type Language } from "./i18n";
 
 /** Milliseconds after which ages and countdowns are rendered again without another change. */
 const AGES = 20_000;
-/** Pixels before the end of a scrolled table at which it grows. */
-const NEAR = 120;
-
 /** Bytes of a login script, at most; the same limit as the kernel's. */
 const LONGEST_SCRIPT = 1 << 20;
 /** Milliseconds for which a button says "copied". */
@@ -38,14 +37,16 @@ const COPIED = 1_500;
 export class View implements ViewContext {
   readonly id = Math.random().toString(36).slice(2);
   readonly began = Date.now();
-  filter = "";
+  readonly filters = new Map<string, string>();
+  readonly folded = readFolded();
+  menu = "";
   question = "";
   copied = "";
   dialog: Dialog | null = null;
   expanded = "";
   shareRequest: ShareRequest | null = null;
   previewed: ShareRequest | null = null;
-  rows: ReadonlyMap<string, RenderedRow> = new Map();
+  rows: ReadonlyMap<string, string> = new Map();
   readonly limits = new Map<string, number>();
 
   private user = "";
@@ -60,6 +61,7 @@ export class View implements ViewContext {
   private readonly root: HTMLElement;
   private readonly body = h("div", { class: cls("body") });
   private readonly box: HTMLDialogElement;
+  private readonly menuBox = h("div", { class: cls("menu"), role: "menu", popover: "manual" });
   private readonly live = h("div", { class: cls("said"), role: "status", "aria-live": "polite" });
 
   constructor(
@@ -80,13 +82,21 @@ export class View implements ViewContext {
       this.live,
     );
     this.box = dialog(this) as HTMLDialogElement;
-    this.root.append(this.box);
+    this.root.append(this.box, this.menuBox);
     el.append(this.root);
   }
 
   /** The language of the kernel's messages. */
   get language(): Language {
     return languageOf(this.model.get("language") || navigator.language);
+  }
+
+  get staticText(): string {
+    return this.model.get("static_text");
+  }
+
+  get hasKernel(): boolean {
+    return Boolean(this.model.widget_manager?.kernel);
   }
 
   /** Update the view until the signal aborts. */
@@ -101,8 +111,14 @@ export class View implements ViewContext {
     root.addEventListener("submit", (event) => this.submit(event), { signal });
     root.addEventListener("input", (event) => this.input(event), { signal });
     root.addEventListener("change", (event) => this.input(event), { signal });
-    // It does not bubble.
-    root.addEventListener("scroll", (event) => this.scroll(event), { signal, capture: true, passive: true });
+    for (const event of ["scroll", "resize"]) {
+      window.addEventListener(event, () => this.closeMenu(false), { signal, capture: true, passive: true });
+    }
+    document.addEventListener("pointerdown", (event) => this.closeMenuOutside(event), {
+      signal,
+      capture: true,
+    });
+    root.addEventListener("focusout", (event) => this.leaveMenu(event), { signal });
     root.addEventListener("paste", (event) => this.paste(event), { signal });
     root.addEventListener("keydown", (event) => this.key(event), { signal });
     this.box.addEventListener("close", () => this.handleClose(), { signal });
@@ -134,12 +150,9 @@ export class View implements ViewContext {
 
   private drawAll(): void {
     this.drawn = Date.now();
-    const rows = [...this.body.querySelectorAll("tr[data-from]")];
+    const rows = [...this.body.querySelectorAll("[data-from]")];
     this.rows = new Map(
-      rows.map((row) => [
-        row.getAttribute("data-key") ?? "",
-        { from: row.getAttribute("data-from") ?? "", shows: row.getAttribute("data-shows") },
-      ]),
+      rows.map((row) => [row.getAttribute("data-key") ?? "", row.getAttribute("data-from") ?? ""]),
     );
     const next = layout(this);
     const focused = document.activeElement;
@@ -150,13 +163,15 @@ export class View implements ViewContext {
       this.rows = new Map();
       morph(this.body, layout(this));
     }
-    const box = this.body.querySelector<HTMLInputElement>("[data-filter]");
-    if (box && box.value !== this.filter) box.value = this.filter;
+    for (const box of this.body.querySelectorAll<HTMLInputElement>("[data-filter]")) {
+      const text = this.filters.get(box.dataset.filter ?? "") ?? "";
+      if (box.value !== text) box.value = text;
+    }
     this.inputRestore.restore(this.body, focused);
     // The focused element may be gone, like a stopped forward: focus its section, not the page.
     if (home && focused && !focused.isConnected) {
       const name = home.getAttribute("data-section") ?? "";
-      this.focus(`[data-section="${CSS.escape(name)}"] h3`);
+      this.focus(`[data-section="${CSS.escape(name)}"] [data-fold]`);
     }
     if (this.dialog) this.drawDialog();
   }
@@ -251,12 +266,16 @@ export class View implements ViewContext {
   private click(event: Event): void {
     const button = event.target instanceof Element ? event.target.closest("button") : null;
     if (!button || button.type === "submit") return;
-    const { command, name, copy, question, expand, insert, more } = button.dataset;
+    const { command, name, copy, question, expand, insert, more, menu, fold } = button.dataset;
+    const isInMenu = this.menuBox.contains(button);
+    if (isInMenu) this.closeMenu(true);
     if (expand !== undefined) this.expanded = this.expanded === expand ? "" : expand;
     if (button.dataset.dialog) this.openDialog(JSON.parse(button.dataset.dialog) as Dialog);
     else if (button.dataset.close !== undefined) this.box.close();
     else if (insert) void this.insert(insert);
     else if (more) this.drawMore(more);
+    else if (menu) this.toggleMenu(button, menu);
+    else if (fold) this.fold(fold);
     else if (expand === "" || (expand !== undefined && !this.expanded)) this.draw();
     else if (command && name) {
       if (button.getAttribute("aria-pressed") !== "true") this.give(JSON.parse(command) as Command, name);
@@ -295,29 +314,70 @@ export class View implements ViewContext {
     }
     const { form, dataset, value } = event.target;
     if (dataset.filter !== undefined) {
-      this.filter = value;
-      this.beginAgain("services", "pods");
+      this.filters.set(dataset.filter, value);
+      this.limits.delete(dataset.filter);
     } else if (form?.dataset.form === "share") this.shareRequest = readShareRequest(form);
     else return;
     this.draw();
   }
 
-  private scroll(event: Event): void {
-    const box = event.target;
-    if (!(box instanceof HTMLElement) || !box.dataset.scrolls) return;
-    const isAtEnd = box.scrollTop + box.clientHeight > box.scrollHeight - NEAR;
-    if (isAtEnd && this.body.querySelector(`[data-more="${box.dataset.scrolls}"]`)) {
-      this.drawMore(box.dataset.scrolls);
-    }
+  /** Fold a section, or unfold it. */
+  private fold(name: string): void {
+    if (!this.folded.delete(name)) this.folded.add(name);
+    saveFolded(this.folded);
+    this.draw();
   }
 
-  /** Scroll long tables with new rows back to their first row. */
-  private beginAgain(...names: string[]): void {
-    for (const name of names) {
-      this.limits.delete(name);
-      const box = this.body.querySelector(`[data-scrolls="${name}"]`);
-      if (box?.scrollTop) box.scrollTop = 0;
-    }
+  private toggleMenu(button: HTMLElement, key: string): void {
+    const isOpen = this.menu === key;
+    this.closeMenu(false);
+    if (isOpen) return;
+    this.menu = key;
+    this.menuBox.replaceChildren(...menuEntries(JSON.parse(button.dataset.entries ?? "[]") as Action[]));
+    this.menuBox.setAttribute("aria-label", button.getAttribute("aria-label") ?? "");
+    this.menuBox.showPopover();
+    placeMenu(this.menuBox, button);
+    this.draw();
+    this.menuBox.querySelector<HTMLElement>("button")?.focus();
+  }
+
+  /** Close the menu, and return the focus to its button. */
+  private closeMenu(focuses: boolean): void {
+    if (!this.menu) return;
+    const button = this.menuButton();
+    this.menu = "";
+    this.menuBox.hidePopover();
+    this.menuBox.replaceChildren();
+    if (focuses) button?.focus();
+    this.drawSoon();
+  }
+
+  private menuButton(): HTMLElement | null {
+    return this.body.querySelector<HTMLElement>(`[data-menu="${CSS.escape(this.menu)}"]`);
+  }
+
+  private closeMenuOutside(event: Event): void {
+    const target = event.target instanceof Node ? event.target : null;
+    if (this.menuBox.contains(target) || this.menuButton()?.contains(target)) return;
+    this.closeMenu(false);
+  }
+
+  private leaveMenu({ target, relatedTarget }: FocusEvent): void {
+    const leaves = target instanceof Node && this.menuBox.contains(target);
+    if (leaves && relatedTarget instanceof Node && !this.menuBox.contains(relatedTarget))
+      this.closeMenu(false);
+  }
+
+  /** Move between the entries of the menu by keyboard. */
+  private moveInMenu(event: KeyboardEvent): boolean {
+    const entries = [...this.menuBox.querySelectorAll<HTMLElement>("button")];
+    const at = entries.findIndex((each) => each === document.activeElement);
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 }[event.key];
+    if (event.key === "Escape" || event.key === "Tab") this.closeMenu(true);
+    else if (to !== undefined) entries.at(to % entries.length)?.focus();
+    else return false;
+    if (event.key !== "Tab") event.preventDefault();
+    return true;
   }
 
   private drawMore(name: string): void {
@@ -348,6 +408,7 @@ export class View implements ViewContext {
   }
 
   private key(event: KeyboardEvent): void {
+    if (this.menu && this.moveInMenu(event)) return;
     if (event.key === "Escape" && this.question) this.ask("");
     const field = event.target;
     if (event.key !== "Enter" || event.isComposing || !(field instanceof HTMLInputElement)) return;

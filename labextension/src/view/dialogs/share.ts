@@ -1,14 +1,17 @@
 import { cls, h, type Attributes, type Content } from "../dom";
 import type { Preview, ShareResult } from "../protocol";
-import { date } from "../format";
+import { date, day } from "../format";
 import { keys } from "../keys";
 import { copyButton, field, outcome, plainButton, prose, shape, submitButton } from "../components";
 import { t, type ViewContext } from "../context";
 import { isSameRequest } from "../forms";
 
 /** The durations that the share dialog suggests. */
-const TIMES = ["1d", "7d", "30d", "90d"];
+const TIMES = ["1d", "7d", "30d"];
 const USUAL = "7d";
+const DAY = 86_400;
+/** Number of notes in sight; the others are folded. */
+const NOTES = 2;
 
 /** The share dialog: the request, its preview, and then the line to send. */
 export function share(context: ViewContext, database: string): Content {
@@ -93,30 +96,39 @@ function schemas(context: ViewContext, database: string, every: string[], none: 
   );
 }
 
+/** The duration: a day, a week, a month, or until a date. */
 function durationField(context: ViewContext): HTMLElement {
   const id = `${context.id}-duration`;
+  const chosen = context.shareRequest?.duration ?? USUAL;
+  const hasDate = !TIMES.includes(chosen);
   return h(
-    "div",
-    { class: cls("field") },
-    h("label", { for: id }, t(context, "duration")),
-    h("input", {
-      type: "text",
-      class: cls("input"),
-      name: "duration",
-      id,
-      value: USUAL,
-      list: `${id}-times`,
-      autocomplete: "off",
-      required: true,
-      "aria-describedby": `${id}-hint`,
-    }),
-    h(
-      "datalist",
-      { id: `${id}-times` },
-      TIMES.map((time) => h("option", { value: time })),
+    "fieldset",
+    { class: cls("choices"), "data-key": "duration" },
+    h("legend", {}, t(context, "duration")),
+    TIMES.map((time) =>
+      choice(t(context, `duration.${time}`), {
+        type: "radio",
+        name: "duration",
+        value: time,
+        checked: time === USUAL,
+      }),
     ),
-    h("p", { class: cls("faint", "hint"), id: `${id}-hint` }, t(context, "durationHint")),
+    choice(t(context, "duration.date"), { type: "radio", name: "duration", value: "date" }),
+    h("input", {
+      type: "date",
+      class: cls("input", "date"),
+      name: "until",
+      id,
+      min: isoDay(Date.now() / 1000 + DAY),
+      "aria-label": t(context, "duration.date"),
+      hidden: !hasDate,
+    }),
   );
+}
+
+/** A date as a date field has it. */
+function isoDay(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().slice(0, 10);
 }
 
 function preview(context: ViewContext, plan: Preview): HTMLElement {
@@ -134,6 +146,7 @@ function preview(context: ViewContext, plan: Preview): HTMLElement {
           "li",
           {},
           t(context, "wouldShare", { name, access, schemas: plan.schemas.join(", "), until }),
+          changeOf(context, plan, name),
           " ",
           h(
             "span",
@@ -143,21 +156,44 @@ function preview(context: ViewContext, plan: Preview): HTMLElement {
         ),
       ),
     ),
-    notes(plan.notes),
+    notes(context, plan.notes),
     fullText(context, "sqlWhole", plan.sql),
     fullText(context, "objectsWhole", plan.yaml),
   );
 }
 
-function notes(all: string[]): Content {
-  return (
-    all.length > 0 &&
+/** The change of the expiry, if the database is already shared with a colleague. */
+function changeOf(context: ViewContext, plan: Preview, colleague: string): Content {
+  const name = context.dialog?.kind === "share" ? context.dialog.database.split("/").at(-1) : "";
+  const before = context.store.get("share", `${name ?? ""}/${colleague}`);
+  if (!before || before.until === plan.until) return null;
+  const { language } = context;
+  return h(
+    "strong",
+    { class: cls("change") },
+    ` ${t(context, "wouldChange", { before: day(before.until, language), after: day(plan.until, language) })}`,
+  );
+}
+
+/** The first notes, and the others folded. */
+function notes(context: ViewContext, all: string[]): Content {
+  const listed = (some: string[]) =>
     h(
       "ul",
       { class: cls("faint") },
-      all.map((note) => h("li", {}, prose(note))),
-    )
-  );
+      some.map((note) => h("li", {}, prose(note))),
+    );
+  const rest = all.slice(NOTES);
+  return [
+    all.length > 0 && listed(all.slice(0, NOTES)),
+    rest.length > 0 &&
+      h(
+        "details",
+        { class: cls("details"), "data-key": "notes" },
+        h("summary", {}, t(context, "moreNotes", { count: rest.length })),
+        listed(rest),
+      ),
+  ];
 }
 
 function fullText(context: ViewContext, word: string, text: string): HTMLElement {
@@ -183,7 +219,7 @@ function shareResult(context: ViewContext, made: ShareResult): Content {
     ),
     h("p", {}, t(context, "sendLine")),
     h("p", { class: cls("address") }, h("code", {}, made.line), copyButton(context, made.line)),
-    notes(made.notes),
+    notes(context, made.notes),
     h(
       "div",
       { class: cls("row") },

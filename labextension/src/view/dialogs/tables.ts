@@ -4,7 +4,8 @@ import { count, size } from "../format";
 import { keys } from "../keys";
 import { faint, commandButton, outcome, plainButton } from "../components";
 import { t, type ViewContext } from "../context";
-import { empty, labelledCell, row, table } from "../tables";
+import { empty } from "../items";
+import { labelledCell, row, table } from "../tables";
 
 /** The tables of a database, and the columns of the expanded one. */
 export function tables(context: ViewContext, database: string): Content {

@@ -1,90 +1,156 @@
-import { cls, h, type Attributes } from "../dom";
+import { cls, h, type Attributes, type Content } from "../dom";
 import type { Connection, Database } from "../protocol";
 import { keys } from "../keys";
-import {
-  badge,
-  dialogButton,
-  faint,
-  commandButton,
-  outcome,
-  prose,
-  shape,
-  submitButton,
-} from "../components";
-import { currentNamespace, shortTarget, t, type ViewContext } from "../context";
-import { placeholder, row, section, table } from "../tables";
+import { commandAttributes, commandButton, outcome, submitButton } from "../components";
+import { currentNamespace, t, type ViewContext } from "../context";
+import { item, list, placeholder, section, type Action } from "../items";
 
 const ASLEEP = ["hibernated", "suspended"];
+const QUERY = "SELECT 1";
 
-/** Databases: the open connections, your own databases, and a colleague's by its name. */
+/** Databases: yours and those of colleagues, with the open connections, and a colleague's by its name. */
 export function databases(context: ViewContext): HTMLElement {
-  const rows = context.store.all("database").map(([path, database]) => databaseRow(context, path, database));
+  const open = new Set(context.store.all("connection").map(([, { database }]) => database));
+  const rank = ([path, { mine }]: [string, Database]) => (open.has(path) ? 0 : mine ? 1 : 2);
+  const all = [...context.store.all("database")].sort((one, other) => rank(one) - rank(other));
+  const known = new Set(all.map(([path]) => path));
+  const others = context.store.all("connection").filter(([, { database }]) => !known.has(database));
+  const rows = [
+    ...all.map(([path, database]) => databaseItem(context, path, database)),
+    ...others.map(([, { database }]) => connectedItem(context, database)),
+  ];
   const none = t(context, "noDatabases", { namespace: currentNamespace(context) });
   return section(
     context,
     "databases",
-    context.store.all("connection").map(([, connection]) => connectionLine(context, connection)),
-    placeholder(context, "databases", rows.length, none) ??
-      table(context, "databases", ["state", "name", "kind", "actions"], rows),
+    rows.length,
+    placeholder(context, "databases", rows.length, none) ?? list(context, "databases", rows),
     colleagues(context),
     outcome(context, keys.connectNamed),
   );
 }
 
-function databaseRow(context: ViewContext, path: string, database: Database): HTMLElement {
-  const key = keys.connect(path);
+/** The connection to a database: the current one first. */
+function connectionTo(context: ViewContext, path: string): Connection | undefined {
+  const found = context.store.all("connection").map(([, each]) => each);
+  return (
+    found.find((each) => each.database === path && each.current) ??
+    found.find((each) => each.database === path)
+  );
+}
+
+function databaseItem(context: ViewContext, path: string, database: Database): HTMLElement {
+  const connection = connectionTo(context, path);
   const asleep = ASLEEP.includes(database.state);
-  const label = { "aria-label": t(context, "connectNamed", { name: path }) };
-  return row(
-    `database ${path}`,
-    [
-      badge(database.tone, t(context, `state.${database.state}`)),
-      [
-        database.name,
-        !database.mine && faint(` ${t(context, "sharedBy", { namespace: path.split("/")[0] })}`),
-      ],
-      faint(database.kind),
-      database.kind === "postgres" &&
-        !asleep &&
-        h(
-          "span",
-          { class: cls("actions") },
-          commandButton(context, t(context, "connect"), key, { do: "connect", database: path }, label),
-          dialogButton(
-            context,
-            "tables",
-            { kind: "tables", database: path },
-            named(context, "tablesNamed", path),
-          ),
-          database.mine &&
-            dialogButton(
-              context,
-              "share",
-              { kind: "share", database: path },
-              named(context, "shareNamed", path),
-            ),
-        ),
+  const sharedBy = !database.mine && t(context, "sharedBy", { namespace: path.split("/")[0] });
+  return item(context, `database ${path}`, {
+    tone: connection ? "good" : database.tone,
+    state: connection ? t(context, "state.connected") : t(context, `state.${database.state}`),
+    title: database.name,
+    detail: [sharedBy, connection && ` ${used(context, connection)}`],
+    buttons: !connection && !asleep && connectButton(context, path),
+    icons: asleep ? [] : actions(context, path, connection),
+    menu: menu(context, path, database, connection, asleep),
+    below: [
+      asleep && h("p", { class: cls("faint", "note") }, asleepNote(context, database)),
+      outcome(context, keys.connect(path)),
+      outcome(context, keys.disconnect(path)),
     ],
-    [asleep && h("p", { class: cls("faint") }, t(context, "asleep")), outcome(context, key)],
-  );
-}
-
-function named(context: ViewContext, word: string, name: string): Attributes {
-  return { "aria-label": t(context, word, { name }) };
-}
-
-function connectionLine(context: ViewContext, { database, dbname, user, current }: Connection): HTMLElement {
-  const sentence = t(context, current ? "connected" : "alsoConnected", {
-    name: shortTarget(context, database),
-    user,
   });
-  return h(
-    "p",
-    { class: cls("connected"), "data-key": `connection ${database} ${user} ${dbname}` },
-    shape(current ? "good" : "over"),
-    " ",
-    prose(sentence),
+}
+
+/** A connected database that the discovery does not list. */
+function connectedItem(context: ViewContext, path: string): HTMLElement {
+  const connection = connectionTo(context, path);
+  return item(context, `database ${path}`, {
+    tone: "good",
+    state: t(context, "state.connected"),
+    title: path,
+    detail: connection && used(context, connection),
+    icons: actions(context, path, connection),
+    menu: [connection !== undefined && disconnect(context, path)],
+    below: outcome(context, keys.disconnect(path)),
+  });
+}
+
+function used(context: ViewContext, { user, current }: Connection): string {
+  return t(context, current ? "usedNow" : "usedAlso", { user });
+}
+
+function asleepNote(context: ViewContext, database: Database): Content {
+  const page = context.store.single("platform")?.services;
+  if (!database.mine) return t(context, "asleep");
+  if (!page) return t(context, "asleepMine");
+  const link = { href: page, target: "_blank", rel: "noopener noreferrer" };
+  return h("a", link, t(context, "wakeUp"));
+}
+
+function connectButton(context: ViewContext, path: string): Content {
+  const key = keys.connect(path);
+  return commandButton(
+    context,
+    t(context, "connect"),
+    key,
+    { do: "connect", database: path },
+    { "aria-label": t(context, "connectNamed", { name: path }) },
   );
+}
+
+function actions(context: ViewContext, path: string, connection: Connection | undefined): Action[] {
+  const tables: Action = {
+    label: t(context, "tables"),
+    name: t(context, "tablesNamed", { name: path }),
+    icon: "tables",
+    attributes: dialogAttributes({ kind: "tables", database: path }),
+  };
+  if (!connection) return [tables];
+  const magic = connection.current ? "%%query_db" : `%%query_db --db ${path}`;
+  const query: Action = {
+    label: t(context, "newQuery"),
+    name: t(context, "newQueryNamed", { name: path }),
+    icon: "query",
+    attributes: { "data-insert": `${magic}\n${QUERY}`, "data-key": `query ${path}` },
+  };
+  return [tables, query];
+}
+
+function menu(
+  context: ViewContext,
+  path: string,
+  database: Database,
+  connection: Connection | undefined,
+  asleep: boolean,
+): (Action | false)[] {
+  const share: Action = {
+    label: t(context, "share"),
+    name: t(context, "shareNamed", { name: path }),
+    icon: "share",
+    attributes: dialogAttributes({ kind: "share", database: path }),
+  };
+  const use: Action = {
+    label: t(context, "useNow"),
+    icon: "connect",
+    attributes: commandAttributes(context, keys.connect(path), { do: "connect", database: path }),
+  };
+  return [
+    database.mine && !asleep && database.kind === "postgres" && share,
+    connection !== undefined && !connection.current && use,
+    connection !== undefined && disconnect(context, path),
+  ];
+}
+
+function disconnect(context: ViewContext, path: string): Action {
+  return {
+    label: t(context, "disconnect"),
+    name: t(context, "disconnectNamed", { name: path }),
+    icon: "disconnect",
+    attributes: commandAttributes(context, keys.disconnect(path), { do: "disconnect", database: path }),
+  };
+}
+
+function dialogAttributes(dialog: object): Attributes {
+  const text = JSON.stringify(dialog);
+  return { "data-dialog": text, "data-key": `dialog ${text}`, "aria-haspopup": "dialog" };
 }
 
 function colleagues(context: ViewContext): HTMLElement {
@@ -102,11 +168,8 @@ function colleagues(context: ViewContext): HTMLElement {
       autocomplete: "off",
       spellcheck: "false",
     }),
-    submitButton(
-      context,
-      "connect",
-      keys.connectNamed,
-      named(context, "connectNamed", t(context, "connectOther")),
-    ),
+    submitButton(context, "connect", keys.connectNamed, {
+      "aria-label": t(context, "connectNamed", { name: t(context, "connectOther") }),
+    }),
   );
 }

@@ -3,38 +3,43 @@ import type { Forward, Traffic } from "../protocol";
 import { size } from "../format";
 import { keys } from "../keys";
 import { readPage, linkToPort, type PortLink } from "../portLink";
-import {
-  badge,
-  copyButton,
-  faint,
-  FORWARD_TONES,
-  isLate,
-  commandButton,
-  outcome,
-  prose,
-} from "../components";
+import { commandAttributes, copyAttributes, FORWARD_TONES, isLate, outcome, prose } from "../components";
 import { currentNamespace, shortTarget, t, type ViewContext } from "../context";
 import { sparkline } from "../sparkline";
-import { visibleRows, empty, showMore, row, section, steadyRow, table } from "../tables";
+import {
+  empty,
+  filterBox,
+  filtered,
+  item,
+  list,
+  section,
+  showMore,
+  steadyItem,
+  visibleItems,
+  type Action,
+} from "../items";
 
 const NO_TRAFFIC: Traffic = [0, 0, 0];
-const HEADINGS = ["state", "target", "address", "traffic", "actions"];
-const TRAFFIC = HEADINGS.indexOf("traffic");
 
-/** The forwards with target, local address and traffic. */
+/** The forwards with local address, target and traffic. */
 export function forwards(context: ViewContext): HTMLElement {
   const all = context.store.all("forward");
-  const rows = visibleRows(context, "forwards", all).map(([id, forward]) => forwardRow(context, id, forward));
+  const found = filtered(context, "forwards", all, ([, { target }]) => target);
+  const rows = visibleItems(context, "forwards", found).map(([id, forward]) =>
+    forwardItem(context, id, forward),
+  );
   return section(
     context,
     "forwards",
-    rows.length ? table(context, "forwards", HEADINGS, rows) : empty(t(context, "noForwards")),
-    showMore(context, "forwards", all.length),
+    all.length,
+    filterBox(context, "forwards", all.length),
+    all.length ? list(context, "forwards", rows) : empty(t(context, "noForwards")),
+    showMore(context, "forwards", found.length),
     restartErrors(context),
   );
 }
 
-/** The errors of failed restarts: their forwards have no row any more. */
+/** The errors of failed restarts: their forwards have no item any more. */
 function restartErrors(context: ViewContext): Content {
   return context.store
     .all("command")
@@ -42,8 +47,8 @@ function restartErrors(context: ViewContext): Content {
     .map(([key]) => outcome(context, key));
 }
 
-/** The row of a forward, with the outcome of the clicks on it. */
-function forwardRow(context: ViewContext, id: string, forward: Forward): HTMLElement {
+/** The item of a forward, with the outcome of the clicks on it. */
+function forwardItem(context: ViewContext, id: string, forward: Forward): HTMLElement {
   const { store } = context;
   const minute = store.history.minute(`traffic/${id}`, Date.now());
   const traffic = store.get("traffic", id) ?? NO_TRAFFIC;
@@ -55,62 +60,88 @@ function forwardRow(context: ViewContext, id: string, forward: Forward): HTMLEle
   ]);
   const texts = [...addresses(forward).map(([text]) => text), forward.magic];
   const copied = texts.includes(context.copied) && context.copied;
-  const shown = [forward, clicks, copied, store.ended, currentNamespace(context)];
-  const draw = () => [sparkline(minute), bytes(context, traffic)];
-  return steadyRow(context, `forward ${id}`, shown, () => drawRow(context, id, forward, draw()), {
-    at: TRAFFIC,
-    of: HEADINGS.length,
-    shows: [traffic, minute],
-    draw,
+  const shown = [forward, clicks, copied, store.ended, currentNamespace(context), traffic, minute];
+  return steadyItem(context, `forward ${id}`, shown, () => drawItem(context, id, forward, traffic, minute));
+}
+
+function drawItem(
+  context: ViewContext,
+  id: string,
+  forward: Forward,
+  traffic: Traffic,
+  minute: number[],
+): HTMLElement {
+  const name = { name: forward.target };
+  const number = Number(id);
+  const found = addresses(forward);
+  const [first] = found;
+  const target = `${shortTarget(context, forward.target)}${forward.ports.map(([, remote]) => `:${String(remote)}`).join(" ")}`;
+  const restart: Action = {
+    label: t(context, "restart"),
+    name: t(context, "restartNamed", name),
+    icon: "renew",
+    attributes: commandAttributes(context, keys.restart(id), { do: "restart_forward", forward: number }),
+  };
+  const magic: Action = {
+    label: t(context, "copyMagic"),
+    icon: "copy",
+    attributes: copyAttributes(context, forward.magic),
+  };
+  const rest = found.slice(1).map(([text]) => copyAction(context, text));
+  return item(context, `forward ${id}`, {
+    tone: FORWARD_TONES[forward.state],
+    state: t(context, `state.${forward.state}`),
+    title: first ? first[0] : forward.target,
+    detail: ["→ ", target],
+    meta: [sparkline(minute), bytes(context, traffic)],
+    icons: [
+      first ? copyAction(context, first[0]) : null,
+      first ? openAction(context, first) : null,
+      {
+        label: t(context, "stop"),
+        name: t(context, "stopNamed", name),
+        icon: "stop",
+        attributes: commandAttributes(context, keys.stop(id), { do: "stop_forward", forward: number }),
+      },
+    ],
+    menu: [restart, magic, ...rest],
+    below: [
+      forward.reason && h("p", { class: cls("faint", "note") }, forward.reason),
+      forward.notes && h("p", { class: cls("faint", "note") }, forward.notes),
+      needsProxy(context, forward) &&
+        h("p", { class: cls("faint", "note") }, prose(t(context, "needsProxy"))),
+      outcome(context, keys.stop(id)),
+    ],
   });
 }
 
-function drawRow(context: ViewContext, id: string, forward: Forward, carried: Content): HTMLElement {
-  const name = { name: forward.target };
-  const number = Number(id);
-  return row(
-    `forward ${id}`,
-    [
-      badge(FORWARD_TONES[forward.state], t(context, `state.${forward.state}`)),
-      h(
-        "span",
-        { class: cls("target") },
-        shortTarget(context, forward.target),
-        forward.ports.map(([, remote]) => faint(` :${String(remote)}`)),
-      ),
-      addresses(forward).map(([text, local, remote]) => address(context, text, local, remote)),
-      carried,
-      h(
-        "span",
-        { class: cls("actions") },
-        commandButton(
-          context,
-          t(context, "stop"),
-          keys.stop(id),
-          { do: "stop_forward", forward: number },
-          {
-            "aria-label": t(context, "stopNamed", name),
-          },
-        ),
-        commandButton(
-          context,
-          t(context, "restart"),
-          keys.restart(id),
-          { do: "restart_forward", forward: number },
-          {
-            "aria-label": t(context, "restartNamed", name),
-          },
-        ),
-        copyButton(context, forward.magic, "copyMagic"),
-      ),
-    ],
-    [
-      forward.reason && h("p", { class: cls("faint") }, forward.reason),
-      forward.notes && h("p", { class: cls("faint") }, forward.notes),
-      needsProxy(context, forward) && h("p", { class: cls("faint") }, prose(t(context, "needsProxy"))),
-      outcome(context, keys.stop(id)),
-    ],
-  );
+function copyAction(context: ViewContext, text: string): Action {
+  const copied = context.copied === text;
+  return {
+    label: t(context, copied ? "copied" : "copy"),
+    name: copied ? t(context, "copied") : `${t(context, "copy")}: ${text}`,
+    icon: "copy",
+    attributes: copyAttributes(context, text),
+  };
+}
+
+function openAction(
+  context: ViewContext,
+  [text, local, remote]: [string, number, number | string],
+): Action | null {
+  const link = linkTo(context, local, remote);
+  if (link === null || link === "needs proxy") return null;
+  return {
+    label: t(context, "openIt"),
+    name: t(context, "openNamed", { name: text }),
+    icon: "open",
+    attributes: {
+      href: link.href,
+      target: "_blank",
+      rel: "noopener noreferrer",
+      "data-key": `open ${text}`,
+    },
+  };
 }
 
 /** The local addresses of a forward (ports or Unix sockets), each with the local port and the target's. */
@@ -129,30 +160,6 @@ function linkTo(context: ViewContext, local: number, remote: number | string): P
   return linkToPort(local, remote, readPage(document), context.store.single("who")?.remote ?? false);
 }
 
-function address(context: ViewContext, text: string, local: number, remote: number | string): HTMLElement {
-  const link = linkTo(context, local, remote);
-  return h(
-    "span",
-    { class: cls("address"), "data-key": `address ${text}` },
-    h("code", {}, text),
-    copyButton(context, text),
-    link !== null &&
-      link !== "needs proxy" &&
-      h(
-        "a",
-        {
-          class: cls("button", "quiet"),
-          href: link.href,
-          target: "_blank",
-          rel: "noopener noreferrer",
-          "data-key": `open ${text}`,
-          "aria-label": t(context, "openNamed", { name: text }),
-        },
-        t(context, "openIt"),
-      ),
-  );
-}
-
 function bytes(context: ViewContext, [sent, received, open]: Traffic): HTMLElement {
   return h(
     "span",
@@ -160,8 +167,7 @@ function bytes(context: ViewContext, [sent, received, open]: Traffic): HTMLEleme
     amount(context, "↓", received, "received"),
     " ",
     amount(context, "↑", sent, "sent"),
-    " ",
-    open > 0 && h("span", { class: cls("number", "faint") }, `${String(open)} ${t(context, "open")}`),
+    open > 0 && h("span", { class: cls("number", "faint") }, ` ${String(open)} ${t(context, "open")}`),
   );
 }
 
@@ -169,7 +175,7 @@ function amount(context: ViewContext, sign: string, count: number, word: string)
   return h(
     "span",
     { class: cls("number") },
-    h("span", { "aria-hidden": "true" }, `${sign} `),
+    h("span", { "aria-hidden": "true" }, sign),
     size(count, context.language),
     h("span", { class: cls("hidden") }, ` ${t(context, word)}`),
   );

@@ -2,7 +2,7 @@ import { cls, h, type Content } from "../dom";
 import { keys } from "../keys";
 import { faint, commandButton, outcome, question, questionButton, shape } from "../components";
 import { t, type ViewContext } from "../context";
-import { section } from "../tables";
+import { section } from "../items";
 
 const PEOPLE = ["alice", "bob", "carol"];
 
@@ -15,6 +15,7 @@ export function sandbox(context: ViewContext): HTMLElement | null {
   return section(
     context,
     "sandbox",
+    null,
     h(
       "p",
       { class: cls("sandbox") },

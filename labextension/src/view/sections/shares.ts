@@ -1,65 +1,145 @@
 import { cls, h, type Content } from "../dom";
 import type { Share } from "../protocol";
-import { date } from "../format";
+import { date, day } from "../format";
 import { keys } from "../keys";
-import { badge, faint, commandButton, outcome, question, questionButton } from "../components";
+import { commandButton, outcome, question, questionAttributes, questionButton } from "../components";
 import { t, type ViewContext } from "../context";
-import { placeholder, row, section, table } from "../tables";
+import {
+  empty,
+  filterBox,
+  filtered,
+  item,
+  list,
+  placeholder,
+  section,
+  showMore,
+  steadyItem,
+  visibleItems,
+} from "../items";
 
-/** Your shares: the colleague, the access, the expiry, and a button to revoke each. */
+type Row = [string, Share];
+
+/** Your shares, one line a person, grouped by database. */
 export function shares(context: ViewContext): HTMLElement {
-  const { store } = context;
-  const rows = context.store.all("share").map(([path, share]) => shareRow(context, path, share));
-  const headings = ["state", "database", "colleague", "until", "actions"];
+  const all = context.store.all("share");
+  const found = filtered(context, "shares", all, ([path]) => path);
+  const groups = groupByDatabase(visibleItems(context, "shares", found));
+  const counts = groupByDatabase(all);
   return section(
     context,
     "shares",
-    placeholder(context, "shares", rows.length, t(context, "noShares")) ??
-      table(context, "shares", headings, rows),
-    store.all("share").some(([, share]) => share.sessions === null) &&
-      h(
-        "div",
-        { class: cls("row"), "data-key": "sessions" },
-        commandButton(context, t(context, "whoIsConnected"), keys.sessions, { do: "list_sessions" }),
+    all.length,
+    placeholder(context, "shares", all.length, t(context, "noShares")) ?? [
+      filterBox(context, "shares", all.length),
+      !found.length && empty(t(context, "noMatch", { name: context.filters.get("shares") ?? "" })),
+      [...groups].map(([database, rows]) =>
+        group(context, database, rows, counts.get(database)?.length ?? 0),
       ),
+      showMore(context, "shares", found.length),
+      whoIsConnected(context, all),
+    ],
     outcome(context, keys.sessions),
   );
 }
 
-function shareRow(context: ViewContext, path: string, share: Share): HTMLElement {
-  const key = keys.revoke(path);
-  return row(
-    `share ${path}`,
-    [
-      badge(share.tone, t(context, `state.${share.state}`)),
-      share.database,
-      [
-        share.colleague,
-        h("div", {}, t(context, `access.${share.access}`), share.schemas && faint(` ${share.schemas}`)),
-      ],
-      [date(share.until, context.language), h("div", {}, openSessions(context, path, share))],
-      questionButton(
+function groupByDatabase(rows: Row[]): Map<string, Row[]> {
+  const groups = new Map<string, Row[]>();
+  for (const row of rows) {
+    const group = groups.get(row[1].database) ?? [];
+    groups.set(row[1].database, group);
+    group.push(row);
+  }
+  return groups;
+}
+
+function whoIsConnected(context: ViewContext, all: Row[]): Content {
+  return (
+    all.some(([, share]) => share.sessions === null) &&
+    h(
+      "div",
+      { class: cls("row"), "data-key": "sessions" },
+      commandButton(
         context,
-        t(context, "revoke"),
-        path,
-        t(context, "revokeNamed", { name: share.database, colleague: share.colleague }),
-        key,
+        t(context, "whoIsConnected"),
+        keys.sessions,
+        { do: "list_sessions" },
+        { class: cls("button", "quiet") },
       ),
-    ],
-    [revokeQuestion(context, path, share), outcome(context, key)],
+    )
   );
 }
 
-/** The colleague's open sessions and their start, once requested. */
-function openSessions(context: ViewContext, path: string, share: Share): Content {
-  const open = share.sessions ?? context.store.reply("list_sessions", keys.sessions)?.[path];
-  if (open === undefined) return null;
-  const [count, since] = open;
-  if (since === null) return badge("over", t(context, "noSession"));
-  return [
-    badge("good", t(context, "sessionsOpen", { count })),
-    faint(` ${t(context, "sessionsSince", { since: date(since, context.language) })}`),
-  ];
+/** The people with whom one database is shared. */
+function group(context: ViewContext, database: string, rows: Row[], count: number): HTMLElement {
+  const key = keys.revokeAll(database);
+  const danger = { class: cls("button", "danger") };
+  const yes = commandButton(context, t(context, "revokeAllYes"), key, { do: "revoke_all", database }, danger);
+  const sentence = t(context, "revokeAllSure", { name: database, count });
+  return h(
+    "div",
+    { class: cls("sharegroup"), "data-key": `group ${database}` },
+    h(
+      "h4",
+      { class: cls("line") },
+      h("span", { class: cls("title"), title: database }, database),
+      h("span", { class: cls("count") }, String(count)),
+      count > 1 &&
+        questionButton(
+          context,
+          t(context, "revokeAll"),
+          key,
+          t(context, "revokeAllNamed", { name: database }),
+          key,
+        ),
+    ),
+    question(context, key, sentence, yes, t(context, "revokeNo")),
+    outcome(context, key),
+    list(
+      context,
+      "shares",
+      rows.map(([path, share]) => shareItem(context, path, share)),
+    ),
+  );
+}
+
+function shareItem(context: ViewContext, path: string, share: Share): HTMLElement {
+  const { store } = context;
+  const key = keys.revoke(path);
+  const open = share.sessions ?? store.reply("list_sessions", keys.sessions)?.[path];
+  const state = [context.question === path, store.isPending(key), store.get("command", key)];
+  const named = { name: share.database, colleague: share.colleague };
+  return steadyItem(context, `share ${path}`, [share, open, state, store.ended], () =>
+    item(context, `share ${path}`, {
+      tone: share.tone,
+      state: t(context, `state.${share.state}`),
+      title: share.colleague,
+      detail: [t(context, `access.${share.access}`), share.schemas && ` · ${share.schemas}`],
+      meta: [
+        open && h("span", { title: sessions(context, open) }, sessionsShort(context, open)),
+        h("span", { title: date(share.until, context.language) }, day(share.until, context.language)),
+      ],
+      icons: [
+        {
+          label: t(context, "revoke"),
+          name: t(context, "revokeNamed", named),
+          icon: "close",
+          attributes: questionAttributes(context, path, key),
+        },
+      ],
+      below: [revokeQuestion(context, path, share), outcome(context, key)],
+    }),
+  );
+}
+
+function sessionsShort(context: ViewContext, [count]: [number, number | null]): string {
+  return count ? t(context, "sessionsOpen", { count }) : "";
+}
+
+/** The colleague's open sessions and their start. */
+function sessions(context: ViewContext, [count, since]: [number, number | null]): string {
+  if (since === null) return t(context, "noSession");
+  const when = t(context, "sessionsSince", { since: date(since, context.language) });
+  return `${t(context, "sessionsOpen", { count })} ${when}`;
 }
 
 function revokeQuestion(context: ViewContext, path: string, { database, colleague }: Share): Content {

@@ -4,103 +4,96 @@ import { cls, h, type Content } from "../dom";
 import type { Outcome, Port } from "../protocol";
 import { age } from "../format";
 import { keys } from "../keys";
-import { badge, faint, isLate, commandButton, outcome } from "../components";
+import { commandAttributes, faint, isLate, commandButton, outcome } from "../components";
 import { currentNamespace, t, type ViewContext } from "../context";
 import {
-  visibleRows,
   empty,
+  filterBox,
+  filtered,
+  item,
+  list,
   placeholder,
-  labelledCell,
-  showMore,
-  row,
   section,
-  steadyRow,
-  table,
-} from "../tables";
-
-/** Number of pods and services from which there is a filter box. */
-const MANY = 6;
+  showMore,
+  steadyItem,
+  visibleItems,
+  type Action,
+} from "../items";
 
 export function services(context: ViewContext): HTMLElement {
   const all = context.store.all("service");
   const open = listForwardedPorts(context, "svc");
-  const found = filterByName(context, all);
-  const rows = visibleRows(context, "services", found).map(([name, service]) => {
-    const standing = formatAge(context, service.created);
+  const found = filtered(context, "services", all, ([name]) => name);
+  const rows = visibleItems(context, "services", found).map(([name, service]) => {
+    const shownAge = formatAge(context, service.created);
     const ports = service.ports.map((port) => portOf(context, open, "svc", name, port));
-    return steadyRow(context, `service ${name}`, [service, standing, ports], () =>
-      row(
-        `service ${name}`,
-        [faint(service.type), name, portButtons(context, ports), labelledCell(context, "age", standing)],
-        ports.map(({ key }) => outcome(context, key)),
-      ),
+    return steadyItem(context, `service ${name}`, [service, shownAge, ports], () =>
+      item(context, `service ${name}`, {
+        title: name,
+        meta: h("span", { title: t(context, "age") }, shownAge),
+        buttons: firstPort(context, ports),
+        menu: otherPorts(context, ports),
+        below: ports.map(({ key }) => outcome(context, key)),
+      }),
     );
   });
-  const headings = ["state", "name", "ports", "age"];
-  const body = workloadTable(context, "services", all.length, rows, headings, "noServices");
-  return section(context, "services", filterBox(context), body, showMore(context, "services", found.length));
+  return workloads(context, "services", all.length, found.length, rows, "noServices");
 }
 
 export function pods(context: ViewContext): HTMLElement {
   const all = context.store.all("pod");
   const open = listForwardedPorts(context, "pod");
-  const found = filterByName(context, all);
-  const rows = visibleRows(context, "pods", found).map(([name, pod]) => {
-    const standing = formatAge(context, pod.created);
+  const found = filtered(context, "pods", all, ([name]) => name);
+  const rows = visibleItems(context, "pods", found).map(([name, pod]) => {
+    const shownAge = formatAge(context, pod.created);
     const ports = pod.ports.map((port) => portOf(context, open, "pod", name, port));
-    return steadyRow(context, `pod ${name}`, [pod, standing, ports], () =>
-      row(
-        `pod ${name}`,
-        [
-          badge(pod.tone, pod.state),
-          name,
-          portButtons(context, ports),
-          labelledCell(context, "restarts", String(pod.restarts)),
-          labelledCell(context, "age", standing),
+    return steadyItem(context, `pod ${name}`, [pod, shownAge, ports], () =>
+      item(context, `pod ${name}`, {
+        tone: pod.tone,
+        state: pod.state,
+        title: name,
+        meta: [
+          pod.restarts > 0 &&
+            h(
+              "span",
+              { class: cls("number"), title: t(context, "restarts") },
+              `↻\u00a0${String(pod.restarts)}`,
+            ),
+          h("span", { class: cls("number"), title: t(context, "age") }, shownAge),
         ],
-        ports.map(({ key }) => outcome(context, key)),
-      ),
+        buttons: firstPort(context, ports),
+        menu: otherPorts(context, ports),
+        below: ports.map(({ key }) => outcome(context, key)),
+      }),
     );
   });
-  const headings = ["state", "name", "ports", "restarts", "age"];
-  const body = workloadTable(context, "pods", all.length, rows, headings, "noPods");
-  return section(context, "pods", body, showMore(context, "pods", found.length));
+  return workloads(context, "pods", all.length, found.length, rows, "noPods");
 }
 
-function filterByName<Fact>(context: ViewContext, all: [string, Fact][]): [string, Fact][] {
-  return all.filter(([name]) => name.includes(context.filter.trim()));
-}
-
-function workloadTable(
+function workloads(
   context: ViewContext,
-  name: string,
+  name: "pods" | "services",
   count: number,
+  found: number,
   rows: HTMLElement[],
-  headings: string[],
   none: string,
 ): HTMLElement {
-  const there = placeholder(context, name, count, t(context, none, { namespace: currentNamespace(context) }));
-  if (there) return there;
-  if (!rows.length) return empty(t(context, "noMatch", { name: context.filter.trim() }));
-  return table(context, name, headings, rows);
+  const sentence = t(context, none, { namespace: currentNamespace(context) });
+  const filter = (context.filters.get(name) ?? "").trim();
+  return section(
+    context,
+    name,
+    count,
+    placeholder(context, name, count, sentence) ?? [
+      filterBox(context, name, count),
+      rows.length ? list(context, name, rows) : empty(t(context, "noMatch", { name: filter })),
+      showMore(context, name, found),
+    ],
+  );
 }
 
 function formatAge(context: ViewContext, created: number | null): string {
   return age(created, Date.now() / 1000, context.language);
-}
-
-function filterBox(context: ViewContext): Content {
-  const { store, filter } = context;
-  if (store.all("pod").length + store.all("service").length < MANY && !filter) return null;
-  const label = t(context, "filter");
-  return h("input", {
-    type: "search",
-    class: cls("input"),
-    "data-key": "filter",
-    "data-filter": "",
-    placeholder: label,
-    "aria-label": label,
-  });
 }
 
 /** The data of a port button: whether the port is forwarded, and the outcome of the click. */
@@ -132,19 +125,17 @@ function portOf(context: ViewContext, open: Set<string>, kind: string, name: str
   };
 }
 
-function portButtons(context: ViewContext, ports: PortShown[]): Content {
-  if (!ports.length) return faint(t(context, "noPorts"));
-  return h(
-    "span",
-    { class: cls("ports") },
-    ports.map((port) => portButton(context, port)),
-  );
-}
-
-function portButton(
-  context: ViewContext,
-  { kind, name, port: [port, label], key, done }: PortShown,
-): HTMLElement {
+/** The first port as a button; the others are in the menu. */
+function firstPort(context: ViewContext, ports: PortShown[]): Content {
+  const [first] = ports;
+  if (!first) return null;
+  const {
+    kind,
+    name,
+    port: [port, label],
+    key,
+    done,
+  } = first;
   return commandButton(
     context,
     [String(port), label && faint(` ${label}`), done && h("span", { "aria-hidden": "true" }, " ✓")],
@@ -152,13 +143,32 @@ function portButton(
     { do: "forward", kind, name, port },
     {
       class: cls("button", "port"),
-      "aria-label": t(context, done ? "forwarded" : "forwardPort", {
-        port: label ? `${port} ${label}` : port,
-        name,
-      }),
+      "aria-label": portName(context, first),
+      title: portName(context, first),
       "aria-pressed": done && "true",
     },
   );
+}
+
+function portName(context: ViewContext, { name, port: [port, label], done }: PortShown): string {
+  const text = label ? `${String(port)} ${label}` : port;
+  return t(context, done ? "forwarded" : "forwardPort", { port: text, name });
+}
+
+function otherPorts(context: ViewContext, ports: PortShown[]): Action[] {
+  return ports.slice(1).map((each) => ({
+    label: portName(context, each),
+    icon: "log",
+    attributes: {
+      ...commandAttributes(context, each.key, {
+        do: "forward",
+        kind: each.kind,
+        name: each.name,
+        port: each.port[0],
+      }),
+      "aria-pressed": each.done && "true",
+    },
+  }));
 }
 
 /** The states in which a forward is usable. */
