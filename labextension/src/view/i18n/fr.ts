@@ -18,8 +18,7 @@ export const fr: Record<MessageKey, string> = {
   server: "serveur",
   source: "d'après",
   forwards: "Redirections",
-  noForwards:
-    "Aucun port n'est ouvert. Cliquez sur un port d'un service ou d'un pod pour le rediriger vers localhost.",
+  noForwards: "Aucun port n'est ouvert. Cliquez sur un port pour le rediriger.",
   state: "État",
   address: "Adresse",
   traffic: "Dernière minute",
@@ -39,10 +38,8 @@ export const fr: Record<MessageKey, string> = {
   shownOf: "{shown} sur {all}",
   showMore: "En voir plus",
   asking: "Interrogation du cluster…",
-  noServices:
-    "Aucun service ne tourne dans {namespace}. Lancez-en un depuis votre page SSPCloud : il apparaîtra ici.",
-  noPods:
-    "Aucun pod ne tourne dans {namespace}. Lancez un service depuis votre page SSPCloud : il apparaîtra ici.",
+  noServices: "Aucun service ne tourne dans {namespace}.",
+  noPods: "Aucun pod ne tourne dans {namespace}.",
   noMatch: "Aucun nom ne contient « {name} ». Videz le filtre pour tout voir.",
   forwardPort: "Rediriger le port {port} de {name}",
   forwarded: "Le port {port} de {name} est redirigé",
@@ -56,8 +53,7 @@ export const fr: Record<MessageKey, string> = {
   connectOther: "La base d'un collègue",
   connected: "Connecté à {name} en tant que {user}. %query_db l'utilise désormais.",
   shares: "Partages",
-  noShares:
-    "Vous ne partagez rien. Pour ouvrir une base à un collègue pour une durée limitée, cliquez sur Partager… à côté d'elle.",
+  noShares: "Vous ne partagez rien. Partager… est dans le menu de votre base.",
   database: "Base",
   access: "Accès",
   until: "Jusqu'au",

@@ -6,7 +6,7 @@ import { t, type ViewContext } from "../context";
 
 /** Errors that a login fixes. */
 const LOG_IN = ["NotLoggedIn", "TokenExpired", "KubeconfigInvalid"];
-/** The user of the practice cluster as whom you begin. */
+/** The first user of the practice cluster that you act as. */
 const FIRST_PERSON = "alice";
 const main = { class: cls("button", "main") };
 

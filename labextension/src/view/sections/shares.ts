@@ -69,7 +69,7 @@ function whoIsConnected(context: ViewContext, all: Row[]): Content {
   );
 }
 
-/** The people with whom one database is shared. */
+/** The colleagues of the shares of one database. */
 function group(context: ViewContext, database: string, rows: Row[], count: number): HTMLElement {
   const key = keys.revokeAll(database);
   const danger = { class: cls("button", "danger") };
