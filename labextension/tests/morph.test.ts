@@ -90,3 +90,15 @@ describe("morph", () => {
     }
   });
 });
+
+test("of an element with data-part only the moving part changes", () => {
+  const live = document.createElement("li");
+  live.innerHTML = "<b>name</b><span><i data-moving>1</i></span><p>below</p>";
+  const next = document.createElement("li");
+  next.setAttribute("data-part", "");
+  next.setAttribute("data-shows", "2");
+  next.innerHTML = "<i data-moving>2</i>";
+  morph(live, next);
+  expect(live.innerHTML).toBe('<b>name</b><span><i data-moving="">2</i></span><p>below</p>');
+  expect(live.getAttribute("data-shows")).toBe("2");
+});

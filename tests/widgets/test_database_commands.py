@@ -148,7 +148,7 @@ def test_tables_are_browsed_after_a_failed_transaction(
     assert outcome(browser, "columns", "3")["error"]["code"] == "QueryFailed"
 
 
-def test_disconnect_closes_the_connections_to_one_database(
+def test_disconnect_closes_a_databases_connections(
     controller: Controller, browser: Browser, sandbox: Sandbox
 ) -> None:
     as_alice(controller, sandbox)

@@ -34,9 +34,15 @@ export interface ViewContext {
   /** The request of the preview, if there is one. */
   readonly previewed: ShareRequest | null;
   /** The items in the page, by their keys, with the data that they were rendered from. */
-  readonly rows: ReadonlyMap<string, string>;
+  readonly rows: ReadonlyMap<string, RenderedItem>;
   /** The number of rendered items of each long list. */
   readonly limits: ReadonlyMap<string, number>;
+}
+
+/** The data that an item was rendered from, and that of its moving part. */
+export interface RenderedItem {
+  readonly from: string;
+  readonly shows: string;
 }
 
 /** A sentence in the view's language. */

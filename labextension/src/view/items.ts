@@ -103,7 +103,7 @@ export function item(context: ViewContext, key: string, shown: Item): HTMLElemen
       h(
         "span",
         { class: cls("tail") },
-        meta && h("span", { class: cls("meta") }, meta),
+        meta && h("span", { class: cls("meta"), "data-moving": true }, meta),
         (icons.length > 0 || entries.length > 0) &&
           h(
             "span",
@@ -157,26 +157,40 @@ export function menuEntries(entries: readonly Action[]): HTMLElement[] {
   );
 }
 
+/** The numbers of an item that change more often than the rest: their data, and their content. */
+export interface MovingPart {
+  readonly shows: unknown;
+  readonly draw: () => Content;
+}
+
 /**
  * An item that is rendered only if its data has changed: of 500, few change at a time.
  *
- * `drawnFrom` is all data of the item. `morph` does not touch an item with the same data.
+ * `drawnFrom` is all data of the item, except for the moving part. `morph` does not touch an item with the same data.
  */
 export function steadyItem(
   context: ViewContext,
   key: string,
   drawnFrom: unknown,
   draw: () => HTMLElement,
+  moving?: MovingPart,
 ): HTMLElement {
   const from = JSON.stringify([context.language, context.menu === key, drawnFrom]);
-  if (context.rows.get(key) === from) return h("li", { "data-key": key, "data-same": true });
+  const shows = moving ? JSON.stringify(moving.shows) : "";
+  const before = context.rows.get(key);
+  if (before?.from === from) {
+    if (!moving || before.shows === shows) return h("li", { "data-key": key, "data-same": true });
+    const part = h("span", { class: cls("meta"), "data-moving": true }, moving.draw());
+    return h("li", { "data-key": key, "data-part": true, "data-shows": shows }, part);
+  }
   const drawn = draw();
   drawn.setAttribute("data-from", from);
+  drawn.setAttribute("data-shows", shows);
   return drawn;
 }
 
 /** Number of items rendered at first, and added at each step. */
-export const STEP = 50;
+export const STEP = 20;
 
 /** The rendered part of a long list. */
 export function visibleItems<Value>(context: ViewContext, name: string, all: Value[]): Value[] {

@@ -2,10 +2,14 @@
  * Change a tree into another. Elements that stay keep their focus, scroll position and text.
  *
  * An element with a `data-key` is matched by the key among its siblings, and one without by its position.
- * One with `data-same` is not changed. Typed text is a property and not an attribute, so it stays.
+ * One with `data-same` is not changed, and of one with `data-part` only the moving part. Typed text is a property and not an attribute, so it stays.
  */
 export function morph(live: Element, next: Element): void {
   if (next.hasAttribute("data-same")) return;
+  if (next.hasAttribute("data-part")) {
+    morphPart(live, next);
+    return;
+  }
   morphAttributes(live, next);
   const wanted = [...next.childNodes];
   const staying = new Set(wanted.map(keyOf).filter((key) => key !== null));
@@ -33,6 +37,13 @@ export function morph(live: Element, next: Element): void {
     at = at.nextSibling;
     rest.remove();
   }
+}
+
+/** Change only the moving part of an element, `data-moving`. */
+function morphPart(live: Element, next: Element): void {
+  const part = live.querySelector("[data-moving]");
+  if (part && next.firstElementChild) morph(part, next.firstElementChild);
+  live.setAttribute("data-shows", next.getAttribute("data-shows") ?? "");
 }
 
 /**

@@ -19,7 +19,7 @@ import { morph } from "./morph";
 import { keys } from "./keys";
 import type { Command, ShareRequest, ViewMessage } from "./protocol";
 import { watchPress } from "./pressGuard";
-import { t, type ViewContext } from "./context";
+import { t, type RenderedItem, type ViewContext } from "./context";
 import type { Store } from "./store";
 import { menuEntries, STEP, type Action } from "./items";
 import { readFolded, saveFolded } from "./folding";
@@ -46,7 +46,7 @@ export class View implements ViewContext {
   expanded = "";
   shareRequest: ShareRequest | null = null;
   previewed: ShareRequest | null = null;
-  rows: ReadonlyMap<string, string> = new Map();
+  rows: ReadonlyMap<string, RenderedItem> = new Map();
   readonly limits = new Map<string, number>();
 
   private user = "";
@@ -152,13 +152,16 @@ export class View implements ViewContext {
     this.drawn = Date.now();
     const rows = [...this.body.querySelectorAll("[data-from]")];
     this.rows = new Map(
-      rows.map((row) => [row.getAttribute("data-key") ?? "", row.getAttribute("data-from") ?? ""]),
+      rows.map((row) => [
+        row.getAttribute("data-key") ?? "",
+        { from: row.getAttribute("data-from") ?? "", shows: row.getAttribute("data-shows") ?? "" },
+      ]),
     );
     const next = layout(this);
     const focused = document.activeElement;
     const home = focused && this.body.contains(focused) ? focused.closest("section") : null;
     morph(this.body, next);
-    if (this.body.querySelector("[data-same]")) {
+    if (this.body.querySelector("[data-same], [data-part]")) {
       // A row that should stay was removed with its parent: render all rows.
       this.rows = new Map();
       morph(this.body, layout(this));

@@ -60,17 +60,15 @@ function forwardItem(context: ViewContext, id: string, forward: Forward): HTMLEl
   ]);
   const texts = [...addresses(forward).map(([text]) => text), forward.magic];
   const copied = texts.includes(context.copied) && context.copied;
-  const shown = [forward, clicks, copied, store.ended, currentNamespace(context), traffic, minute];
-  return steadyItem(context, `forward ${id}`, shown, () => drawItem(context, id, forward, traffic, minute));
+  const shown = [forward, clicks, copied, store.ended, currentNamespace(context)];
+  const draw = () => [sparkline(minute), bytes(context, traffic)];
+  return steadyItem(context, `forward ${id}`, shown, () => drawItem(context, id, forward, draw()), {
+    shows: [traffic, minute],
+    draw,
+  });
 }
 
-function drawItem(
-  context: ViewContext,
-  id: string,
-  forward: Forward,
-  traffic: Traffic,
-  minute: number[],
-): HTMLElement {
+function drawItem(context: ViewContext, id: string, forward: Forward, meta: Content): HTMLElement {
   const name = { name: forward.target };
   const number = Number(id);
   const found = addresses(forward);
@@ -93,7 +91,7 @@ function drawItem(
     state: t(context, `state.${forward.state}`),
     title: first ? first[0] : forward.target,
     detail: ["→ ", target],
-    meta: [sparkline(minute), bytes(context, traffic)],
+    meta,
     icons: [
       first ? copyAction(context, first[0]) : null,
       first ? openAction(context, first) : null,
