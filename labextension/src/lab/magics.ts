@@ -19,6 +19,7 @@ export const MAGICS: ReadonlySet<string> = new Set([
   "queries",
   "query_db",
   "sandbox",
+  "share",
   "share_db",
   "shares",
   "sspcloud",
