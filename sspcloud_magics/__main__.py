@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from sspcloud_magics.errors import SspcloudError
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, current, in_language
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,8 +119,10 @@ def _unshare(session: Any, given: argparse.Namespace) -> int:
 
 
 def _doctor(session: Any, given: argparse.Namespace) -> int:
-    report = session.doctor(given.target, namespace=given.namespace, redacted=given.redacted)
-    sys.stdout.write(f"{report.to_json() if given.json else report}\n")
+    # Programs read the JSON, so it is the same in each language.
+    with in_language("en" if given.json else current()):
+        report = session.doctor(given.target, namespace=given.namespace, redacted=given.redacted)
+        sys.stdout.write(f"{report.to_json() if given.json else report}\n")
     return 0 if report.healthy else 1
 
 

@@ -17,7 +17,7 @@ from sspcloud_magics.cluster.api.clock_skew import describe_skew, measure_skew
 from sspcloud_magics.cluster.requests.permissions import warning_of, who_am_i
 from sspcloud_magics.doctor.context import DoctorContext
 from sspcloud_magics.doctor.findings import Finding, fine, look, make_broken
-from sspcloud_magics.errors import ServerUnreachable
+from sspcloud_magics.errors import ServerUnreachable, system_reason
 from sspcloud_magics.i18n import _, format_seconds
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.proxies import proxy_for
@@ -119,7 +119,7 @@ def _resolve(host: str, port: int, url: str) -> str:
     except OSError as error:
         raise ServerUnreachable(
             _("The name {host} of the server {url} is not known here.", host=host, url=url),
-            why=f"{error.strerror or error}.",
+            why=system_reason(error),
             hint=_("check the network (VPN, DNS) and the address"),
         ) from None
     addresses = ", ".join(dict.fromkeys(str(each[4][0]) for each in found))
@@ -136,7 +136,7 @@ def _resolve(host: str, port: int, url: str) -> str:
             )
             if is_name
             else _("{host} accepts no connections on port {port}.", host=host, port=port),
-            why=f"{error.strerror or error}.",
+            why=system_reason(error),
             hint=_("check the network (VPN, firewall, proxy) and the port"),
         ) from None
     if not is_name:

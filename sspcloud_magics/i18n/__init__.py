@@ -16,7 +16,7 @@ from sspcloud_magics.i18n.formats import (
     format_number,
     format_seconds,
 )
-from sspcloud_magics.i18n.language import Source, choose, current, get_choice, on_change
+from sspcloud_magics.i18n.language import Source, choose, current, get_choice, in_language, on_change
 from sspcloud_magics.i18n.messages import N_, _, _n
 
 __all__ = [
@@ -34,5 +34,6 @@ __all__ = [
     "format_number",
     "format_seconds",
     "get_choice",
+    "in_language",
     "on_change",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Literal
@@ -16,6 +17,8 @@ _BINARY_UNITS = {"en": ("byte", "KiB", "MiB", "GiB", "TiB"), "fr": ("octet", "Ki
 _SPACE = {"en": " ", "fr": "\u00a0"}
 # Dates in English are those of Europe, the day first.
 _LOCALES = {"en": "en_GB", "fr": "fr"}
+# The day 1 before the name of a month.
+_FIRST_DAY = re.compile(r"\b1(?= [^\W\d])")
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
@@ -109,7 +112,7 @@ def format_date(day: date, style: Literal["short", "medium", "long", "full"] = "
     """
     from babel import dates  # noqa: PLC0415
 
-    return dates.format_date(day, style, locale=_LOCALES[current()])
+    return _name_first_day(dates.format_date(day, style, locale=_LOCALES[current()]))
 
 
 def format_datetime(moment: datetime) -> str:
@@ -124,7 +127,20 @@ def format_datetime(moment: datetime) -> str:
 
     local = moment.astimezone()
     words = dates.format_datetime(local, "EEEE d MMMM y, HH:mm", locale=_LOCALES[current()])
-    return f"{words} ({local.tzname()})"
+    return f"{_name_first_day(words)} ({local.tzname()})"
+
+
+def _name_first_day(words: str) -> str:
+    """Return a date as French writes it, for which CLDR has no pattern.
+
+    Examples
+    --------
+    >>> from sspcloud_magics.i18n.language import in_language
+    >>> with in_language("fr"):
+    ...     [format_date(date(2027, month, day)) for month, day in ((1, 1), (1, 11))]
+    ['1er janvier 2027', '11 janvier 2027']
+    """
+    return _FIRST_DAY.sub("1er", words) if current() == "fr" else words
 
 
 def format_list(items: Sequence[str], style: Literal["standard", "or"] = "standard") -> str:

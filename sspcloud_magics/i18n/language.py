@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import IntEnum
 
 from sspcloud_magics import platforms
@@ -44,6 +45,8 @@ _current: str | None = None
 # Functions to call with the new language after a change; they are added when the extension loads.
 _listeners: list[Callable[[str], None]] = []
 _lock = threading.RLock()
+# The language of a thread inside `in_language`.
+_fixed = threading.local()
 
 
 def parse(text: str) -> str:
@@ -85,11 +88,30 @@ def from_environment(environment: Mapping[str, str]) -> dict[Source, str]:
 def current() -> str:
     """Return the language of this process, one of `LANGUAGES`."""
     global _current  # noqa: PLW0603 - the language is one for the process
+    if (fixed := getattr(_fixed, "language", None)) is not None:
+        return str(fixed)
     if _current is None:
         with _lock:
             chosen = from_environment(os.environ) | _chosen
             _current = chosen[min(chosen)] if chosen else "en"
     return _current
+
+
+@contextmanager
+def in_language(language: str) -> Iterator[None]:
+    """Use one of `LANGUAGES` for the messages of this thread inside the block, whichever is chosen.
+
+    Examples
+    --------
+    >>> with in_language("fr"):
+    ...     current()
+    'fr'
+    """
+    _fixed.language = language
+    try:
+        yield
+    finally:
+        del _fixed.language
 
 
 def get_choice(source: Source) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from sspcloud_magics import session
-from sspcloud_magics.i18n import N_
+from sspcloud_magics.i18n import N_, current, in_language
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 
 
@@ -41,8 +41,10 @@ class DoctorMagics(Magics):
         The same in Python: ``ssp.doctor("svc/mon-api")``; in a terminal: ``sspcloud doctor``.
         """
         given = arguments(self, "k8s_doctor", line)
-        report = session.doctor(given.target, namespace=given.namespace, redacted=given.redacted)
-        return _Json(report.to_json()) if given.json else report
+        # Programs read the JSON, so it is the same in each language.
+        with in_language("en" if given.json else current()):
+            report = session.doctor(given.target, namespace=given.namespace, redacted=given.redacted)
+            return _Json(report.to_json()) if given.json else report
 
 
 class _Json(str):

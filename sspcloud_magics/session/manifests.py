@@ -13,7 +13,7 @@ from sspcloud_magics.cluster.api.api_errors import NotFound
 from sspcloud_magics.cluster.requests.apply import AppliedObject, apply_manifest, choose_namespace
 from sspcloud_magics.cluster.requests.kinds import Kind, find_manifest_kind
 from sspcloud_magics.cluster.requests.manifests import LONGEST, Manifest, parse_manifests, refuse_placeholders
-from sspcloud_magics.errors import Forbidden, SspcloudError, UsageProblem
+from sspcloud_magics.errors import Forbidden, SspcloudError, UsageProblem, system_reason
 from sspcloud_magics.i18n import _, format_bytes, format_list
 from sspcloud_magics.session import session
 from sspcloud_magics.user_files import decode, user_path
@@ -149,7 +149,7 @@ def _read_text(manifest: str | Path | Mapping[str, Any]) -> str:
         else:
             hint = _("check the path; %%k8s_apply takes the text from the cell")
         raise UsageProblem(
-            _("{file} cannot be read.", file=path), why=f"{error.strerror or error}.", hint=hint
+            _("{file} cannot be read.", file=path), why=system_reason(error), hint=hint
         ) from None
     except UnicodeDecodeError:
         raise UsageProblem(_("{file} is not a text file.", file=path), hint=_("save it as UTF-8")) from None

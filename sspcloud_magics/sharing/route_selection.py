@@ -17,7 +17,14 @@ from sspcloud_magics.databases.connection import Connection
 from sspcloud_magics.databases.credentials import DatabaseCredentials
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.route import Route
-from sspcloud_magics.errors import DatabaseUnavailable, Forbidden, PodNotReady, TargetError, UsageProblem
+from sspcloud_magics.errors import (
+    DatabaseUnavailable,
+    Forbidden,
+    PodNotReady,
+    TargetError,
+    UsageProblem,
+    system_reason,
+)
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.i18n import _
 from sspcloud_magics.share_keys import colleague_name
@@ -183,7 +190,7 @@ def _probe_relay(request: RouteRequest, port: int) -> None:
     except TimeoutError:
         why = _("Nothing answers: a network policy blocks the relay, or the database is paused.")
     except OSError as error:
-        why = f"{error.strerror or error}."
+        why = system_reason(error)
     else:
         if probe.answers(answer):
             return
@@ -225,7 +232,7 @@ def _probe(request: RouteRequest) -> str:
     except TimeoutError:
         why = _("Nothing answers: a network policy blocks this machine, or the database is paused.")
     except OSError as error:
-        why = f"{error.strerror or error}."
+        why = system_reason(error)
     else:
         if probe.answers(answer):
             return address

@@ -201,9 +201,10 @@ def _make_refusal(line: int, why: str) -> UsageProblem:
 
 def _explain(error: yaml.YAMLError, text: str) -> UsageProblem:
     mark = getattr(error, "problem_mark", None)
-    problem = shorten(str(getattr(error, "problem", None) or _("it cannot be read")), 200)
+    problem = getattr(error, "problem", None)
+    why = _("The parser says: “{words}”", words=shorten(str(problem), 200)) if problem else ""
     if mark is None:
-        return UsageProblem(_("The text is not YAML."), why=f"{problem}.")
+        return UsageProblem(_("The text is not YAML."), why=why)
     lines = text.splitlines()
     begins_with_tab = mark.line < len(lines) and lines[mark.line].lstrip(" ").startswith("\t")
     hint = _("check the indentation of that line and of the line before")
@@ -211,7 +212,7 @@ def _explain(error: yaml.YAMLError, text: str) -> UsageProblem:
         hint = _("indent with blanks: YAML allows no tabs there")
     return UsageProblem(
         _("The text is not YAML: line {line}, column {column}.", line=mark.line + 1, column=mark.column + 1),
-        why=f"{problem}.",
+        why=why,
         hint=hint,
     )
 
