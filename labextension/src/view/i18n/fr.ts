@@ -51,7 +51,7 @@ export const fr: Record<MessageKey, string> = {
   connect: "Connecter",
   connectNamed: "Se connecter à {name}",
   connectOther: "La base d'un collègue",
-  connected: "Connecté à {name} en tant que {user}. %query_db l'utilise désormais.",
+  connected: "Connecté à {name}, utilisateur {user}. %query_db l'utilise désormais.",
   shares: "Partages",
   noShares: "Vous ne partagez rien. Partager… est dans le menu de votre base.",
   database: "Base",
