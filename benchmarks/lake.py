@@ -72,7 +72,7 @@ def peak_growth() -> Iterator[list[int]]:
         result.append(max(found, default=0))
 
 
-def interleaved(rounds: int, **works: Callable[[], object]) -> dict[str, float]:
+def interleave(rounds: int, **works: Callable[[], object]) -> dict[str, float]:
     """Return the median seconds of each work; each round runs all of them, and one before the first is not counted."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for number in range(rounds + 1):
@@ -90,44 +90,44 @@ def measure_lake(rows: int, rounds: int) -> dict[str, float]:
 
     part = f"id <= {rows // 10}"
 
-    def attached() -> None:
+    def attach() -> None:
         ssp.duckdb().execute(
             f"CREATE OR REPLACE TEMP TABLE part AS SELECT * FROM pg.public.query_benchmark WHERE {part}"
         )
 
-    def queried() -> None:
+    def query() -> None:
         frame = ssp.query_db(f"SELECT * FROM query_benchmark WHERE {part}")
         ssp.duckdb().register("queried", frame)
 
-    def pushed() -> None:
+    def push_down() -> None:
         ssp.query_db(f"FROM postgres_query('pg', '{AGGREGATE}')", duckdb=True)
 
-    def exported(share: str = "true", name: str = "ours") -> None:
+    def export(share: str = "true", name: str = "ours") -> None:
         ssp.query_db(
             f"SELECT * FROM query_benchmark WHERE {share}",
             to=f"s3://benchmark/{name}.parquet",
             overwrite=True,
         )
 
-    def copied() -> None:
+    def copy() -> None:
         options = "FORMAT parquet, COMPRESSION zstd"
         ssp.duckdb().execute(
             f"COPY (SELECT * FROM pg.public.query_benchmark) TO 's3://benchmark/theirs.parquet' ({options})"
         )
 
-    times = interleaved(
+    times = interleave(
         rounds,
-        duckdb=attached,
-        query_db=queried,
-        pushdown=pushed,
+        duckdb=attach,
+        query_db=query,
+        pushdown=push_down,
         aggregate=lambda: ssp.query_db(AGGREGATE),
-        s3=exported,
-        copy=copied,
+        s3=export,
+        copy=copy,
     )
     with peak_growth() as small:
-        exported(part, "small")
+        export(part, "small")
     with peak_growth() as large:
-        exported(name="large")
+        export(name="large")
     return {
         "duckdb_ratio": times["duckdb"] / times["query_db"],
         "pushdown_ratio": times["pushdown"] / times["aggregate"],
@@ -206,7 +206,7 @@ def measure_geometries(points: int, rounds: int) -> dict[str, float]:
             f"FROM generate_series(1, {points}) i"
         )
         sql, engine = "SELECT * FROM points", kind.engine(connection)
-        times = interleaved(
+        times = interleave(
             rounds,
             ours=lambda: kind.run(connection, sql, None, DEFAULTS, Output()),
             read_postgis=lambda: geopandas.read_postgis(sql, engine),

@@ -241,7 +241,10 @@ def read_dask(
 
     _stop_reads_with_dask()
     with dask.config.set({"dataframe.convert-string": False}):  # the frames have their types
-        return package.from_map(reader, ranges, meta=meta, label="read-postgres", enforce_metadata=True)
+        return cast(
+            "dask.dataframe.DataFrame",
+            package.from_map(reader, ranges, meta=meta, label="read-postgres", enforce_metadata=True),
+        )
 
 
 def _plan(
@@ -423,7 +426,7 @@ def _describe_machine() -> str:
 @contextmanager
 def _slot(reader: PartitionReader) -> Iterator[None]:
     """Wait until one of the places for connections is free: in the whole Dask cluster, or in this process."""
-    name = f"sspcloud {reader.path} {reader.user} {reader.room}"
+    name = f"sspcloud {reader.path} {reader.user} {reader.room}"  # not translated: a name
     if _find_worker() is None:
         with _semaphore(name, reader.room):
             yield
