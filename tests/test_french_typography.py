@@ -11,7 +11,7 @@ BLANK = "\N{NO-BREAK SPACE}"
 
 def test_all_that_is_french_has_its_blanks():
     assert french_typography.find_faults() == []
-    assert len(list(french_typography.list_files())) == 7
+    assert len(list(french_typography.list_files())) == 8
 
 
 @pytest.mark.parametrize(

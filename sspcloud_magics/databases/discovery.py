@@ -280,7 +280,9 @@ def _find_named(evidence: Evidence, namespace: str, names: Iterable[str]) -> Ser
 
 
 def _choose_port(service: Service, *wanted: int) -> int:
-    numbers = [port.number for port in service.ports if port.protocol == "TCP"]
+    numbers = [
+        port.number for port in service.ports if port.protocol == "TCP" and isinstance(port.number, int)
+    ]
     return next((port for port in wanted if port in numbers), numbers[0] if numbers else 0)
 
 
@@ -327,7 +329,9 @@ def _group_services(evidence: Evidence) -> dict[_Group, Service]:
     """Return the service that a client dials, for each release and kind of database."""
     groups: dict[_Group, list[Service]] = {}
     for service in evidence.services or ():
-        numbers = [port.number for port in service.ports if port.protocol == "TCP"]
+        numbers = [
+            port.number for port in service.ports if port.protocol == "TCP" and isinstance(port.number, int)
+        ]
         chart = CHARTS_BY_NAME.get(service.labels.get(_CHART, ""))
         cnpg = service.labels.get(CNPG)
         if cnpg is not None:

@@ -64,7 +64,7 @@ def find_access(environment: Mapping[str, str] | None = None) -> S3Access:
     Examples
     --------
     >>> find_access({"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_S3_ENDPOINT": "minio.example"})
-    S3Access(endpoint='minio.example', use_tls=True, region='us-east-1', key='k', secret=Secret('…'), token=None)
+    S3Access(endpoint='minio.example', use_tls=True, region='us-east-1', key='k', secret=Secret(●●●●●●), token=None)
     """
     given = os.environ if environment is None else environment
     values = {

@@ -224,7 +224,7 @@ def read_dask(
     --------
     >>> import sspcloud_magics as ssp
     >>> ddf = ssp.read_dask("individus", partition_on="id")  # doctest: +SKIP
-    >>> ddf.groupby("region")["age"].mean().compute()  # doctest: +SKIP
+    >>> ddf.groupby("diplome")["salaire_net"].mean().compute()  # doctest: +SKIP
     """
     package = import_optional("dask.dataframe", "dask", _("A Dask DataFrame"))
     connected = current_connection(db)

@@ -8,7 +8,6 @@ import os
 import pickle
 import signal
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 
@@ -261,8 +260,9 @@ def test_killed_worker_changes_no_row(workers):
     slow = "select code, pg_sleep(0.002)::text as s from communes"
     expected = sorted(ssp.query_db("select code from communes")["code"])
     frame = ssp.read_dask(slow, partition_on="code", partitions=8)
+    connected = session.session.connections[-1]
     running = workers.compute(frame)
-    time.sleep(0.8)
+    wait_until(lambda: _count_readers(connected, "pg_sleep(0.002)") > 0)
     os.kill(next(iter(workers.run(os.getpid).values())), signal.SIGKILL)
     assert sorted(running.result(timeout=90)["code"]) == expected
 
@@ -271,8 +271,9 @@ def test_killed_helper_is_an_error_or_changes_nothing(workers):
     slow = "select code, pg_sleep(0.002)::text as s from communes"
     expected = sorted(ssp.query_db("select code from communes")["code"])
     frame = ssp.read_dask(slow, partition_on="code", partitions=4)
+    connected = session.session.connections[-1]
     running = workers.compute(frame)
-    time.sleep(0.5)
+    wait_until(lambda: _count_readers(connected, "pg_sleep(0.002)") > 0)
     for child in psutil.Process().children():
         if "sspcloud_magics.tunnel" in " ".join(child.cmdline()):
             child.kill()

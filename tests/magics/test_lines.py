@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from sspcloud_magics.errors import NotConnected, UsageProblem
@@ -30,6 +32,7 @@ MAGICS = [
     "queries",
     "query_db",
     "sandbox",
+    "share",
     "share_db",
     "shares",
     "tables",
@@ -179,7 +182,8 @@ def test_variables_are_filled_into_forwards_not_sql(notebook: Notebook) -> None:
 def test_magic_help_has_examples_that_parse(notebook: Notebook, name: str) -> None:
     found = notebook.shell.find_line_magic(name)
     help_text = found.__doc__
-    examples = [line.partition(f"%{name}")[2] for line in help_text.splitlines() if f"%{name}" in line[4:]]
+    found_examples = (re.search(rf"(?<=.{{4}})%{name}(?!\w)(.*)", line) for line in help_text.splitlines())
+    examples = [example[1] for example in found_examples if example]
     assert "Example" in help_text
     assert "The same in Python" in help_text
     assert examples
