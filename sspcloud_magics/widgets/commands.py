@@ -15,7 +15,7 @@ from sspcloud_magics import sandbox_session, session
 from sspcloud_magics.errors import ForwardStopped, UsageProblem
 from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import Secret
-from sspcloud_magics.widgets import database_commands
+from sspcloud_magics.widgets import database_commands, pod_commands
 from sspcloud_magics.widgets.command_args import Command, number, text
 
 
@@ -104,6 +104,8 @@ COMMANDS: dict[str, Callable[[Command], Any]] = {
     "forward": _forward,
     "stop_forward": _stop_forward,
     "restart_forward": _restart_forward,
+    "read_log": pod_commands.read_log,
+    "list_events": pod_commands.list_events,
     "connect": database_commands.connect,
     "disconnect": database_commands.disconnect,
     "list_tables": database_commands.list_tables,
@@ -128,6 +130,8 @@ WITHOUT_CLUSTER_CHANGES = frozenset(
         "disconnect",
         "stop_forward",
         "restart_forward",
+        "read_log",
+        "list_events",
         "list_tables",
         "describe_table",
         "list_schemas",

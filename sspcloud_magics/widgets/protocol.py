@@ -217,6 +217,13 @@ class ChangeForward(TypedDict):
     forward: int
 
 
+class AskPod(TypedDict):
+    """Read the end of a pod's log, or list its events."""
+
+    do: Literal["read_log", "list_events"]
+    pod: str
+
+
 class UseDatabase(TypedDict):
     """Connect to a database, close the connections to it, list its tables or its schemas; revoke all of its shares."""
 
@@ -285,6 +292,7 @@ Command: TypeAlias = (
     | UseNamespace
     | OpenForward
     | ChangeForward
+    | AskPod
     | UseDatabase
     | DescribeTable
     | ShareDatabase
@@ -301,6 +309,23 @@ Command: TypeAlias = (
 Table: TypeAlias = tuple[str, str, str, int | None, int | None, str, str]
 # Name, type, nullable, comment.
 Column: TypeAlias = tuple[str, str, bool, str]
+# Type (Normal or Warning), reason, count, time in seconds since 1970 (null if unknown), message.
+Event: TypeAlias = tuple[str, str, int, int | None, str]
+
+
+class Log(TypedDict):
+    """The end of a container's log."""
+
+    container: str
+    text: str
+
+
+class Events(TypedDict):
+    """The last events of a pod, the newest first."""
+
+    events: list[Event]
+    # The total number.
+    all: int
 
 
 class Tables(TypedDict):
@@ -349,6 +374,8 @@ class ShareResult(TypedDict):
 class Replies(TypedDict):
     """The replies, by the names of their commands; the reply of all others is null."""
 
+    read_log: Log
+    list_events: Events
     list_tables: Tables
     describe_table: Columns
     list_schemas: list[str]

@@ -689,6 +689,32 @@ def test_select_goes_to_jupyterlab_or_the_clipboard(pages: Callable[..., Page]) 
     expect(page.get_by_role("status").filter(has_text="Copied")).to_have_count(1)
 
 
+def test_log_and_events_of_a_pod_in_dialogs(pages: Callable[..., Page]) -> None:
+    page = pages()
+    full(page)
+    pod = "jupyter-python-417342-0"
+    choose_in_menu(page, pod, f"Logs of {pod}")
+    lines = "".join(f"line {number}\n" for number in range(200))
+    answer(page, "read_log", {"container": "main", "text": f"{lines}<script>window.hostile = 1</script>"})
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator("pre")).to_contain_text("<script>")
+    assert page.evaluate("window.hostile") is None
+    log = dialog.get_by_role("group", name=f"Logs of {pod}")
+    # The reversed column is at its end: the newest line is in sight.
+    assert log.evaluate("box => [box.scrollTop, box.scrollHeight > box.clientHeight]") == [0, True]
+    assert faults(page) == []
+    dialog.get_by_role("button", name="Refresh").click()
+    fail(page, "read_log", trouble("Forbidden", "You may not read logs.", "", "ask"))
+    expect(dialog.get_by_role("alert")).to_contain_text("You may not read logs.")
+    page.keyboard.press("Escape")
+    choose_in_menu(page, pod, f"Events of {pod}")
+    answer(page, "list_events", {"events": [["Warning", "BackOff", 3, 0, "Back-off"]], "all": 1})
+    expect(dialog.get_by_role("rowheader")).to_contain_text("BackOff")
+    assert faults(page) == []
+    dialog.get_by_role("button", name=f"Insert cell: %k8s_describe pod {pod}").click()
+    expect(page.get_by_role("status").filter(has_text="Copied")).to_have_count(1)
+
+
 def test_what_an_order_says_stands_beside_its_button(pages: Callable[..., Page]) -> None:
     page = pages()
     full(page)

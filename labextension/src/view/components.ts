@@ -122,6 +122,12 @@ export function copyButton(context: ViewContext, text: string, word = "copy"): H
   });
 }
 
+/** The attributes of a button that opens a dialog. */
+export function dialogAttributes(dialog: Dialog): Attributes {
+  const text = JSON.stringify(dialog);
+  return { "data-dialog": text, "data-key": `dialog ${text}`, "aria-haspopup": "dialog" };
+}
+
 /** A button that opens a dialog. */
 export function dialogButton(
   context: ViewContext,
@@ -129,12 +135,7 @@ export function dialogButton(
   dialog: Dialog,
   attributes: Attributes = {},
 ): HTMLElement {
-  return plainButton(t(context, word), {
-    "data-dialog": JSON.stringify(dialog),
-    "data-key": `dialog ${JSON.stringify(dialog)}`,
-    "aria-haspopup": "dialog",
-    ...attributes,
-  });
+  return plainButton(t(context, word), { ...dialogAttributes(dialog), ...attributes });
 }
 
 /** A button that submits its form; `key` is the key of its command. */

@@ -2,5 +2,6 @@
 export type Dialog =
   | { kind: "login" }
   | { kind: "namespace" }
+  | { kind: "log" | "events"; pod: string }
   | { kind: "share"; database: string }
   | { kind: "tables"; database: string };

@@ -8,6 +8,8 @@ const PATHS = {
   connect: "M6 2v4m4-4v4M4.5 6h7v2a3.5 3.5 0 0 1-7 0zM8 11.5V14",
   copy: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3",
   disconnect: "M6 2v3m4-3v3M4.5 6h7v2a3.5 3.5 0 0 1-7 0zM8 11.5V14M2.5 13.5l11-11",
+  events: "M8 2.5a5.5 5.5 0 1 0 .01 0M8 5v3.2l2 1.3",
+  lines: "M3 4h10M3 8h10M3 12h6",
   log: "M9 3h4.5v10H9M2.5 8H10M7 5l3 3-3 3",
   more: "M3.5 8h.01M8 8h.01M12.5 8h.01",
   open: "M9.5 2.5h4v4M13.5 2.5 7.5 8.5M11.5 9.5v4h-9v-9h4",

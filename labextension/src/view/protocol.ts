@@ -189,6 +189,12 @@ export interface ChangeForward {
   forward: number;
 }
 
+/** Read the end of a pod's log, or list its events. */
+export interface AskPod {
+  do: "read_log" | "list_events";
+  pod: string;
+}
+
 /** Connect to a database, close the connections to it, list its tables or its schemas; revoke all of its shares. */
 export interface UseDatabase {
   do: "connect" | "disconnect" | "list_tables" | "list_schemas" | "revoke_all";
@@ -243,13 +249,29 @@ export interface WithoutArguments {
   do: "start_sandbox" | "stop_sandbox" | "reset_sandbox" | "list_sessions" | "refresh";
 }
 
-export type Command = LogIn | Renew | UseNamespace | OpenForward | ChangeForward | UseDatabase | DescribeTable | ShareDatabase | Revoke | ActAs | SetLanguage | WithoutArguments;
+export type Command = LogIn | Renew | UseNamespace | OpenForward | ChangeForward | AskPod | UseDatabase | DescribeTable | ShareDatabase | Revoke | ActAs | SetLanguage | WithoutArguments;
 
 /** Schema, name, kind, estimated rows, bytes, comment, owner (empty if you own it). */
 export type Table = [string, string, string, number | null, number | null, string, string];
 
 /** Name, type, nullable, comment. */
 export type Column = [string, string, boolean, string];
+
+/** Type (Normal or Warning), reason, count, time in seconds since 1970 (null if unknown), message. */
+export type Event = [string, string, number, number | null, string];
+
+/** The end of a container's log. */
+export interface Log {
+  container: string;
+  text: string;
+}
+
+/** The last events of a pod, the newest first. */
+export interface Events {
+  events: Event[];
+  /** The total number. */
+  all: number;
+}
 
 /** Tables of a database. */
 export interface Tables {
@@ -292,6 +314,8 @@ export interface ShareResult {
 
 /** The replies, by the names of their commands; the reply of all others is null. */
 export interface Replies {
+  read_log: Log;
+  list_events: Events;
   list_tables: Tables;
   describe_table: Columns;
   list_schemas: string[];

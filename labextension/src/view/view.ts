@@ -197,12 +197,17 @@ export class View implements ViewContext {
     if (opened.kind === "tables") {
       this.give({ do: "list_tables", database: opened.database }, keys.tables(opened.database));
     }
+    if (opened.kind === "log") this.give({ do: "read_log", pod: opened.pod }, keys.log(opened.pod));
+    if (opened.kind === "events") this.give({ do: "list_events", pod: opened.pod }, keys.events(opened.pod));
     this.drawDialog();
     this.box.showModal();
     this.box.querySelector<HTMLElement>("textarea, input, [data-expand]")?.focus();
   }
 
   private handleClose(): void {
+    // A log is long, and may contain what others must not read.
+    if (this.dialog?.kind === "log") this.store.dismiss(keys.log(this.dialog.pod));
+    if (this.dialog?.kind === "events") this.store.dismiss(keys.events(this.dialog.pod));
     this.dialog = null;
     // No input stays in the page.
     this.box.querySelector(`.${cls("dialogbody")}`)?.replaceChildren();

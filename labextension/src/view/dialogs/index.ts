@@ -6,6 +6,7 @@ import { t, type ViewContext } from "../context";
 import type { Dialog } from "../dialog";
 import { login } from "./login";
 import { namespaces } from "./namespaces";
+import { events, log } from "./pods";
 import { share } from "./share";
 import { tables } from "./tables";
 
@@ -36,6 +37,10 @@ function dialogContent(context: ViewContext, open: Dialog): [string, Content] {
       return [t(context, "logInTitle"), login(context)];
     case "namespace":
       return [t(context, "switchNamed"), namespaces(context)];
+    case "log":
+      return [t(context, "logNamed", { name: open.pod }), log(context, open.pod)];
+    case "events":
+      return [t(context, "eventsNamed", { name: open.pod }), events(context, open.pod)];
     case "share":
       return [t(context, "shareNamed", { name: open.database }), share(context, open.database)];
     case "tables":

@@ -1,7 +1,7 @@
-import { cls, h, type Attributes, type Content } from "../dom";
+import { cls, h, type Content } from "../dom";
 import type { Connection, Database } from "../protocol";
 import { keys } from "../keys";
-import { commandAttributes, commandButton, outcome, submitButton } from "../components";
+import { commandAttributes, commandButton, dialogAttributes, outcome, submitButton } from "../components";
 import { currentNamespace, t, type ViewContext } from "../context";
 import { item, list, placeholder, section, type Action } from "../items";
 
@@ -146,11 +146,6 @@ function disconnect(context: ViewContext, path: string): Action {
     icon: "disconnect",
     attributes: commandAttributes(context, keys.disconnect(path), { do: "disconnect", database: path }),
   };
-}
-
-function dialogAttributes(dialog: object): Attributes {
-  const text = JSON.stringify(dialog);
-  return { "data-dialog": text, "data-key": `dialog ${text}`, "aria-haspopup": "dialog" };
 }
 
 function colleagues(context: ViewContext): HTMLElement {

@@ -4,7 +4,7 @@ import { cls, h, type Content } from "../dom";
 import type { Outcome, Port } from "../protocol";
 import { age } from "../format";
 import { keys } from "../keys";
-import { commandAttributes, faint, isLate, commandButton, outcome } from "../components";
+import { commandAttributes, dialogAttributes, faint, isLate, commandButton, outcome } from "../components";
 import { currentNamespace, t, type ViewContext } from "../context";
 import {
   empty,
@@ -62,7 +62,7 @@ export function pods(context: ViewContext): HTMLElement {
           h("span", { class: cls("number"), title: t(context, "age") }, shownAge),
         ],
         buttons: firstPort(context, ports),
-        menu: otherPorts(context, ports),
+        menu: [...otherPorts(context, ports), ...podDialogs(context, name)],
         below: ports.map(({ key }) => outcome(context, key)),
       }),
     );
@@ -169,6 +169,24 @@ function otherPorts(context: ViewContext, ports: PortShown[]): Action[] {
       "aria-pressed": each.done && "true",
     },
   }));
+}
+
+/** The log and the events of a pod, in the menu. */
+function podDialogs(context: ViewContext, pod: string): Action[] {
+  return [
+    {
+      label: t(context, "log"),
+      name: t(context, "logNamed", { name: pod }),
+      icon: "lines",
+      attributes: dialogAttributes({ kind: "log", pod }),
+    },
+    {
+      label: t(context, "events"),
+      name: t(context, "eventsNamed", { name: pod }),
+      icon: "events",
+      attributes: dialogAttributes({ kind: "events", pod }),
+    },
+  ];
 }
 
 /** The states in which a forward is usable. */
