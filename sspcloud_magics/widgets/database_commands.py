@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics import session
 from sspcloud_magics.widgets.command_args import Command, names, text, words
-from sspcloud_magics.widgets.protocol import Columns, OpenSessions, Preview, ShareResult, Tables
+from sspcloud_magics.widgets.protocol import Columns, Note, OpenSessions, Preview, ShareResult, Tables
 from sspcloud_magics.widgets.snapshots import cut
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def preview_share(command: Command) -> Preview:
         "every": list(plan.schemas),
         "until": int(plan.shares[0].until.timestamp()),
         "objects": ["Job", "Secret", "Role", "RoleBinding"],
-        "notes": list(plan.notes),
+        "notes": _notes(plan.notes),
         "sql": plan.sql()[:LONGEST_DOCUMENT],
         "yaml": plan.yaml()[:LONGEST_DOCUMENT],
     }
@@ -101,8 +102,14 @@ def share(command: Command) -> ShareResult:
         "line": result.line,
         "colleagues": [each.colleague.name for each in result.shares],
         "until": int(result.shares[0].until.timestamp()),
-        "notes": list(result.notes),
+        "notes": _notes(result.notes),
     }
+
+
+def _notes(notes: Iterable[str]) -> list[Note]:
+    from sspcloud_magics.sharing.rendering import Risk, sort_notes  # noqa: PLC0415 - at first use
+
+    return [{"text": str(note), "is_danger": isinstance(note, Risk)} for note in sort_notes(notes)]
 
 
 def _share_arguments(command: Command) -> dict[str, Any]:

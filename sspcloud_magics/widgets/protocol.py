@@ -345,6 +345,13 @@ class Columns(TypedDict):
     select: str
 
 
+class Note(TypedDict):
+    """An advisory of a share; the dangers come first."""
+
+    text: str
+    is_danger: bool
+
+
 class Preview(TypedDict):
     """The preview of a share."""
 
@@ -356,7 +363,7 @@ class Preview(TypedDict):
     every: list[str]
     until: int
     objects: list[str]
-    notes: list[str]
+    notes: list[Note]
     sql: str
     yaml: str
 
@@ -368,7 +375,7 @@ class ShareResult(TypedDict):
     line: str
     colleagues: list[str]
     until: int
-    notes: list[str]
+    notes: list[Note]
 
 
 class Replies(TypedDict):

@@ -279,8 +279,8 @@ PLAN = {
     "until": int(time.time()) + 7 * 86_400,
     "objects": ["Job", "Secret", "Role", "RoleBinding"],
     "notes": [
-        "After the share ends, new logins and new tunnels are refused.",
-        "The cluster does not say whether an account exists: check the spelling of bob, carol.",
+        {"text": "Every user of the server has privileges in: archive.", "is_danger": True},
+        {"text": "After the share ends, new logins and new tunnels are refused.", "is_danger": False},
     ],
     "sql": 'CREATE ROLE "share_bob" LOGIN;\nGRANT CONNECT ON DATABASE "defaultdb" TO "share_bob";',
     "yaml": "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: postgresql-cnpg-951239-share-bob\n",

@@ -492,6 +492,7 @@ def test_share_dialog_shows_what_changes(pages: Callable[..., Page]) -> None:
     share(page)
     dialog = page.get_by_role("dialog")
     expect(dialog.locator("strong").first).to_contain_text("→")
+    expect(dialog.get_by_role("listitem").filter(has_text="⚠")).to_contain_text("Every user of the server")
     dialog.get_by_label("a month").check()
     expect(dialog.get_by_role("button", name="Share", exact=True)).to_have_attribute("aria-disabled", "true")
     dialog.get_by_label("until a date").first.check()

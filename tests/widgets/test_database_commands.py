@@ -37,6 +37,8 @@ def test_a_share_is_previewed_then_made_then_revoked(
     assert plan["schemas"] == plan["every"] == schemas
     assert "kind: RoleBinding" in plan["yaml"]
     assert "GRANT" in plan["sql"]
+    dangers = [note["is_danger"] for note in plan["notes"]]
+    assert dangers == sorted(dangers, reverse=True)
     assert "share/postgresql-cnpg-951239/carol" not in browser.facts, "nothing is made"
     sizes = [len(json.dumps(part, separators=(",", ":"))) for _, part in browser.parts()]
     assert max(sizes) <= 2000

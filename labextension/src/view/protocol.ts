@@ -288,6 +288,12 @@ export interface Columns {
   select: string;
 }
 
+/** An advisory of a share; the dangers come first. */
+export interface Note {
+  text: string;
+  is_danger: boolean;
+}
+
 /** The preview of a share. */
 export interface Preview {
   colleagues: string[];
@@ -298,7 +304,7 @@ export interface Preview {
   every: string[];
   until: number;
   objects: string[];
-  notes: string[];
+  notes: Note[];
   sql: string;
   yaml: string;
 }
@@ -309,7 +315,7 @@ export interface ShareResult {
   line: string;
   colleagues: string[];
   until: number;
-  notes: string[];
+  notes: Note[];
 }
 
 /** The replies, by the names of their commands; the reply of all others is null. */

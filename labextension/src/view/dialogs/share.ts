@@ -1,5 +1,5 @@
 import { cls, h, type Attributes, type Content } from "../dom";
-import type { Preview, ShareResult } from "../protocol";
+import type { Note, Preview, ShareResult } from "../protocol";
 import { date, day } from "../format";
 import { keys } from "../keys";
 import { copyButton, field, outcome, plainButton, prose, shape, submitButton } from "../components";
@@ -175,17 +175,18 @@ function changeOf(context: ViewContext, plan: Preview, colleague: string): Conte
   );
 }
 
-/** The first notes, and the others folded. */
-function notes(context: ViewContext, all: string[]): Content {
-  const listed = (some: string[]) =>
+/** The dangers and the first notes, and the others folded. */
+function notes(context: ViewContext, all: Note[]): Content {
+  const listed = (some: Note[]) =>
     h(
       "ul",
       { class: cls("faint") },
-      some.map((note) => h("li", {}, prose(note))),
+      some.map(({ text, is_danger }) => h("li", {}, is_danger && "⚠\u00a0", prose(text))),
     );
-  const rest = all.slice(NOTES);
+  const inSight = Math.max(NOTES, all.filter(({ is_danger }) => is_danger).length);
+  const rest = all.slice(inSight);
   return [
-    all.length > 0 && listed(all.slice(0, NOTES)),
+    all.length > 0 && listed(all.slice(0, inSight)),
     rest.length > 0 &&
       h(
         "details",
