@@ -68,7 +68,7 @@ SITUATIONS: dict[str, tuple[str, ...]] = {
     ),
     "bob: what he may not do": (
         "%k8s_pods -n user-alice",
-        "%k8s_services -n user-nobody",
+        "%k8s_services -n user-dave",
         "%k8s_pods -A",
         f"%share_db {SHARED} --with carol",
         "%connect_db user-carol/postgresql-1",

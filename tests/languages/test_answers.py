@@ -31,7 +31,7 @@ VOLATILE = (
     (r"\w+\s+\d+(er)?\s+\w+\s+\d{4},?\s+(à )?\d\d:\d\d\s+\(UTC\)", "MOMENT"),
     (r"\d\d:\d\d:\d\d", "CLOCK"),
     (r"\b\d+s\b|\b\d+m\d+s\b|\b\d+m\b(?=  )", "AGE"),
-    (r"(port) \d{5}\b", r"\1 N"),
+    (r"(port|%unforward) \d{5}\b", r"\1 N"),
     (r"[\d.,\u202f]+[ \u00a0](ms|s|min|jours?|days?|heures?|hours?|minutes?|secondes?|seconds?)\b", "TIME"),
     (r"[\d.,\u202f]+[ \u00a0]([KMG]i[Bo])(/s)?", r"N \1\2"),
     (r"/[^\s<>\"']*/(pytest-[^\s<>\"',;)]*|sspcloud[^\s<>\"',;)]*)", "PATH"),
@@ -50,7 +50,7 @@ def still(text: str) -> str:
     return text
 
 
-def shown(printed: str, result: Any) -> str:
+def choose_shown(printed: str, result: Any) -> str:
     """Return what a terminal shows."""
     return printed.strip() or ("" if result is None else str(result))
 
@@ -58,7 +58,7 @@ def shown(printed: str, result: Any) -> str:
 def answer(notebook: Any, line: str) -> str:
     """Run a line, and return its answer, of a failure the error."""
     result = notebook._run(line)
-    return still(shown(notebook.printed, result.result))
+    return still(choose_shown(notebook.printed, result.result))
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
