@@ -111,6 +111,7 @@ wheel: $(FRONT)  ## check that users need no node: sdist, wheel, and an empty en
 docs: $(FRONT)  ## the documentation's site into build/site, in English and in French, every link checked
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --jobs auto -d build/doctrees docs build/site
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --jobs auto -d build/doctrees-fr -D language=fr docs build/site/fr
+	$(BIN)/python -m tools.docs_translation check
 	$(BIN)/python tools/check_links.py build/site
 
 package: $(FRONT)  ## sdist and wheel into dist/, checked, installed into empty environments and used
