@@ -99,6 +99,7 @@ def panels() -> None:
         page.get_by_label("Colleagues").fill("bob carol")
         page.get_by_role("button", name="Preview").click()
         stage.answer(page, "preview_share", stage.PLAN)
+        page.wait_for_timeout(1000)  # the view renders what has come twice a second
         page.screenshot(path=IMAGES / "panel-share.png")
         page.close()
     print(f"{IMAGES.relative_to(ROOT)}/panel-*.png")
