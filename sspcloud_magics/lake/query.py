@@ -179,7 +179,7 @@ def _execute(
 ) -> Any:
     """Run a statement in a frame whose only variables are the notebook's: DuckDB looks for DataFrames there."""
     scope = {**variables, "_sspcloud_run": cursor.execute, "_sspcloud_sql": sql, "_sspcloud_values": values}
-    return eval("_sspcloud_run(_sspcloud_sql, _sspcloud_values)", scope)  # noqa: S307 - a constant
+    return eval("_sspcloud_run(_sspcloud_sql, _sspcloud_values)", scope)  # noqa: S307 - a constant # nosec B307
 
 
 def _fetch(executed: Any, limit: int | None) -> Any:

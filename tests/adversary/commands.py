@@ -90,7 +90,7 @@ def _click(order: str, **more: Any) -> Any:
 
 
 def _preview(scene: Scene) -> None:
-    _click("plan share", colleagues="bob", write=True, schemas=list(SCHEMAS), lasts="7d")
+    _click("preview_share", colleagues="bob", write=True, schemas=list(SCHEMAS), duration="7d")
 
 
 def _tables(scene: Scene) -> None:
@@ -113,10 +113,10 @@ def _completion(scene: Scene) -> None:
 
 
 def _panel_columns(scene: Scene) -> None:
-    _click("columns", schema="public", table="menages")
+    _click("describe_table", schema="public", table="menages")
     for attack in scene.attacks:
         for name in attack.his:
-            _click("columns", schema=scene.room, table=name)
+            _click("describe_table", schema=scene.room, table=name)
 
 
 def _query(scene: Scene) -> None:
@@ -166,12 +166,12 @@ Command = Callable[[Scene], Any]
 READING: dict[str, Command] = {
     "shareable_schemas": lambda _scene: ssp.shareable_schemas(DATABASE),
     "share_db --dry-run": _dry_run,
-    "panel: schemas": lambda _scene: _click("schemas"),
+    "panel: schemas": lambda _scene: _click("list_schemas"),
     "panel: preview": _preview,
     "tables": _tables,
     "describe_table": _describe,
     "completion": _completion,
-    "panel: tables": lambda _scene: _click("tables"),
+    "panel: tables": lambda _scene: _click("list_tables"),
     "panel: columns": _panel_columns,
     "query_db": _query,
     "query_db of his": _query_his,
@@ -182,7 +182,7 @@ READING: dict[str, Command] = {
 
 SHARING: dict[str, Command] = {
     "shares": lambda _scene: _draw(ssp.shares()),
-    "panel: sessions": lambda _scene: _click("sessions"),
+    "panel: sessions": lambda _scene: _click("list_sessions"),
     "share_db again": share,
     "share_db with another again": lambda _scene: share_with_reader(),
 }

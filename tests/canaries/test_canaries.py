@@ -133,7 +133,7 @@ def service_account(stage: Stage, token: str) -> None:
 def a_pasted_script(stage: Stage, text: str) -> None:
     del stage
     controller = Controller(PASTED.append)
-    controller.receive({"do": "log in", "script": text, "key": "log in", "id": "1"})
+    controller.receive({"do": "log_in", "script": text, "key": "log_in", "id": "1"})
     for thread in [each for each in threading.enumerate() if each.name == "sspcloud-command"]:
         thread.join()
     controller.scheduler._turn()
