@@ -37,6 +37,11 @@ SPELT_OUT = (
         r'SELECT 1 FROM ONLY "public"\."\w+" x WHERE \S+ OPERATOR\(pg_catalog\.=\) \S+ FOR KEY SHARE OF x'
     ),
     re.compile(r'SELECT "revenu", "nom" FROM "\w+" LIMIT 0'),
+    re.compile(
+        r"SELECT e\.extname, n\.nspname FROM pg_catalog\.pg_extension AS e\s+"
+        r"JOIN pg_catalog\.pg_namespace AS n ON n\.oid OPERATOR\(pg_catalog\.=\) e\.extnamespace\s+"
+        r"WHERE e\.extname OPERATOR\(pg_catalog\.=\) ANY \('\{postgis,vector\}'::pg_catalog\.name\[\]\)"
+    ),
 )
 EXPLAINING = {
     "session_preload_libraries": "auto_explain",
