@@ -15,7 +15,7 @@ from tests.testbed import Sandbox
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 expect.set_options(timeout=60_000)
 
-CELLS = ["%load_ext sspcloud_magics", "%k8s_pods", "import sspcloud_magics as ssp\nssp.language()"]
+CELLS = ["%load_ext sspcloud_magics", "%k8s_pods nothing*", "import sspcloud_magics as ssp\nssp.language()"]
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,7 @@ def test_french_browser_makes_panel_and_magics_french(browser: Browser, lab: Lab
     expect(side.get_by_role("button", name="Nouvelle cellule SQL")).to_be_visible()
     expect(side.locator(".jp-SSPCloudPanel:visible")).to_contain_text("Redirections")
     run_cell(page, 1)
+    assert answer(page).startswith("Aucune ressource comme")
     run_cell(page, 2)
     assert answer(page) == "'fr'"
     expect(page.locator(".jp-SSPCloudStatus")).to_contain_text("0 redirection")
