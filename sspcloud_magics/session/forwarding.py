@@ -25,7 +25,8 @@ from sspcloud_magics.target import PortText, TargetText, parse_port, parse_targe
 # How long a relay waits for a destination that may be closed to it, in seconds. A connection inside a cluster takes
 # milliseconds, and a lost packet is sent again after one second; a network policy drops packets without an answer.
 _CONNECT_SECONDS = 3
-_MARGIN_SECONDS = 1.0
+# The relay starts a process for the connection, and its end travels back: more than a second on a busy node.
+_MARGIN_SECONDS = 4.0
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.workloads.resolve import ResolvedTarget

@@ -55,6 +55,6 @@ def test_saved_notebook_holds_no_secret(
     before = list_leaks(tmp_path)
     saved = json.loads(run_and_save(CELLS, tmp_path).read_text())
     state = saved["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
-    assert any("kernel_language" in model["state"] for model in state.values())
+    assert any("static_text" in model["state"] for model in state.values())
     assert "DEBUG" in json.dumps(saved["cells"])
     assert list_leaks(tmp_path) == before

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,18 @@ from sspcloud_magics import i18n
 from sspcloud_magics.i18n import Source
 from tests.languages.situations import SITUATIONS
 from tests.magics.conftest import fresh_session, notebook
+from tests.testbed import Sandbox, open_sandbox
 from tools import catalogue
 
 __all__ = ["fresh_session", "notebook"]
+
+
+@pytest.fixture(scope="module")
+def own_sandbox() -> Iterator[Sandbox]:
+    """A sandbox in which no other test has left anything."""
+    with open_sandbox() as running:
+        yield running
+
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent / "answers"
@@ -62,11 +72,11 @@ def answer(notebook: Any, line: str) -> str:
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_answers_are_those_that_were_read(situation, notebook, sandbox, monkeypatch, request):
+def test_answers_are_those_that_were_read(situation, notebook, own_sandbox, monkeypatch, request):
     who, _colon, name = situation.partition(": ")
     monkeypatch.chdir(Path(notebook.shell.ipython_dir).parent)
     if who != "nobody":
-        monkeypatch.setenv("KUBECONFIG", str(sandbox.kubeconfig(who)))
+        monkeypatch.setenv("KUBECONFIG", str(own_sandbox.kubeconfig(who)))
     notebook.shell.user_ns["frame"] = pd.DataFrame({"a": [1]})
     found: dict[str, list[str]] = {"en": [], "fr": []}
     for language, answers in found.items():
