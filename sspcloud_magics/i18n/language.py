@@ -45,6 +45,16 @@ _current: str | None = None
 # Functions to call with the new language after a change; they are added when the extension loads.
 _listeners: list[Callable[[str], None]] = []
 _lock = threading.RLock()
+
+
+def _replace_lock() -> None:
+    global _lock  # noqa: PLW0603 - of the process
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    # A thread of the parent may hold it while the process forks.
+    os.register_at_fork(after_in_child=_replace_lock)
 # The language of a thread inside `in_language`.
 _fixed = threading.local()
 
