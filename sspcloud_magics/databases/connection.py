@@ -280,8 +280,10 @@ def plan_login(
     database: Database,
     used: DatabaseCredentials,
     *,
-    login: Login,
+    dbname: str,
+    timeout: float,
     route: Route | None,
+    **more: Any,
 ) -> dict[str, Any]:
     """Return the arguments of a `Connection` that logs in by a route; None is a forward to the service.
 
@@ -291,12 +293,25 @@ def plan_login(
         The cluster, and the manager that opens the forward.
     database, used
         The database, and the credentials to log in with.
-    login
-        The login, as if the route were direct.
+    dbname
+        The database inside the server.
+    timeout
+        The timeout of the login, in seconds.
     route
         The route to the server.
+    **more
+        Further fields of the `Login`, which only some kinds of databases have.
     """
-    login = replace(login, user=used.user, password=used.password)
+    host = f"{database.service}.{database.namespace}.svc"
+    login = Login(
+        host=host,
+        port=database.port,
+        user=used.user,
+        password=used.password,
+        dbname=dbname,
+        timeout=timeout,
+        **more,
+    )
     if route is None:
         route = Route("forward", "", Target(database.namespace, "service", database.service), database.port)
     renew = partial(_share_again, cluster, database) if database.access else None

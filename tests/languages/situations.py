@@ -6,7 +6,7 @@ DATABASE = "postgresql-cnpg-951239"
 SHARED = f"user-alice/{DATABASE}"
 
 SITUATIONS: dict[str, tuple[str, ...]] = {
-    "nobody: no login": (
+    "anonymous: no login": (
         "%k8s_whoami",
         "%k8s_pods",
         "%k8s_services",
@@ -22,7 +22,7 @@ SITUATIONS: dict[str, tuple[str, ...]] = {
         "%k8s_login nowhere.sh",
         "%queries",
     ),
-    "nobody: a line that cannot be understood": (
+    "anonymous: a line that cannot be understood": (
         "%forward",
         "%forward mon-api 1500:8000 --nope",
         "%forward mon-api 70000",
@@ -113,4 +113,4 @@ SITUATIONS: dict[str, tuple[str, ...]] = {
     ),
     "bob: the doctor": (f"%k8s_doctor {SHARED} --redacted",),
 }
-"""The lines by situation; the word before the colon says who types them: ``nobody`` has no configuration."""
+"""The lines by situation; the word before the colon says who types them: ``anonymous`` has no configuration."""

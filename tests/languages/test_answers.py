@@ -75,7 +75,7 @@ def answer(notebook: Any, line: str) -> str:
 def test_answers_are_those_that_were_read(situation, notebook, own_sandbox, monkeypatch, request):
     who, _colon, name = situation.partition(": ")
     monkeypatch.chdir(Path(notebook.shell.ipython_dir).parent)
-    if who != "nobody":
+    if who != "anonymous":
         monkeypatch.setenv("KUBECONFIG", str(own_sandbox.kubeconfig(who)))
     notebook.shell.user_ns["frame"] = pd.DataFrame({"a": [1]})
     found: dict[str, list[str]] = {"en": [], "fr": []}

@@ -309,12 +309,7 @@ def open_connection(
     TargetError, ForwardError, ClusterError
         If the server cannot be reached.
     """
-    login = Login(
-        host=f"{database.service}.{database.namespace}.svc",
-        port=database.port,
-        user=used.user,
-        password=used.password,
-        dbname=dbname or used.dbname or database.database or "",
-        timeout=timeout,
+    named = dbname or used.dbname or database.database or ""
+    return MariadbConnection(
+        **plan_login(cluster, manager, database, used, dbname=named, timeout=timeout, route=route)
     )
-    return MariadbConnection(**plan_login(cluster, manager, database, used, login=login, route=route))

@@ -660,14 +660,18 @@ def open_connection(
     TargetError, ForwardError, ClusterError
         If the server cannot be reached.
     """
-    login = Login(
-        host=f"{database.service}.{database.namespace}.svc",
-        port=database.port,
-        user=used.user,
-        password=used.password,
-        dbname=dbname or used.dbname or database.database or "defaultdb",
-        ca=used.ca or credentials.authority(cluster, database),
-        options=options,
-        timeout=timeout,
+    named = dbname or used.dbname or database.database or "defaultdb"
+    ca = used.ca or credentials.authority(cluster, database)
+    return DatabaseConnection(
+        **plan_login(
+            cluster,
+            manager,
+            database,
+            used,
+            dbname=named,
+            timeout=timeout,
+            route=route,
+            ca=ca,
+            options=options,
+        )
     )
-    return DatabaseConnection(**plan_login(cluster, manager, database, used, login=login, route=route))
