@@ -118,9 +118,7 @@ def run(instance: Instance, request: Request, cancel_at_servers: Callable[[], No
     QueryFailed
         If DuckDB or a server refuses a statement.
     """
-    parsed = statements(request.sql)
-    if not parsed:
-        raise UsageProblem(_("There is no statement."), hint=_("write SQL below the line of %%query_db"))
+    parsed = _parse(request.sql)
     if (request.output.to is not None or request.output.chunks is not None) and len(parsed) != 1:
         raise UsageProblem(_("--to and --chunks take one query."), hint=_("split the cell"))
     # The rows of an iterator would end with the next query of a shared connection.
@@ -143,6 +141,14 @@ def run(instance: Instance, request: Request, cancel_at_servers: Callable[[], No
     if request.output.to is not None or found is None:
         return found
     return convert(found, request)
+
+
+def _parse(sql: str) -> Sequence[Statement]:
+    """Return the statements of a text, of which there must be one."""
+    parsed = statements(sql)
+    if not parsed:
+        raise UsageProblem(_("There is no statement."), hint=_("write SQL below the line of %%query_db"))
+    return parsed
 
 
 def convert(table: Any, request: Request) -> Any:
@@ -276,7 +282,7 @@ def plan(instance: Instance, sql: str, params: Mapping[str, Any]) -> str:
 
     Columns and filters go to the server; aggregates are computed here, from all rows that pass the filters.
     """
-    statement = statements(sql)[0]
+    statement = _parse(sql)[0]
     cursor = instance.open_shared()
 
     def work() -> list[tuple[str, str]]:

@@ -220,6 +220,12 @@ def test_plan_says_where_an_aggregate_is_computed(instance, connection):
     assert "postgres_query" not in query.plan(instance, "SELECT a FROM pg.public.lake_plan WHERE a > 1", {})
 
 
+def test_comment_alone_is_no_statement(instance):
+    for ask_it in (lambda sql: ask(instance, sql), lambda sql: query.plan(instance, sql, {})):
+        with pytest.raises(UsageProblem, match="no statement"):
+            ask_it("-- later")
+
+
 def test_renewed_password_replaces_the_old_one(instance, connection, monkeypatch):
     connection.psycopg.execute("drop role if exists lake_colleague")
     connection.psycopg.execute("create role lake_colleague login password 'first'")
