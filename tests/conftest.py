@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 import shutil
+import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from sspcloud_magics import i18n
 from tests.support import not_run
+from tests.support.left_objects import list_objects, list_objects_at_rest
 from tests.support.machine import isolate, restore_interrupts
 from tests.testbed import Sandbox, Testbed, open_sandbox, read_testbed, sandbox_testbed
 from tools import catalogue
@@ -22,6 +24,9 @@ from tools import catalogue
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", settings.get_profile("patient"), max_examples=5_000)
 settings.load_profile("patient")  # the machine may be busy
+
+# The sandbox of this process, and the objects in it.
+OBJECTS = pytest.StashKey[tuple[Sandbox, set[str]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -83,10 +88,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_helper_left() -> Iterator[None]:
-    """Fail a module that leaves helper processes behind, which another module would count."""
+def nothing_left_running() -> Iterator[None]:
+    """Fail a module that leaves helper processes or a panel's threads, which another module would count."""
     yield
     assert helper_commands() == []
+    assert [each.name for each in threading.enumerate() if each.name.startswith("sspcloud-panel")] == []
 
 
 def helper_commands() -> list[str]:
@@ -99,10 +105,23 @@ def helper_commands() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def sandbox() -> Iterator[Sandbox]:
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """One real sandbox for the whole session; a test must leave it as it was."""
     with open_sandbox() as running:
+        request.config.stash[OBJECTS] = (running, list_objects(running))
         yield running
+        del request.config.stash[OBJECTS]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_object_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a module that leaves the sandbox with other objects, which another module would meet."""
+    yield
+    if OBJECTS in request.config.stash:
+        running, before = request.config.stash[OBJECTS]
+        after = list_objects_at_rest(running, before)
+        request.config.stash[OBJECTS] = (running, after)
+        assert after == before
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +131,9 @@ def testbed(request: pytest.FixtureRequest) -> Testbed:
     if file is not None:
         return read_testbed(file)
     running: Sandbox = request.getfixturevalue("sandbox")
-    return sandbox_testbed(running)
+    made = sandbox_testbed(running)
+    request.config.stash[OBJECTS] = (running, list_objects(running))
+    return made
 
 
 @pytest.fixture

@@ -87,6 +87,7 @@ def as_alice(
     with open("config.sh", "w") as script:  # noqa: PTH123
         script.write(account.login_script("alice", sandbox.home))
     yield sandbox
+    ssp.panel().close()
     session.close()
     ssp.language("")
     monkeypatch.setattr(session_module, "session", session_module.Session())

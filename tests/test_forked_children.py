@@ -53,7 +53,8 @@ def locks_of_the_package() -> list[Any]:
     """
     found = []
     for each in gc.get_objects():
-        name = str(each.__name__ if isinstance(each, ModuleType) else type(each).__module__)
+        # Not isinstance: it asks a weak proxy for what it stands for, which may be gone.
+        name = str(each.__name__ if issubclass(type(each), ModuleType) else type(each).__module__)
         if name.startswith("sspcloud_magics.") and not name.startswith(
             ("sspcloud_magics.sandbox", "sspcloud_magics.databases.session_lock")
         ):
@@ -67,10 +68,11 @@ def locks_of_the_package() -> list[Any]:
 
 
 def test_child_waits_for_no_lock_of_the_parent(alice: None) -> None:
+    panel = widgets.panel()
     holders = [
         KnownNames(),
         KnownTables(),
-        widgets.panel(),
+        panel,
         Watch(session_module.current_cluster(), resources.PODS),
     ]
     gc.collect()  # sessions of earlier tests are no part of this process
@@ -87,7 +89,7 @@ def test_child_waits_for_no_lock_of_the_parent(alice: None) -> None:
 
     def free_in_child() -> list[str]:
         for each in gc.get_objects():
-            if isinstance(each, ForwardManager):
+            if issubclass(type(each), ForwardManager):
                 each.forwards()  # at its first use it begins with nothing
         session.whoami(), session.pods(), session.forwards(), session.query_db("SELECT 1")
         return [
@@ -104,6 +106,7 @@ def test_child_waits_for_no_lock_of_the_parent(alice: None) -> None:
     finally:
         over.set()
         holding.join()
+        panel.close()
 
 
 def _pods_seen(_: int) -> int:

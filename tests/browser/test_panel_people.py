@@ -22,6 +22,7 @@ from tests.browser.lab import Lab, open_notebook, outputs, run_cell, write_noteb
 from tests.browser.stage import faults
 from tests.support.database import DATABASE as NAME
 from tests.support.database import DATABASE_PATH as DATABASE
+from tests.support.waiting import wait_until
 
 IMAGE = "ghcr.io/ensai/mon-api:1.0"
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -163,6 +164,7 @@ def test_clicked_port_outlives_its_pod(page: Page, panel: Locator, home: Path, p
     # The pod is killed: the forward waits for it, and comes back by itself.
     object_writes.delete_object(bob, PODS, "seen", bob.namespace)
     expect(panel.get_by_role("list", name="Forwards")).to_contain_text("reconnecting")
+    wait_until(lambda: "seen" not in {each["name"] for each in object_reads.list_metadata(bob, PODS)})
     make_pod(bob)
     expect(panel.get_by_role("list", name="Forwards")).to_contain_text("active")
     run_cell(page, 2)

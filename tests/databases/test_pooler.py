@@ -127,7 +127,7 @@ def test_pooler_that_keeps_no_session_is_noticed(server, mode, how, is_pooled):
 
 def test_pooler_without_room_for_a_second_client(server):
     """The mode cannot be detected then, and settings travel."""
-    with pgbouncer(server, "session", clients=1) as through:
+    with pgbouncer(server, "session", clients=1, tls=True) as through:
         made = connect_through(server, through, PREFERRED)
         assert made.is_pooled
         assert query(made, "show timezone").iloc[0, 0] == "Europe/Paris"

@@ -350,7 +350,7 @@ def test_missing_configuration_says_how_to_log_in(notebook: Notebook, cell: str)
     assert "→" in notebook.printed
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def troubled(sandbox: Sandbox) -> Iterator[None]:
     """Objects in alice's namespace that cannot be forwarded to."""
     api = _api(sandbox, "alice")

@@ -16,6 +16,7 @@ import yaml
 from sspcloud_magics.sandbox import account
 from tests.pages.connect_proxy import connect_proxy
 from tests.pages.reading import blocks
+from tests.support.left_objects import delete_new_objects, list_objects
 from tests.support.ports import free_port
 from tests.testbed import DATABASE, Sandbox
 
@@ -69,6 +70,14 @@ def reader(sandbox: Sandbox, tmp_path: Path):
         return said
 
     return read
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pages_objects_deleted(sandbox: Sandbox):
+    """Delete what the pages create and keep."""
+    before = list_objects(sandbox)
+    yield
+    delete_new_objects(sandbox, before)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+import trustme
 
 from sspcloud_magics.sandbox import postgres
 from tests.support import debian_servers
@@ -37,6 +38,7 @@ def pgbouncer(
     size: int = 20,
     clients: int = 100,
     round_robin: bool = False,
+    tls: bool = False,
 ) -> Iterator[Pooler]:
     """Run a PgBouncer before a server, or do not run the test that needs it.
 
@@ -54,11 +56,17 @@ def pgbouncer(
         How many clients it takes at once.
     round_robin
         Whether it takes the session that was not used for longest, not the last one.
+    tls
+        Whether it encrypts. Without, a client's first, refused attempt takes a place until PgBouncer has noticed its end.
     """
     root = debian_servers.require("pgbouncer")
     identity = postgres.identity()  # PgBouncer refuses to run as root
     home = Path(tempfile.mkdtemp(prefix="sspcloud-pgbouncer-"))
     (home / "users").write_text(f'"{server.user}" "{server.password}"\n')
+    if tls:
+        certificate = trustme.CA().issue_cert("localhost")
+        certificate.private_key_pem.write_to_path(home / "key")
+        certificate.cert_chain_pems[0].write_to_path(home / "certificate")
     port = free_port()
     (home / "pgbouncer.ini").write_text(f"""
 [databases]
@@ -74,6 +82,9 @@ default_pool_size = {size}
 max_client_conn = {clients}
 server_round_robin = {int(round_robin)}
 ignore_startup_parameters = {ignored}
+client_tls_sslmode = {"allow" if tls else "disable"}
+client_tls_key_file = {home / "key"}
+client_tls_cert_file = {home / "certificate"}
 """)
     postgres.give(home)
     log = home / "log"

@@ -174,3 +174,4 @@ def test_revoke_all_revokes_each_share_of_a_database(
     controller.receive({"do": "revoke_all", "database": name, "key": "revoke-all", "id": "2"})
     assert outcome(browser, "revoke-all", "2")["state"] == "done"
     browser.wait_until(lambda facts: not any(key.startswith("share/") for key in facts))
+    session.share_db(DATABASE, "bob", duration="30d")
