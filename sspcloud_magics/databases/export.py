@@ -1,4 +1,4 @@
-"""Export of a query's rows to Parquet or CSV, in constant memory.
+"""Export of a query's rows to Parquet, CSV or another place, in constant memory.
 
 Rows are written as they arrive, tens of thousands at a time, into a partial file next to the target, which replaces the
 target at the end. An interruption, an error or a full disk removes the partial file and leaves the target unchanged.
@@ -10,7 +10,7 @@ import errno
 import os
 import secrets
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ import pandas as pd
 from sspcloud_magics.databases import arrow
 from sspcloud_magics.databases.column_names import FOR_A_FILE, refuse_duplicates
 from sspcloud_magics.databases.connection import Connection
-from sspcloud_magics.databases.query_options import QueryOptions
+from sspcloud_magics.databases.query_options import Destination, QueryOptions
 from sspcloud_magics.databases.query_result import Part
 from sspcloud_magics.errors import FileNotWritten, UsageProblem
 from sspcloud_magics.i18n import N_, _, _n, format_bytes
@@ -41,14 +41,14 @@ class Exported:
     Parameters
     ----------
     file
-        The file.
+        The file, or the address of the object.
     rows, size
-        The number of rows, and the size of the file in bytes.
+        The number of rows, and their size in bytes.
     notes
         Notes on the values.
     """
 
-    file: Path
+    file: Path | str
     rows: int
     size: int
     notes: tuple[str, ...] = ()
@@ -63,6 +63,13 @@ class Exported:
         )
 
 
+class Sink(Protocol):
+    """A file, or an object that is being written."""
+
+    def write(self, data: bytes, /) -> int:
+        """Append bytes."""
+
+
 class _Writer(Protocol):
     def write(self, frame: pd.DataFrame, types: Sequence[int]) -> None: ...
 
@@ -70,7 +77,7 @@ class _Writer(Protocol):
 
 
 class _Parquet:
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Sink) -> None:
         self._parquet = arrow.import_optional("pyarrow.parquet", "arrow", _("A Parquet file"))
         self._file = file
         self._open: Any = None
@@ -95,21 +102,22 @@ class _Parquet:
 
 
 class _Csv:
-    def __init__(self, file: Path) -> None:
-        self._open = file.open("x", encoding="utf-8", newline="")
+    def __init__(self, file: Sink) -> None:
+        self._file = file
         self._head = True
 
     def write(self, frame: pd.DataFrame, types: Sequence[int]) -> None:
         columns = dict(enumerate(arrow.to_plain_columns(frame, types)))
         names = [str(name) for name in frame.columns]
-        pd.DataFrame(columns).to_csv(self._open, index=False, header=names if self._head else False)
+        text = pd.DataFrame(columns).to_csv(index=False, header=names if self._head else False)
+        self._file.write(text.encode())
         self._head = False
 
     def close(self) -> None:
-        self._open.close()
+        pass
 
 
-_WRITERS: dict[str, Callable[[Path], _Writer]] = {".parquet": _Parquet, ".csv": _Csv}
+_WRITERS: dict[str, Callable[[Sink], _Writer]] = {".parquet": _Parquet, ".csv": _Csv}
 
 
 class ReadParts(Protocol):
@@ -122,12 +130,12 @@ class ReadParts(Protocol):
 def export_parts(
     connection: Connection,
     read: ReadParts,
-    file: Path | str,
+    to: Path | str | Destination,
     options: QueryOptions,
     *,
     overwrite: bool = False,
 ) -> Exported:
-    """Write the rows of one query into a file, in the format of its suffix: ``.parquet`` or ``.csv``.
+    """Write the rows of one query into a file, in the format of its suffix (``.parquet`` or ``.csv``), or to another place.
 
     Raises
     ------
@@ -136,28 +144,58 @@ def export_parts(
     FileNotWritten
         If the file cannot be written, such as on a full disk.
     """
-    file = user_path(file)
-    make = _WRITERS.get(file.suffix.lower())
+    options = replace(options, json_text=True, on_columns=partial(refuse_duplicates, refusal=FOR_A_FILE))
+    if not isinstance(to, str | Path):
+        to.check()
+        with connection.turn:
+            written: Exported = to.write(read(options, size=PART, most=PART_BYTES))
+        return written
+    file = user_path(to)
+    make = find_writer(file.name)
+    parts = read(options, size=PART, most=PART_BYTES)
+    with (
+        replace_atomically(file, overwrite=overwrite) as unfinished,
+        connection.turn,
+        unfinished.open("xb") as opened,
+    ):
+        rows, notes = write_parts(parts, make(opened))
+    return Exported(file, rows, file.stat().st_size, notes)
+
+
+def find_writer(name: str) -> Callable[[Sink], _Writer]:
+    """Return what writes the format of a name's suffix.
+
+    Raises
+    ------
+    UsageProblem
+        If there is none.
+    """
+    make = _WRITERS.get(Path(name).suffix.lower())
     if make is None:
         raise UsageProblem(
-            _("{name} ends neither in .parquet nor in .csv.", name=file.name), hint=_("use --to rows.parquet")
+            _("{name} ends neither in .parquet nor in .csv.", name=name),
+            hint=_("use --to rows.parquet, or --to s3://bucket/rows.parquet"),
         )
-    options = replace(options, json_text=True, on_columns=partial(refuse_duplicates, refusal=FOR_A_FILE))
-    parts = read(options, size=PART, most=PART_BYTES)
+    return make
+
+
+def write_parts(parts: Generator[Part, None, None], writer: _Writer) -> tuple[int, tuple[str, ...]]:
+    """Write parts, close both, and return the number of rows and the notes on them.
+
+    A thread that encodes a part while the next one is decoded was measured: both need Python's lock, and it gains nothing.
+    """
     rows = 0
     notes: tuple[str, ...] = ()
-    with replace_atomically(file, overwrite=overwrite) as unfinished, connection.turn:
-        writer = make(unfinished)
-        try:
+    try:
+        with closing(parts):
             for part in parts:
                 # The table may have changed since it was described.
                 refuse_duplicates(part.frame.columns, FOR_A_FILE)
                 writer.write(part.frame, part.types)
                 rows, notes = rows + len(part.frame), part.notes
-        finally:
-            parts.close()
-            writer.close()
-    return Exported(file, rows, file.stat().st_size, notes)
+    finally:
+        writer.close()
+    return rows, notes
 
 
 @contextmanager

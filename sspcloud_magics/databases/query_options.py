@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 Numeric: TypeAlias = Literal["float", "decimal"]
 """The Python type for ``numeric``: float64, or exact `decimal.Decimal` objects."""
@@ -55,6 +55,16 @@ class QueryOptions:
 DEFAULTS = QueryOptions()
 
 
+class Destination(Protocol):
+    """A place for the rows of a query that is no local file."""
+
+    def check(self) -> None:
+        """Refuse before the query runs, if nothing can be written there."""
+
+    def write(self, parts: Generator[Any, None, None]) -> Any:
+        """Write the parts of a result, whole or not at all, close them, and return an `Exported`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """The form of a query's result.
@@ -64,7 +74,7 @@ class Output:
     as_
         The type of the result.
     to
-        A file for the rows; None for a value.
+        A file or another place for the rows; None for a value.
     overwrite
         Whether `to` may replace an existing file.
     from_
@@ -74,7 +84,7 @@ class Output:
     """
 
     as_: As = "pandas"
-    to: str | Path | None = None
+    to: str | Path | Destination | None = None
     overwrite: bool = False
     from_: str | Path | None = None
     chunks: int | None = None

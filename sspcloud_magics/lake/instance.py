@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
 from sspcloud_magics import fork_hooks
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+    from sspcloud_magics.lake.s3_uploads import Batch, Uploads
 
 CURRENT = "pg"
 """The name of the current connection's database in DuckDB."""
@@ -49,6 +50,8 @@ class Instance:
         self._owners: dict[str, _Owner] = {}
         # The access to S3 that DuckDB has; None until keys are found.
         self._s3: S3Access | None = None
+        # The objects that are being written to S3; None until S3 is used.
+        self._uploads: Uploads | None = None
         # The connection that the user and the magics share, so that temporary tables last over several cells.
         self._shared: duckdb.DuckDBPyConnection | None = None
         # Held while the instance is brought up to date.
@@ -108,7 +111,7 @@ class Instance:
         if found == self._s3:
             return
         if self._s3 is None:
-            extensions.load(self.duck, extensions.HTTPFS)
+            self._load_s3()
         token = f", SESSION_TOKEN {literal(found.token.reveal())}" if found.token else ""
         self.duck.execute(
             f"CREATE OR REPLACE SECRET {identifier('__sspcloud_s3')} (TYPE s3, KEY_ID {literal(found.key)}, "
@@ -116,6 +119,26 @@ class Instance:
             f"ENDPOINT {literal(found.endpoint)}, URL_STYLE 'path', USE_SSL {str(found.use_tls).lower()})"
         )
         self._s3 = found
+
+    def _load_s3(self) -> None:
+        extensions.load(self.duck, extensions.HTTPFS)
+        # It has copied the environment's keys into its settings, where every query could show them.
+        for setting in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
+            self.duck.execute(f"SET GLOBAL {setting} = ''")
+        import_optional("fsspec", "duckdb", _("An object in S3"))
+        from sspcloud_magics.lake.s3_uploads import Uploads  # noqa: PLC0415 - optional
+
+        self._uploads = Uploads()
+        self.duck.register_filesystem(self._uploads)
+
+    def batch(self) -> AbstractContextManager[Batch]:
+        """Return a context in which DuckDB writes objects, which appear at its end; see `Uploads.batch`.
+
+        Call it after a `refresh` with ``needs_s3``.
+        """
+        if self._uploads is None or self._s3 is None:
+            raise RuntimeError("S3 is not ready.")
+        return self._uploads.batch(self._s3)
 
     def open_shared(self) -> duckdb.DuckDBPyConnection:
         """Return the connection that the user and the magics share; a new one if the user has closed it."""

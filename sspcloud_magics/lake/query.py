@@ -10,18 +10,18 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sspcloud_magics.databases.arrow import import_optional
-from sspcloud_magics.databases.export import replace_atomically
+from sspcloud_magics.databases.export import Exported, replace_atomically
 from sspcloud_magics.databases.parameter_values import find_value, to_python
 from sspcloud_magics.databases.postgres.sql_lexer import Statement, statements
-from sspcloud_magics.errors import LoginRefused, QueryFailed, SspcloudError, UsageProblem
-from sspcloud_magics.i18n import _, _n, format_bytes
+from sspcloud_magics.errors import FileNotWritten, QueryFailed, SspcloudError, UsageProblem
+from sspcloud_magics.i18n import _
 from sspcloud_magics.lake import frames
-from sspcloud_magics.lake.attachment import identifier, literal
-from sspcloud_magics.platforms import current as current_platform
+from sspcloud_magics.lake.attachment import literal
+from sspcloud_magics.lake.s3_client import explain_refusal, is_refusal
+from sspcloud_magics.lake.s3_target import S3Target, copy_options, is_s3
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.user_files import user_path
 
@@ -32,41 +32,6 @@ if TYPE_CHECKING:
     from sspcloud_magics.lake.instance import Instance
 
 _T = TypeVar("_T")
-
-_FORMATS = {
-    ".parquet": "FORMAT parquet, COMPRESSION zstd",
-    ".csv": "FORMAT csv, HEADER",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The result of an export.
-
-    Parameters
-    ----------
-    place
-        The file, or the address of the object.
-    rows
-        The number of rows.
-    size
-        The size in bytes; None if it is not known.
-    """
-
-    place: str
-    rows: int
-    size: int | None = None
-
-    def __repr__(self) -> str:
-        if self.size is None:
-            return _n("{count} row in {place}", "{count} rows in {place}", self.rows, place=self.place)
-        return _n(
-            "{count} row in {place} ({size})",
-            "{count} rows in {place} ({size})",
-            self.rows,
-            place=self.place,
-            size=format_bytes(self.size),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +71,7 @@ def run(instance: Instance, request: Request, cancel_at_servers: Callable[[], No
 
     Returns
     -------
-    DataFrame, pyarrow.Table, polars.DataFrame, Written or an iterator of DataFrames
+    DataFrame, pyarrow.Table, polars.DataFrame, Exported or an iterator of DataFrames
         The rows, or None if the last statement returns none.
 
     Raises
@@ -129,7 +94,7 @@ def run(instance: Instance, request: Request, cancel_at_servers: Callable[[], No
             _execute(cursor, statement.sql, _values(statement, request.params), request.params)
         last = parsed[-1]
         if request.output.to is not None:
-            return _write(cursor, last, request)
+            return _write(instance, cursor, last, request)
         executed = _execute(cursor, last.sql, _values(last, request.params), request.params)
         if request.output.chunks is not None:
             return executed.to_arrow_reader(request.output.chunks)
@@ -203,75 +168,22 @@ def _fetch(executed: Any, limit: int | None) -> Any:
     return arrow.Table.from_batches(batches, schema=reader.schema)
 
 
-def _write(cursor: duckdb.DuckDBPyConnection, statement: Statement, request: Request) -> Written:
+def _write(
+    instance: Instance, cursor: duckdb.DuckDBPyConnection, statement: Statement, request: Request
+) -> Exported:
     place = str(request.output.to)
     values = _values(statement, request.params)
     if is_s3(place):
-        copied = copy_options(place, request.partition_by, overwrite=request.output.overwrite)
-        refuse_existing(
-            cursor, place, overwrite=request.output.overwrite, is_prefix=bool(request.partition_by)
-        )
-        sql = f"COPY ({statement.sql}) TO {literal(place)} ({copied})"
-        return Written(place, _execute(cursor, sql, values, request.params).fetchone()[0])
+        target = S3Target(place, request.output.overwrite, request.partition_by)
+        with target.replaced(instance) as (batch, to):
+            rows = _execute(cursor, f"COPY ({statement.sql}) {to}", values, request.params).fetchone()[0]
+        return Exported(place, rows, batch.size)
     file = user_path(place)
-    copied = copy_options(file.name, request.partition_by, overwrite=False)
+    copied = copy_options(file.name, request.partition_by)
     with replace_atomically(file, overwrite=request.output.overwrite) as unfinished:
         sql = f"COPY ({statement.sql}) TO {literal(str(unfinished))} ({copied})"
         rows = _execute(cursor, sql, values, request.params).fetchone()[0]
-    return Written(str(file), rows, file.stat().st_size)
-
-
-def is_s3(place: object) -> bool:
-    """Whether a place is an address in S3."""
-    return isinstance(place, str) and place.startswith("s3://")
-
-
-def copy_options(place: str, partition_by: Sequence[str], *, overwrite: bool) -> str:
-    """Return the options of DuckDB's COPY for a file or an object.
-
-    Examples
-    --------
-    >>> copy_options("s3://bucket/towns.parquet", (), overwrite=False)
-    'FORMAT parquet, COMPRESSION zstd'
-    >>> copy_options("s3://bucket/towns", ["region"], overwrite=False)
-    'FORMAT parquet, COMPRESSION zstd, PARTITION_BY ("region")'
-    """
-    suffix = Path(place).suffix.lower()
-    if partition_by:
-        if suffix:
-            raise UsageProblem(
-                _("--partition-by writes many objects below a prefix, not one object {place}.", place=place),
-                hint=_("name a prefix: --to s3://bucket/towns --partition-by region"),
-            )
-        by = ", ".join(map(identifier, partition_by))
-        overwriting = ", OVERWRITE_OR_IGNORE" if overwrite else ""
-        return f"{_FORMATS['.parquet']}, PARTITION_BY ({by}){overwriting}"
-    if suffix not in _FORMATS:
-        raise UsageProblem(
-            _("{place} ends neither in .parquet nor in .csv.", place=place),
-            hint=_("use --to rows.parquet, or --to s3://bucket/rows.parquet"),
-        )
-    return _FORMATS[suffix]
-
-
-def refuse_existing(
-    cursor: duckdb.DuckDBPyConnection, place: str, *, overwrite: bool, is_prefix: bool
-) -> None:
-    """Refuse to replace an object, or to write below a prefix with objects, unless `overwrite` allows it.
-
-    Raises
-    ------
-    UsageProblem
-        If there is one.
-    """
-    if overwrite:
-        return
-    # DuckDB returns a name without a pattern even if there is no such object.
-    pattern = f"{place.rstrip('/')}/**" if is_prefix else f"{place[:-1]}[{place[-1]}]"
-    if cursor.execute("SELECT count(*) FROM glob($1)", [pattern]).fetchall() != [(0,)]:
-        raise UsageProblem(
-            _("{place} exists.", place=place), hint=_("choose another name, or replace it with --overwrite")
-        )
+    return Exported(file, rows, file.stat().st_size)
 
 
 _AGGREGATES = ("HASH_GROUP_BY", "PERFECT_HASH_GROUP_BY", "UNGROUPED_AGGREGATE")
@@ -369,16 +281,20 @@ def explain(error: BaseException, instance: Instance) -> BaseException:
     text = str(error)
     for secret in instance.secrets():
         text = text.replace(secret, "●●●●●●")
+    if is_refusal(text):
+        return explain_refusal(text)
     what, _unused, rest = text.partition("\n")
-    if any(sign in text for sign in ("ExpiredToken", "InvalidAccessKeyId", "InvalidTokenId", "HTTP 403")):
-        page = current_platform().storage_page
-        return LoginRefused(
-            _("S3 refuses the keys, or they have expired."),
-            why=shorten(what),
-            hint=_("copy new keys from {page} into the environment (%env AWS_ACCESS_KEY_ID=…)", page=page)
-            if page
-            else _("put new keys into the environment (%env AWS_ACCESS_KEY_ID=…)"),
+    if "No space left" in text or "max_temp_directory_size" in text:
+        return FileNotWritten(
+            _("The disk is full."),
+            why=shorten(what, 300),
+            hint=_(
+                "free some space, filter the rows earlier, or set TMPDIR to a larger folder and restart the kernel"
+            ),
         )
+    hint = ""
+    if isinstance(error, duckdb.OutOfMemoryException):
+        hint = _("write the rows with --to rows.parquet, or select fewer rows and columns")
     return QueryFailed(
-        f"DuckDB: {shorten(what, 300)}", why=shorten(rest.strip())
+        f"DuckDB: {shorten(what, 300)}", why=shorten(rest.strip()), hint=hint
     )  # not translated: a quotation

@@ -1,84 +1,92 @@
-"""Rows of a database into S3, and files and objects into a table: in parts, with constant memory.
-
-An object appears under its name when it is complete: DuckDB writes it as a multipart upload, which an error or an
-interruption ends without a result.
-"""
+"""Rows of a database into S3, and files and objects into a table: in parts, with constant memory."""
 
 from __future__ import annotations
 
 import queue
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sspcloud_magics.databases.arrow import import_optional
+from sspcloud_magics.databases.arrow import arrow_table, import_optional
+from sspcloud_magics.databases.export import Exported, find_writer, write_parts
+from sspcloud_magics.databases.query_result import Part
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
-from sspcloud_magics.lake.attachment import literal
-from sspcloud_magics.lake.query import Written, copy_options, explain, is_s3, refuse_existing
+from sspcloud_magics.lake.query import explain
+from sspcloud_magics.lake.s3_target import S3Target, is_s3
 from sspcloud_magics.user_files import user_path
 
 if TYPE_CHECKING:
-    from sspcloud_magics.databases.chunks import Chunks
-    from sspcloud_magics.databases.query_options import Progress
     from sspcloud_magics.lake.instance import Instance
 
-ROWS = 65_536
-"""The number of rows in a part; in Parquet, DuckDB makes row groups of twice that."""
-
+_ROWS = 65_536  # of a file, read at a time
 # Parts that wait while DuckDB writes; more would only take memory.
-_WAITING = 2
+_WAITING = 1
 _READERS = {".parquet": "read_parquet", ".csv": "read_csv"}
 
 
-def upload(
-    instance: Instance,
-    parts: Chunks,
-    place: str,
-    *,
-    overwrite: bool = False,
-    partition_by: Sequence[str] = (),
-    progress: Progress | None = None,
-) -> Written:
-    """Write Arrow tables of the same schema into an object, or into objects below a prefix.
+@dataclass(frozen=True, slots=True)
+class S3Destination:
+    """An address in S3 for the rows of a database.
 
     Parameters
     ----------
     instance
         The DuckDB instance, with access to S3.
-    parts
-        The tables, which are read in the caller's thread, and closed at the end.
-    place
-        The address: ``s3://bucket/name.parquet`` or ``.csv``.
-    overwrite
-        Whether existing objects may be replaced.
-    partition_by
-        The columns by whose values rows are divided; `place` is a prefix then.
-    progress
-        Called with the rows, bytes (0: they are not counted) and seconds so far.
-
-    Raises
-    ------
-    UsageProblem
-        If the object exists, or has another suffix.
-    QueryFailed, LoginRefused
-        If S3 refuses.
+    target
+        The address.
     """
-    copied = copy_options(place, partition_by, overwrite=overwrite)
-    rows, began = 0, time.perf_counter()
-    with closing(parts):
-        writer = _Writer(instance, f"TO {literal(place)} ({copied})")
-        writer.check(place, overwrite=overwrite, is_prefix=bool(partition_by))
-        with writer:
+
+    instance: Instance
+    target: S3Target
+
+    def check(self) -> None:
+        """Refuse to replace objects, before the query runs.
+
+        Raises
+        ------
+        UsageProblem
+            If an object exists, or the address has another suffix.
+        QueryFailed, LoginRefused
+            If S3 refuses.
+        """
+        import duckdb  # noqa: PLC0415 - optional
+
+        try:
+            self.target.check(self.instance)
+        except duckdb.Error as error:
+            raise explain(error, self.instance) from None
+
+    def write(self, parts: Generator[Part, None, None]) -> Exported:
+        """Write the rows, which are read in the caller's thread; objects appear when all are written.
+
+        Raises
+        ------
+        QueryFailed, LoginRefused
+            If S3 refuses.
+        """
+        target = self.target
+        with target.replaced(self.instance) as (batch, to):
+            if target.partition_by:
+                rows, notes = self._divide(parts, to)
+            else:
+                opened = batch.begin(target.place.removeprefix("s3://"))
+                rows, notes = write_parts(parts, find_writer(target.place)(opened))
+                opened.close()
+        return Exported(target.place, rows, batch.size, notes)
+
+    def _divide(self, parts: Generator[Part, None, None], to: str) -> tuple[int, tuple[str, ...]]:
+        """Let DuckDB divide the rows by the values of columns."""
+        rows = 0
+        notes: tuple[str, ...] = ()
+        with closing(parts), _Writer(self.instance, to) as writer:
             for part in parts:
-                writer.put(part)
-                rows += len(part)
-                if progress is not None:
-                    progress(rows, 0, time.perf_counter() - began)
-    return Written(place, rows)
+                writer.put(arrow_table(part.frame, part.types))
+                rows, notes = rows + len(part.frame), part.notes
+        return rows, notes
 
 
 # Seconds that a broken upload gets to end.
@@ -113,15 +121,6 @@ class _Writer:
         self._failure: BaseException | None = None
         # Runs the COPY; None until the first part, which has the schema.
         self._thread: threading.Thread | None = None
-
-    def check(self, place: str, *, overwrite: bool, is_prefix: bool) -> None:
-        """Refuse to replace objects."""
-        import duckdb  # noqa: PLC0415 - optional
-
-        try:
-            refuse_existing(self._cursor, place, overwrite=overwrite, is_prefix=is_prefix)
-        except duckdb.Error as error:
-            raise explain(error, self._instance) from None
 
     def put(self, part: Any) -> None:
         """Hand over an Arrow table; raise the COPY's error if it has failed."""
@@ -199,7 +198,7 @@ def read_file(instance: Instance, place: str) -> Iterator[Any]:
     cursor = instance.duck.cursor()
     try:
         found = cursor.execute(f"SELECT * FROM {function}($1)", [place])  # noqa: S608 - one of two names
-        reader = found.to_arrow_reader(ROWS)
+        reader = found.to_arrow_reader(_ROWS)
         # Without rows the table still gets its columns.
         yield arrow.Table.from_batches([], schema=reader.schema)
         for batch in reader:

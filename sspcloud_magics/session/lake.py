@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.lake import instance as instances
 from sspcloud_magics.lake import query, transfer
+from sspcloud_magics.lake.s3_target import S3Target, is_s3
 from sspcloud_magics.session import session
-
-PART_ROWS = transfer.ROWS
 
 if TYPE_CHECKING:
     import duckdb as duckdb_package
 
-    from sspcloud_magics.databases.query_options import Output, Progress, QueryOptions
+    from sspcloud_magics.databases.query_options import Output, QueryOptions
 
 
 def duckdb(*, read_only: bool = True) -> duckdb_package.DuckDBPyConnection:
@@ -57,7 +56,7 @@ def query_duckdb(
     partition_by: Sequence[str] = (),
 ) -> Any:
     """Run statements in DuckDB; see `sspcloud_magics.lake.query.run`."""
-    needs_s3 = "s3://" in sql or query.is_s3(output.to)
+    needs_s3 = "s3://" in sql or is_s3(output.to)
     request = query.Request(sql=sql, params=params, options=options, output=output, partition_by=partition_by)
     return query.run(_refresh(needs_s3=needs_s3), request, _cancel_at_servers)
 
@@ -67,28 +66,14 @@ def plan(sql: str, params: Mapping[str, Any]) -> str:
     return query.plan(_refresh(needs_s3="s3://" in sql), sql, params)
 
 
-def upload(
-    chunks: Any,
-    place: str,
-    *,
-    overwrite: bool,
-    partition_by: Sequence[str] = (),
-    progress: Progress | None = None,
-) -> query.Written:
-    """Write the chunks of a query into S3; see `sspcloud_magics.lake.transfer.upload`."""
-    try:
-        found = _refresh(needs_s3=True)
-    except BaseException:
-        chunks.close()
-        raise
-    return transfer.upload(
-        found, chunks, place, overwrite=overwrite, partition_by=partition_by, progress=progress
-    )
+def destination(place: str, *, overwrite: bool, partition_by: Sequence[str] = ()) -> transfer.S3Destination:
+    """Return a place in S3 for the rows of a query; see `sspcloud_magics.lake.transfer.S3Destination`."""
+    return transfer.S3Destination(_refresh(needs_s3=True), S3Target(place, overwrite, partition_by))
 
 
 def read_file(place: str) -> Any:
     """Yield the rows of a file or an object; see `sspcloud_magics.lake.transfer.read_file`."""
-    return transfer.read_file(_refresh(needs_s3=query.is_s3(place)), place)
+    return transfer.read_file(_refresh(needs_s3=is_s3(place)), place)
 
 
 def _refresh(*, read_only: bool = True, needs_s3: bool = False) -> instances.Instance:

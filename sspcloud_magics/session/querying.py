@@ -402,15 +402,8 @@ def _query_to_s3(
 ) -> Any:
     from sspcloud_magics.session import lake  # noqa: PLC0415 - optional
 
-    parts = replace(output, to=None, as_="arrow", chunks=lake.PART_ROWS)
-    chunks = kinds.get(connected.database.kind).run(connected, sql, params, options, parts)
-    return lake.upload(
-        chunks,
-        str(output.to),
-        overwrite=output.overwrite,
-        partition_by=partition_by,
-        progress=options.progress,
-    )
+    place = lake.destination(str(output.to), overwrite=output.overwrite, partition_by=partition_by)
+    return kinds.get(connected.database.kind).run(connected, sql, params, options, replace(output, to=place))
 
 
 def engine(db: str | None = None) -> Any:

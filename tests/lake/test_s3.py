@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from sspcloud_magics.databases import kinds
+from sspcloud_magics.databases import export, kinds
 from sspcloud_magics.databases.query_options import Output, QueryOptions
 from sspcloud_magics.errors import CredentialsNotFound, LoginRefused, QueryFailed, UsageProblem
-from sspcloud_magics.lake import transfer
-from sspcloud_magics.lake.s3_access import find_access
+from sspcloud_magics.lake import s3_client, s3_uploads, transfer
+from sspcloud_magics.lake.s3_access import S3Access, find_access
+from sspcloud_magics.lake.s3_target import S3Target
 from sspcloud_magics.secret import Secret
 from tests.lake.test_query import ask
+from tests.support.s3_server import S3Server, start_s3
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -22,66 +28,205 @@ def store(instance, connection, s3) -> Any:
     return instance
 
 
-def chunks_of(connection: Any, sql: str, size: int = 1000) -> Any:
-    run = kinds.get("postgres").run
-    return run(connection, sql, {}, QueryOptions(), Output(as_="arrow", chunks=size))
+def upload(store: Any, connection: Any, sql: str, place: str, **more: Any) -> Any:
+    """Write the rows of a query, as ``%%query_db --to s3://…`` does."""
+    overwrite, partition_by = more.pop("overwrite", False), more.pop("partition_by", ())
+    destination = transfer.S3Destination(store, S3Target(place, overwrite, partition_by))
+    return kinds.get("postgres").run(connection, sql, {}, QueryOptions(**more), Output(to=destination))
 
 
 def test_rows_of_postgres_become_an_object(store, connection, s3):
     sql = "select i, i::text as t, now() as at from generate_series(1, 2500) i"
     place = "s3://diffusion/whole.parquet"
-    written = transfer.upload(store, chunks_of(connection, sql), place)
-    assert repr(written) == f"2,500 rows in {place}"
+    written = upload(store, connection, sql, place)
+    assert repr(written).startswith(f"2,500 rows in {place} (")
     assert "whole.parquet" in s3.keys("diffusion")
     found = ask(store, f"SELECT count(*) AS n, sum(i) AS s FROM read_parquet('{place}')")
     assert found.iloc[0].tolist() == [2500, 2500 * 2501 // 2]
     with pytest.raises(UsageProblem, match="exists"):
-        transfer.upload(store, chunks_of(connection, sql), place)
-    assert transfer.upload(store, chunks_of(connection, "select 1 as i"), place, overwrite=True).rows == 1
+        upload(store, connection, sql, place)
+    assert upload(store, connection, "select 1 as i", place, overwrite=True).rows == 1
+    assert ask(store, f"SELECT i FROM read_parquet('{place}')")["i"].tolist() == [1]
 
 
-def test_failure_in_the_middle_leaves_no_object(store, connection, s3):
-    sql = "select 1000 / (4000 - i) as x, repeat('x', 500) as t from generate_series(1, 5000) i"
+def test_json_and_notes_arrive(store, connection):
+    sql = """select '{"a": 1.50}'::json as j, date 'infinity' as d"""
+    written = upload(store, connection, sql, "s3://diffusion/json.parquet")
+    assert [note.partition(":")[0] for note in written.notes] == ["d"]
+    found = ask(store, "SELECT j FROM read_parquet('s3://diffusion/json.parquet')")
+    assert found["j"].tolist() == ['{"a": 1.50}']
+
+
+LARGE = "select i, repeat('x', 1000) as t {more} from generate_series(1, 40000) i"
+"""Several parts of an export, and several of an upload, with the fixture `small_parts`."""
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Parts of few bytes: S3's least size is 5 MiB."""
+    monkeypatch.setattr(export, "PART_BYTES", 1 << 20)
+    monkeypatch.setattr(s3_uploads, "PART_BYTES", 6 << 20)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_failure_in_the_middle_leaves_nothing(store, connection, s3):
+    """The object that was there stays, and parts that were sent are removed."""
+    place = "s3://diffusion/half.csv"
+    upload(store, connection, "select 1 as i", place)
     with pytest.raises(QueryFailed, match="division by zero"):
-        transfer.upload(store, chunks_of(connection, sql), "s3://diffusion/half.parquet")
-    assert "half.parquet" not in s3.keys("diffusion")
-    # The connection and the instance stay usable.
-    assert ask(store, "SELECT 1 AS a")["a"][0] == 1
+        upload(store, connection, LARGE.format(more=", 1 / (39000 - i) as q"), place, overwrite=True)
+    assert s3.uploads("diffusion") == []
+    assert ask(store, f"SELECT i FROM read_csv('{place}')")["i"].tolist() == [1]
     assert connection.psycopg.execute("select 1").fetchone() == (1,)
 
 
-def test_interruption_leaves_no_object(store, connection, s3):
+@pytest.mark.usefixtures("small_parts")
+def test_failure_of_duckdb_leaves_nothing(store, s3):
+    sql = "SELECT i, repeat('x', 1000) AS t, CASE WHEN i = 39000 THEN error('broken') END AS q FROM range(40000) t(i)"
+    with pytest.raises(QueryFailed, match="broken"):
+        ask(store, sql, to="s3://diffusion/broken.csv")
+    assert "broken.csv" not in s3.keys("diffusion")
+    assert s3.uploads("diffusion") == []
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_interruption_leaves_nothing(store, connection, s3):
     def interrupt(rows: int, _size: int, _seconds: float) -> None:
-        if rows > 2000:
+        if rows > 30_000:
+            wait_until(lambda: s3.uploads("diffusion") == ["stopped.csv"])
             raise KeyboardInterrupt
 
-    sql = "select i, repeat('x', 500) as t from generate_series(1, 100000) i"
     with pytest.raises(KeyboardInterrupt):
-        transfer.upload(
-            store, chunks_of(connection, sql), "s3://diffusion/stopped.parquet", progress=interrupt
-        )
-    assert "stopped.parquet" not in s3.keys("diffusion")
+        upload(store, connection, LARGE.format(more=""), "s3://diffusion/stopped.csv", progress=interrupt)
+    assert "stopped.csv" not in s3.keys("diffusion")
+    assert s3.uploads("diffusion") == []
     assert connection.psycopg.execute("select 1").fetchone() == (1,)
+
+
+@pytest.fixture
+def own_s3(connection, monkeypatch) -> Iterator[S3Server]:
+    """A server that a test may kill, with the bucket ``diffusion``."""
+    with start_s3() as running:
+        running.make_bucket("diffusion")
+        for name, value in running.environment.items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+@pytest.fixture
+def own_store(instance, connection, own_s3) -> Any:
+    instance.refresh({"pg": connection}, needs_s3=True)
+    return instance
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_killed_s3_server_is_an_error(own_store, connection, own_s3):
+    def kill(rows: int, _size: int, _seconds: float) -> None:
+        if rows > 20_000:
+            own_s3.process.kill()
+            own_s3.process.wait()
+
+    with pytest.raises(QueryFailed, match="does not answer"):
+        upload(own_store, connection, LARGE.format(more=""), "s3://diffusion/gone.csv", progress=kill)
+    assert connection.psycopg.execute("select 1").fetchone() == (1,)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_interrupt_ends_with_a_stalled_s3_server(own_store, connection, own_s3):
+    def stall(rows: int, _size: int, _seconds: float) -> None:
+        if rows > 20_000:
+            own_s3.process.send_signal(signal.SIGSTOP)
+            raise KeyboardInterrupt
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            upload(own_store, connection, LARGE.format(more=""), "s3://diffusion/stalled.csv", progress=stall)
+    finally:
+        own_s3.process.send_signal(signal.SIGCONT)
+    assert own_s3.keys("diffusion") == []
 
 
 def test_partitions_are_objects_below_a_prefix(store, connection, s3):
     sql = "select i, case when i % 2 = 0 then 'even' else 'odd' end as kind from generate_series(1, 10) i"
-    transfer.upload(store, chunks_of(connection, sql), "s3://diffusion/parts", partition_by=["kind"])
+    upload(store, connection, sql, "s3://diffusion/parts", partition_by=["kind"])
     found = {key for key in s3.keys("diffusion") if key.startswith("parts/")}
     assert {key.split("/")[1] for key in found} == {"kind=even", "kind=odd"}
     with pytest.raises(UsageProblem, match="exists"):
-        transfer.upload(store, chunks_of(connection, sql), "s3://diffusion/parts", partition_by=["kind"])
+        upload(store, connection, sql, "s3://diffusion/parts", partition_by=["kind"])
+
+
+def test_overwritten_partitions_keep_no_old_row(store, connection, s3):
+    """Objects of other values are removed too, and those that no export has written stay."""
+    sql = "select i, i % {count} as kind from generate_series(1, 10) i"
+    place = "s3://diffusion/again"
+    upload(store, connection, "select 1 as i", f"{place}/other.parquet")
+    upload(store, connection, sql.format(count=3), place, partition_by=["kind"], overwrite=True)
+    upload(store, connection, sql.format(count=2), place, partition_by=["kind"], overwrite=True)
+    found = ask(store, f"SELECT count(*) AS n FROM read_parquet('{place}/*/*.parquet')")
+    assert found["n"].tolist() == [10]
+    assert "again/other.parquet" in s3.keys("diffusion")
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "words"),
+    [
+        ("s3://no-such-bucket/a.parquet", QueryFailed, "no bucket no-such-bucket"),
+        ("s3://diffusion", UsageProblem, "ends neither"),
+        ("s3://diffusion.parquet", UsageProblem, "no bucket, or no name"),
+        ("s3://diffusion/a.xlsx", UsageProblem, "ends neither"),
+    ],
+)
+def test_wrong_address_is_refused_before_the_query(store, connection, place, error, words):
+    def refuse(*_given: Any) -> None:
+        raise AssertionError("the query has run")
+
+    with pytest.raises(error, match=words):
+        upload(store, connection, "select 1 as i", place, progress=refuse)
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "words"),
+    [
+        ("ExpiredToken", LoginRefused, "have expired"),
+        ("InvalidAccessKeyId", LoginRefused, "have expired"),
+        ("SignatureDoesNotMatch", LoginRefused, "have expired"),
+        ("AccessDenied", LoginRefused, "does not allow this in the bucket hers"),
+        ("NoSuchBucket", QueryFailed, "no bucket hers"),
+        ("SlowDown", QueryFailed, "SlowDown: later"),
+    ],
+)
+def test_refusals_of_s3_are_told_apart(code, error, words):
+    text = f"<Error><Code>{code}</Code><Message>later</Message></Error>"
+    with pytest.raises(error, match=words):
+        raise s3_client.explain_refusal(text, "hers/a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("query", "signature"),
+    [
+        ("lifecycle=", "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"),
+        ("max-keys=2&prefix=J", "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"),
+    ],
+)
+def test_signature_is_that_of_the_specification(query, signature):
+    """The examples of "Signature Calculations for the Authorization Header" in Amazon's manual."""
+    access = S3Access(
+        endpoint="examplebucket.s3.amazonaws.com",
+        use_tls=True,
+        region="us-east-1",
+        key="AKIAIOSFODNN7EXAMPLE",
+        secret=Secret("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        token=None,
+    )
+    moment = datetime(2013, 5, 24, tzinfo=UTC)
+    headers = s3_client.sign(access, "GET", "/", query, body=b"", moment=moment)
+    assert headers["Authorization"].endswith(f"Signature={signature}")
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_object_becomes_a_table(store, connection, suffix):
     place = f"s3://diffusion/back.{suffix}"
-    transfer.upload(
-        store,
-        chunks_of(connection, "select i, 'n' || i as t from generate_series(1, 2500) i"),
-        place,
-        overwrite=True,
-    )
+    upload(store, connection, "select i, 'n' || i as t from generate_series(1, 2500) i", place)
     frames = [part.to_pandas() for part in transfer.read_file(store, place)]
     assert sum(map(len, frames)) == 2500
     assert list(pd.concat(frames).columns) == ["i", "t"]
@@ -91,15 +236,9 @@ def test_keys_appear_nowhere(store, s3):
     secrets = s3.environment["AWS_SECRET_ACCESS_KEY"], s3.environment["AWS_SESSION_TOKEN"]
     with pytest.raises(QueryFailed) as caught:
         ask(store, "SELECT * FROM read_parquet('s3://diffusion/nowhere.parquet')")
-    shown = ask(store, "SELECT * FROM duckdb_secrets()").to_csv() + str(caught.value)
-    assert not any(secret in shown for secret in secrets)
-
-
-def test_server_that_is_gone_is_an_error(instance, connection, s3, monkeypatch):
-    monkeypatch.setenv("AWS_S3_ENDPOINT", "http://127.0.0.1:9")
-    instance.refresh({"pg": connection}, needs_s3=True)
-    with pytest.raises((QueryFailed, LoginRefused)):
-        transfer.upload(instance, chunks_of(connection, "select 1 as a"), "s3://diffusion/gone.parquet")
+    shown = [ask(store, f"SELECT * FROM {name}()").to_csv() for name in ("duckdb_secrets", "duckdb_settings")]
+    shown.append(str(caught.value))
+    assert not any(secret in text for secret in secrets for text in shown)
 
 
 def test_new_keys_are_read_at_the_next_use(store, connection, monkeypatch):

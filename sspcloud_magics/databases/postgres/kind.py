@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics.databases import arrow
@@ -52,7 +53,7 @@ def run(
     output: Output,
 ) -> Any:
     """Run statements, and return the result in the form that `output` names."""
-    if output.to is not None and copy.direction(sql) == "to":
+    if isinstance(output.to, str | Path) and copy.direction(sql) == "to":
         return copy.copy_to(connection, sql, output.to, overwrite=output.overwrite, progress=options.progress)
     if output.from_ is not None:
         if copy.direction(sql) != "from":
