@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from sspcloud_magics import i18n
 from tests.support import not_run
 from tests.support.left_objects import list_objects, list_objects_at_rest
-from tests.support.machine import isolate, restore_interrupts
+from tests.support.machine import isolate, make_folder, restore_interrupts
 from tests.testbed import Sandbox, Testbed, open_sandbox, read_testbed, sandbox_testbed
 from tools import catalogue
 
@@ -52,13 +52,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Isolate each process from the machine's configuration; the processes of one run share a cache."""
+    """Isolate each process from the machine's configuration; the processes of one run share a folder."""
     restore_interrupts()
-    if not hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput"):
+        folder = Path(os.environ["TMPDIR"])
+    else:
         catalogue.compile_catalogue()  # a pull may have brought new messages
-    kept = os.environ["XDG_CACHE_HOME"] if hasattr(config, "workerinput") else None
-    home = isolate(Path(kept) if kept else None)
-    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+        folder = make_folder()
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    isolate(folder)
 
 
 @pytest.hookimpl(tryfirst=True)

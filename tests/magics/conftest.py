@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,5 @@ def notebook(
     shell.run_line_magic("unload_ext", "sspcloud_magics")
     shell.restore_sys_module_state()
     InteractiveShell.clear_instance()
+    # At exit, each of hundreds of shells would collect the garbage of the whole process, in a third of a second.
+    atexit.unregister(shell.atexit_operations)

@@ -7,12 +7,15 @@ background, in a container without a home, under a user's proxies and locale.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 from pathlib import Path
 
+import psutil
+
 KEPT = {
-    *("PATH", "LD_LIBRARY_PATH", "TMPDIR", "USER", "LOGNAME", "TERM"),
+    *("PATH", "LD_LIBRARY_PATH", "USER", "LOGNAME", "TERM"),
     *("COMSPEC", "SYSTEMROOT", "PATHEXT", "TEMP", "TMP"),  # without these Windows starts no program
     *("CHROMIUM", "CI"),
 }
@@ -24,37 +27,55 @@ PROGRAMS = Path(__file__).with_name("programs")
 LOCALE = {"LANG": "C.UTF-8", "TZ": "UTC"}
 
 
+MEMORY = Path("/dev/shm")
+"""Where Linux has files in memory."""
+ENOUGH = 4 << 30
+"""The bytes that must be free in memory and in `MEMORY`; four processes need some two GiB."""
+
+
+def make_folder(memory: Path = MEMORY, enough: int = ENOUGH) -> Path:
+    """Make a run's folder for temporary files: in memory if there is enough, else in the system's temporary folder.
+
+    A run creates and deletes hundreds of thousands of files, because each sandbox copies its databases. In memory, a
+    file takes 6 µs of processor time. ext4 takes 20 µs, and without a journal up to 800 µs after many deletions.
+    """
+    fits = (
+        "TMPDIR" not in os.environ
+        and os.access(memory, os.W_OK)
+        and not os.statvfs(memory).f_flag & os.ST_NOEXEC
+        and min(shutil.disk_usage(memory).free, psutil.virtual_memory().available) >= enough
+    )
+    folder = Path(tempfile.mkdtemp(prefix="tests-", dir=memory if fits else None))
+    folder.chmod(0o711)  # as root, the sandbox's Postgres is another user, who must pass through
+    return folder
+
+
 def restore_interrupts() -> None:
     """Let SIGINT interrupt us and our children: a shell without job control lets a background job ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def isolate(cache: Path | None) -> Path:
+def isolate(temporary: Path) -> None:
     """Give this process and its children an environment that is not the user's.
 
     Parameters
     ----------
-    cache
-        The folder for what may be kept from one process to the next, such as prepared databases; a new one where
-        it is None.
-
-    Returns
-    -------
-    Path
-        The new home, which is the caller's to remove; the cache lies in it if it is new.
+    temporary
+        The run's folder, for temporary files, a home of this process alone, and the cache of all its processes.
     """
-    home = Path(tempfile.mkdtemp(prefix="sspcloud-home-"))
-    home.chmod(0o711)  # as root, the sandbox's Postgres is another user, who must pass through
+    home = Path(tempfile.mkdtemp(prefix="home-", dir=temporary))
+    home.chmod(0o711)
     for name in list(os.environ):
         if name not in KEPT and not name.startswith(OF_TOOLS):
             del os.environ[name]
     os.environ |= LOCALE | {
+        "TMPDIR": str(temporary),
         "HOME": str(home),
-        "XDG_CACHE_HOME": str(cache or home / ".cache"),
+        "XDG_CACHE_HOME": str(temporary / "cache"),
         "XDG_STATE_HOME": str(home / ".local" / "state"),
         # Tests match messages in English, whatever the machine's language is.
         "SSPCLOUD_LANGUAGE": "en",
         "SSPCLOUD_SANDBOX_PROGRAMS": str(PROGRAMS),
     }
-    return home
+    tempfile.tempdir = None  # it keeps the folder that it found first

@@ -1,11 +1,13 @@
 """What a run says of tests that this machine cannot run, and Debian's servers where they can be unpacked."""
 
 import subprocess
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.support import debian_servers, not_run
+from tests.support.machine import make_folder
 
 
 def make_skip_report(skip, reason):
@@ -44,3 +46,16 @@ def test_two_that_ask_at_once_share_one_server():
         check=True,
     )
     assert told.stdout.startswith("postgres (PostgreSQL) 15.")
+
+
+def test_temporary_files_are_in_memory_if_it_fits(tmp_path, monkeypatch):
+    memory, disk = tmp_path / "memory", tmp_path / "disk"
+    for folder in (memory, disk):
+        folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    monkeypatch.delenv("TMPDIR")
+    assert make_folder(memory, enough=0).parent == memory
+    assert make_folder(memory, enough=1 << 60).parent == disk
+    assert make_folder(tmp_path / "missing", enough=0).parent == disk
+    monkeypatch.setenv("TMPDIR", str(disk))
+    assert make_folder(memory, enough=0).parent == disk
