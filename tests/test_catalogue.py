@@ -61,7 +61,7 @@ def test_text_outside_the_catalogue_is_found(code, is_found):
 
 def test_message_in_an_f_string_is_found():
     tree = ast.parse('f"{_(\'a b\')}: {c}"\n_("{c}", c=c)')
-    assert list(catalogue.list_calls_in_fstrings(tree)) == [1]
+    assert [message for message, _line in catalogue.list_messages(tree)] == ["{c}", "a b"]
 
 
 @pytest.mark.usefixtures("french")
@@ -81,7 +81,11 @@ def test_values_and_plurals_are_french():
         ({}, "en"),
         ({"LC_ALL": "en_US.UTF-8"}, "en"),
         ({"LC_ALL": "en_US.UTF-8", "KUBERNETES_NAMESPACE": "user-alice"}, "fr"),
-        ({"LC_ALL": "C", "LANG": "fr_FR.UTF-8"}, "en"),
+        ({"LC_ALL": "C", "LANG": "fr_FR.UTF-8"}, "fr"),
+        ({"LC_ALL": "C.UTF-8", "LC_MESSAGES": "POSIX", "LANG": "fr_FR.UTF-8"}, "fr"),
+        ({"LC_ALL": "C", "LC_MESSAGES": "de_DE.UTF-8", "LANG": "fr_FR.UTF-8"}, "en"),
+        ({"LC_ALL": "C.UTF-8", "LANG": "C", "KUBERNETES_NAMESPACE": "user-alice"}, "fr"),
+        ({"LC_ALL": "en_US.UTF-8", "LANG": "fr_FR.UTF-8"}, "en"),
         ({"LANG": "fr_FR.UTF-8"}, "fr"),
         ({"LC_MESSAGES": "fr_CA", "LANG": "en_GB"}, "fr"),
         ({"LANG": "en_GB.UTF-8", "KUBERNETES_NAMESPACE": "user-alice"}, "en"),

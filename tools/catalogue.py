@@ -189,28 +189,9 @@ def find_literals() -> Iterator[str]:
         source = path.read_text("utf-8")
         lines = source.splitlines()
         tree = ast.parse(source)
-        yield from (
-            f"{name}:{line}: Babel finds no message inside an f-string: translate it outside"
-            for line in list_calls_in_fstrings(tree)
-        )
         for node in list_literals(tree):
             if "# not translated:" not in lines[node.lineno - 1]:
                 yield f"{name}:{node.lineno}: outside the catalogue: {(text_of(node) or '')[:70]!r}"
-
-
-def list_calls_in_fstrings(tree: ast.Module) -> Iterator[int]:
-    """Yield the lines of f-strings that translate a literal, which Babel misses before Python 3.12."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
-            for call in ast.walk(node):
-                if (
-                    isinstance(call, ast.Call)
-                    and isinstance(call.func, ast.Name)
-                    and call.func.id in KEYWORDS
-                    and call.args
-                    and isinstance(call.args[0], ast.Constant)
-                ):
-                    yield call.lineno
 
 
 def list_literals(tree: ast.Module) -> Iterator[ast.expr]:

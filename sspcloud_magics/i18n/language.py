@@ -20,8 +20,10 @@ LANGUAGES = ("en", "fr")
 
 VARIABLE = "SSPCLOUD_LANGUAGE"
 _LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
+# These locales name no language: images set them for programs, next to the reader's own LANG.
+_NO_LANGUAGE = re.compile(r"(c|posix)([.@].*)?", re.IGNORECASE)
 # The images of the platform set this locale, and no user chose it.
-_NO_CHOICE = re.compile(r"(c|posix|en_us)([.@].*)?", re.IGNORECASE)
+_NO_CHOICE = re.compile(r"en_us([.@].*)?", re.IGNORECASE)
 _CODE = re.compile(r"([a-z]{2,3})([-_.@].*)?", re.IGNORECASE)
 # The images of the platform name the service's namespace here.
 _SERVICE_VARIABLE = "KUBERNETES_NAMESPACE"
@@ -87,8 +89,9 @@ def from_environment(environment: Mapping[str, str]) -> dict[Source, str]:
     {<Source.LOCALE: 5>: 'fr'}
     """
     found = {Source.ENVIRONMENT: parse(environment.get(VARIABLE, ""))}
-    # As in the C library, the first variable that is set decides, even if it chooses nothing.
-    locale = next((value for name in _LOCALE_VARIABLES if (value := environment.get(name))), "")
+    # As in the C library, the first variable that names a language decides, even if it is nobody's choice.
+    values = (environment.get(name, "") for name in _LOCALE_VARIABLES)
+    locale = next((value for value in values if value and not _NO_LANGUAGE.fullmatch(value)), "")
     found[Source.LOCALE] = "" if _NO_CHOICE.fullmatch(locale) else parse(locale)
     if environment.get(_SERVICE_VARIABLE):
         found[Source.PLATFORM] = platforms.detect("", environment).language
