@@ -68,6 +68,8 @@ class TableDescription:
         size = "" if self.bytes is None else format_bytes(self.bytes)
         if not self.owner:
             return f"{self.name}: {size}" if size else self.name
+        if not size:
+            return _("{name}: owner {owner}", name=self.name, owner=self.owner)
         if self.rows_about is None:
             return _("{name}: {size}, owner {owner}", name=self.name, size=size, owner=self.owner)
         return _n(

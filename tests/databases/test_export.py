@@ -353,6 +353,9 @@ def test_a_table_is_described(connection, schema):
     for word in ("What was bought", "about 9 rows", "orders_pkey", "With Blank"):
         assert word in repr(told)
         assert word in told._repr_mimebundle_()["text/html"]
+    view = describe_table(connection, "shop.recent")
+    assert view.bytes is None
+    assert repr(view).startswith("shop.recent: owner postgres\n")
     assert describe_table(connection, 'shop."Odd Name"').columns["name"].tolist() == ["a"]
     with pytest.raises(QueryFailed, match="nowhere") as raised:
         describe_table(connection, "nowhere")

@@ -44,7 +44,7 @@ ORDER BY 1, 2
 
 _FACTS = f"""
 SELECT format('%I.%I', n.nspname, c.relname) AS path,
-       parts.rows_about, coalesce(parts.bytes, 0) AS bytes, pg_get_userbyid(c.relowner) AS owner,
+       parts.rows_about, parts.bytes, pg_get_userbyid(c.relowner) AS owner,
        obj_description(c.oid, 'pg_class') AS comment
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace {_PARTS}
 WHERE c.oid = CAST(:oid AS oid)
@@ -167,7 +167,7 @@ def describe_table(connection: DatabaseConnection, name: str, *, seconds: float 
         columns=columns,
         indexes=indexes,
         rows_about=None if pd.isna(facts["rows_about"]) else int(facts["rows_about"]),
-        bytes=int(facts["bytes"]),
+        bytes=None if pd.isna(facts["bytes"]) else int(facts["bytes"]),
         owner=owner,
         comment="" if pd.isna(facts["comment"]) else str(facts["comment"]),
         head=head,
