@@ -189,11 +189,9 @@ def warn_ports(
         )
     elif backups is None:
         notes.append(
-            Risk(
-                _(
-                    "If this database has backups, which you may not check, port 8010 of its pod serves the credentials of their "
-                    "object store: --via network-only opens only the database's port."
-                )
+            _(
+                "If this database has backups, which you may not check, port 8010 of its pod serves the credentials of their "
+                "object store: --via network-only opens only the database's port."
             )
         )
     return notes
