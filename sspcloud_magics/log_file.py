@@ -24,6 +24,7 @@ from typing import TypeAlias
 
 from sspcloud_magics import fork_hooks
 from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.printable import printable
 from sspcloud_magics.secret import HIDDEN, hide
 from sspcloud_magics.user_files import state_folder
@@ -93,7 +94,7 @@ def set_level(level: str) -> None:
             _remove_old_files(folder)
             _file = PrivateFile(folder / f"kernel-{os.getpid()}.log", SIZE)
         except (OSError, RuntimeError) as error:  # RuntimeError: there is no home directory
-            reason = (isinstance(error, OSError) and error.strerror) or error
+            reason = system_reason(error).rstrip(".") if isinstance(error, OSError) else error
             warnings.warn(_("No log can be written: {reason}.", reason=reason), stacklevel=2)
             return
         _file.setFormatter(_Formatter())

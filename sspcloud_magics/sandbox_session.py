@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import SandboxFailed
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, quote_words
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.requests.permissions import Identity
@@ -103,7 +103,7 @@ def _module() -> Iterator[Any]:
     except ImportError as error:
         raise SandboxFailed(
             _("The sandbox is not installed, or does not support this system."),
-            why=str(error),
+            why=quote_words(str(error)),
             hint=_('%pip install "sspcloud-magics[sandbox]"   (on Linux and macOS)'),
         ) from None
     try:

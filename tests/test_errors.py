@@ -12,6 +12,7 @@ import pytest
 
 from sspcloud_magics import error_docs, errors
 from sspcloud_magics.errors import Forbidden, PortTaken, SspcloudError, from_wire
+from sspcloud_magics.i18n.system_reasons import system_reason
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, SspcloudError)]
 
@@ -84,13 +85,15 @@ def test_french_error_leads_to_the_french_page(installed):
     ids=lambda value: type(value).__name__,
 )
 def test_system_reason_is_that_of_the_system(error, english):
-    assert errors.system_reason(error) == english
+    assert system_reason(error) == english
 
 
 @pytest.mark.usefixtures("french")
 def test_system_reason_is_translated():
     error = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    assert errors.system_reason(error) == "Accès refusé."
+    assert system_reason(error) == "Accès refusé."
+    loop = OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    assert system_reason(loop) == f"«\N{NO-BREAK SPACE}{os.strerror(errno.ELOOP)}\N{NO-BREAK SPACE}»."
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

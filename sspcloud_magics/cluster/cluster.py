@@ -38,8 +38,9 @@ from sspcloud_magics.cluster.auth.token_file import TokenFile
 from sspcloud_magics.cluster.config import file_permissions
 from sspcloud_magics.cluster.config import kubeconfig as files
 from sspcloud_magics.cluster.config.file_permissions import FileWarning
-from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired, UsageProblem, system_reason
+from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired, UsageProblem
 from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.secret import without_frames
 from sspcloud_magics.user_files import user_path
 

@@ -29,8 +29,9 @@ from sspcloud_magics.cluster.config.kubeconfig_edit import KubeconfigEdit, assig
 from sspcloud_magics.cluster.login_script import LoginScript
 from sspcloud_magics.cluster.platform import copy_script_again
 from sspcloud_magics.cluster.requests.permissions import who_am_i
-from sspcloud_magics.errors import KubeconfigInvalid, TokenExpired, system_reason
+from sspcloud_magics.errors import KubeconfigInvalid, TokenExpired
 from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.secret import Secret, without_frames
 
 _AUTHORITY = ("certificate-authority", "certificate-authority-data")

@@ -21,8 +21,9 @@ from pathlib import Path
 from sspcloud_magics import addresses
 from sspcloud_magics.cluster.auth import jwt
 from sspcloud_magics.cluster.platform import copy_script
-from sspcloud_magics.errors import UsageProblem, system_reason
+from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import N_, _, format_bytes
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 from sspcloud_magics.user_files import decode
 

@@ -25,6 +25,7 @@ from sspcloud_magics.databases.query_options import Destination, QueryOptions
 from sspcloud_magics.databases.query_result import Part
 from sspcloud_magics.errors import FileNotWritten, UsageProblem
 from sspcloud_magics.i18n import N_, _, _n, format_bytes
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.user_files import user_path
 
 PART = 65_536
@@ -222,7 +223,7 @@ def replace_atomically(file: Path, *, overwrite: bool) -> Iterator[Path]:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
         known = _REASONS.get(error.errno or 0)
-        why = _(known) if known else error.strerror or str(error)
+        why = _(known) if known else system_reason(error)
         raise FileNotWritten(
             _("{file} could not be written, and no partial file is left.", file=file),
             why=why,

@@ -17,8 +17,9 @@ from sspcloud_magics.cluster.api.clock_skew import describe_skew, measure_skew
 from sspcloud_magics.cluster.requests.permissions import warning_of, who_am_i
 from sspcloud_magics.doctor.context import DoctorContext
 from sspcloud_magics.doctor.findings import Finding, fine, look, make_broken
-from sspcloud_magics.errors import ServerUnreachable, system_reason
+from sspcloud_magics.errors import ServerUnreachable
 from sspcloud_magics.i18n import _, format_seconds
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.proxies import proxy_for
 

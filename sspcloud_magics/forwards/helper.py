@@ -25,8 +25,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from sspcloud_magics.errors import HelperFailed, system_reason
+from sspcloud_magics.errors import HelperFailed
 from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.tunnel import ipc
 
 _log = logging.getLogger(__name__)

@@ -15,9 +15,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sspcloud_magics.errors import UsageProblem, system_reason
+from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.forwards.sockets import UNIX
 from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.ipc import PortSpec
 

@@ -17,7 +17,7 @@ from sspcloud_magics.i18n.formats import (
     format_seconds,
 )
 from sspcloud_magics.i18n.language import Source, choose, current, get_choice, in_language, on_change
-from sspcloud_magics.i18n.messages import N_, _, _n
+from sspcloud_magics.i18n.messages import N_, _, _n, quote_words
 
 __all__ = [
     "N_",
@@ -36,4 +36,5 @@ __all__ = [
     "get_choice",
     "in_language",
     "on_change",
+    "quote_words",
 ]

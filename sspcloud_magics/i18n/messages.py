@@ -64,6 +64,11 @@ def _n(singular: str, plural: str, count: int, /, **values: object) -> str:
     return text.format(**{"count": format_number(count)} | values)
 
 
+def quote_words(words: str) -> str:
+    """Return words of a server or a library; in quotation marks where the sentences around them are not English."""
+    return words if not words or current() == "en" else _("“{words}”", words=words)
+
+
 @functools.cache
 def _catalogue(language: str) -> NullTranslations:
     # Imported late: a reader of English needs no catalogue.

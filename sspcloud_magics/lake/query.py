@@ -17,7 +17,7 @@ from sspcloud_magics.databases.export import Exported, replace_atomically
 from sspcloud_magics.databases.parameter_values import find_value, to_python
 from sspcloud_magics.databases.postgres.sql_lexer import Statement, statements
 from sspcloud_magics.errors import FileNotWritten, QueryFailed, SspcloudError, UsageProblem
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, quote_words
 from sspcloud_magics.lake import frames
 from sspcloud_magics.lake.attachment import literal
 from sspcloud_magics.lake.s3_client import explain_refusal, is_refusal
@@ -287,7 +287,7 @@ def explain(error: BaseException, instance: Instance) -> BaseException:
     if "No space left" in text or "max_temp_directory_size" in text:
         return FileNotWritten(
             _("The disk is full."),
-            why=shorten(what, 300),
+            why=quote_words(shorten(what, 300)),
             hint=_(
                 "free some space, filter the rows earlier, or set TMPDIR to a larger folder and restart the kernel"
             ),
@@ -296,5 +296,7 @@ def explain(error: BaseException, instance: Instance) -> BaseException:
     if isinstance(error, duckdb.OutOfMemoryException):
         hint = _("write the rows with --to rows.parquet, or select fewer rows and columns")
     return QueryFailed(
-        f"DuckDB: {shorten(what, 300)}", why=shorten(rest.strip()), hint=hint
-    )  # not translated: a quotation
+        _("DuckDB: {words}", words=quote_words(shorten(what, 300))),
+        why=quote_words(shorten(rest.strip())),
+        hint=hint,
+    )

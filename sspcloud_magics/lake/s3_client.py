@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
 from sspcloud_magics.errors import LoginRefused, QueryFailed, SspcloudError
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, quote_words
 from sspcloud_magics.lake.s3_access import S3Access
 from sspcloud_magics.platforms import current as current_platform
 from sspcloud_magics.printable import shorten
@@ -98,7 +98,7 @@ def request(
         except (OSError, http.client.HTTPException) as error:
             failure = QueryFailed(
                 _("The S3 server {endpoint} does not answer.", endpoint=access.endpoint),
-                why=shorten(str(error)),
+                why=quote_words(shorten(str(error))),
                 hint=_("check AWS_S3_ENDPOINT and the network, then run the cell again"),
             )
     assert failure is not None  # noqa: S101 - each attempt returns or sets it # nosec B101
@@ -168,7 +168,7 @@ def explain_refusal(text: str, path: str = "") -> SspcloudError:
     known = (*_EXPIRED, *_WRONG_KEYS, "AccessDenied", "NoSuchBucket")
     code = code or next((each for each in known if each in text), "")
     message = read_tag(text, "Message") or text.partition("\n")[0]
-    why = shorten(message if code in message else f"{code}: {message}", 300)
+    why = quote_words(shorten(message if code in message else f"{code}: {message}", 300))
     quoted = re.search(r"s3://([^/\s'\"]+)", text)
     bucket = path.partition("/")[0] or (quoted[1] if quoted else "")
     if code == "NoSuchBucket":

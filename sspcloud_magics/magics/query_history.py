@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.i18n import _, format_number, format_seconds
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.log_file import without_secrets
 from sspcloud_magics.magics.arguments import SECRET_WORDS, TOKEN, URL_WITH_PASSWORD
 from sspcloud_magics.printable import shorten
@@ -205,7 +206,7 @@ class QueryHistory:
             self._write()
             error = ""
         except (OSError, RuntimeError) as caught:  # RuntimeError: there is no home directory, or no locks
-            reason = (isinstance(caught, OSError) and caught.strerror) or caught
+            reason = system_reason(caught) if isinstance(caught, OSError) else caught
             error = _(
                 "The statements are kept for this kernel only, because their file cannot be written: {reason}",
                 reason=reason,

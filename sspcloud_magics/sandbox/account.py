@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import yaml
 
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, quote_words
 from sspcloud_magics.sandbox.daemon import SandboxError, default_home, kubeconfig, status
 
 
@@ -85,4 +85,6 @@ def _ask(person: str, home: Path | None, path: str, method: str) -> str:
         with opener.open(request, timeout=30) as response:
             return str(response.read().decode())
     except (urllib.error.URLError, OSError) as error:
-        raise SandboxError(_("The sandbox's account page does not respond."), why=str(error)) from None
+        raise SandboxError(
+            _("The sandbox's account page does not respond."), why=quote_words(str(error))
+        ) from None

@@ -29,6 +29,7 @@ import psutil
 
 from sspcloud_magics.i18n import _, current
 from sspcloud_magics.i18n.language import VARIABLE
+from sspcloud_magics.i18n.system_reasons import system_reason
 
 PEOPLE = ("alice", "bob", "carol", "admin")
 """The users that have a kubeconfig."""
@@ -372,7 +373,7 @@ def prepare(home: Path) -> Path:
     except OSError as error:
         raise SandboxError(
             _("The sandbox cannot write to its home {home}.", home=home),
-            why=error.strerror or "",
+            why=system_reason(error),
             hint=_("set SSPCLOUD_SANDBOX_HOME to another directory"),
         ) from error
     return home

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from sspcloud_magics.i18n import _, quote_words
 from sspcloud_magics.sandbox import postgres
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.certificates import write_private
@@ -86,12 +87,18 @@ def read(home: Path) -> Snapshot | None:
         found = json.loads(path.read_bytes())
         snapshot = Snapshot(found["version"], found["objects"], found["logins"])
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise SandboxError(f"The snapshot {path} cannot be read.", why=str(error), hint=RESET_HINT) from None
+        raise SandboxError(
+            _("The snapshot {path} cannot be read.", path=path), why=quote_words(str(error)), hint=RESET_HINT
+        ) from None
     header = {key: found.get(key) for key in FORMAT}
     if header != FORMAT:
         raise SandboxError(
-            f"The snapshot {path} was written by another version of the sandbox.",
-            why=f"it has {_describe(header)}, and this version needs {_describe(FORMAT)}",
+            _("The snapshot {path} was written by another version of the sandbox.", path=path),
+            why=_(
+                "It has {found}, and this version needs {needed}.",
+                found=_describe(header),
+                needed=_describe(FORMAT),
+            ),
             hint=RESET_HINT,
         )
     return snapshot

@@ -13,8 +13,9 @@ from sspcloud_magics.cluster.api.api_errors import NotFound
 from sspcloud_magics.cluster.requests.apply import AppliedObject, apply_manifest, choose_namespace
 from sspcloud_magics.cluster.requests.kinds import Kind, find_manifest_kind
 from sspcloud_magics.cluster.requests.manifests import LONGEST, Manifest, parse_manifests, refuse_placeholders
-from sspcloud_magics.errors import Forbidden, SspcloudError, UsageProblem, system_reason
+from sspcloud_magics.errors import Forbidden, SspcloudError, UsageProblem
 from sspcloud_magics.i18n import _, format_bytes, format_list
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.session import session
 from sspcloud_magics.user_files import decode, user_path
 

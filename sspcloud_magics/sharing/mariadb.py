@@ -27,7 +27,7 @@ from sspcloud_magics.databases.mariadb import errors
 from sspcloud_magics.databases.mariadb.connection import MariadbConnection, open_connection
 from sspcloud_magics.errors import CredentialsNotFound, Forbidden, QueryFailed, UsageProblem
 from sspcloud_magics.forwards.manager import ForwardManager
-from sspcloud_magics.i18n import _, _n, format_list
+from sspcloud_magics.i18n import _, _n, format_list, quote_words
 from sspcloud_magics.secret import HIDDEN, Secret
 from sspcloud_magics.share_keys import role_name
 from sspcloud_magics.sharing import advisories, mariadb_sql, rendering
@@ -468,6 +468,6 @@ def _refusal(role: str) -> Iterator[None]:
     except pymysql.Error as error:
         raise QueryFailed(
             _("The server refuses a change of the user {role}.", role=role),
-            why=errors.message_of(error),
+            why=quote_words(errors.message_of(error)),
             hint=_("repair the cause, then run the same command again"),
         ) from None

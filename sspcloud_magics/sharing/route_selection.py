@@ -23,10 +23,10 @@ from sspcloud_magics.errors import (
     PodNotReady,
     TargetError,
     UsageProblem,
-    system_reason,
 )
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.share_keys import colleague_name
 from sspcloud_magics.sharing.pods import IMAGE
 from sspcloud_magics.sharing.relay import close_relay, open_relay, remove_with_forward

@@ -22,7 +22,7 @@ from sspcloud_magics.databases.postgres.session.connection import DatabaseConnec
 from sspcloud_magics.databases.postgres.session.search_path import PATH
 from sspcloud_magics.errors import CredentialsNotFound, Forbidden, QueryFailed
 from sspcloud_magics.forwards.manager import ForwardManager
-from sspcloud_magics.i18n import _, format_list
+from sspcloud_magics.i18n import _, format_list, quote_words
 from sspcloud_magics.sharing.lock_watch import LOCK_TIMEOUT
 
 # Pattern of a Secret's name, key of the user (None: `_SUPERUSER`), key of the password.
@@ -83,7 +83,9 @@ def translate_errors(what: str, hint: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise QueryFailed(what, why=(error.diag.message_primary or str(error)).strip(), hint=hint) from None
+        raise QueryFailed(
+            what, why=quote_words((error.diag.message_primary or str(error)).strip()), hint=hint
+        ) from None
 
 
 def _superuser(cluster: Cluster, database: Database) -> DatabaseCredentials:

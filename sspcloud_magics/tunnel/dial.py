@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 from sspcloud_magics.errors import DialFailed, TunnelLost
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, quote_words
 from sspcloud_magics.tunnel.pod_errors import quote_cause
 from sspcloud_magics.tunnel.tunnel import Pair
 
@@ -104,7 +104,7 @@ async def dial(pair: Pair, port: int, pod: str, grace: float, release: Callable[
     if trial.lost:
         raise TunnelLost(
             _("The tunnel to the pod {pod} broke.", pod=pod),
-            why=text or "",
+            why=quote_words(text or ""),
             hint=_("%k8s_doctor TARGET   checks the route"),
         )
     if text is not None:

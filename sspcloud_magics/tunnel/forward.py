@@ -29,9 +29,9 @@ from sspcloud_magics.errors import (
     SspcloudError,
     TokenExpired,
     TunnelLost,
-    system_reason,
 )
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, quote_words
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.target import Target
 from sspcloud_magics.tunnel.credentials import AccessStore
 from sspcloud_magics.tunnel.dial import dial
@@ -412,7 +412,7 @@ class ForwardWorker:
                     pod=pod,
                     namespace=self._spec.namespace,
                 ),
-                why=error.message,
+                why=quote_words(error.message),
                 hint=_(
                     "ask the owner of {namespace} for the permissions to get and create pods/portforward",
                     namespace=self._spec.namespace,
@@ -420,7 +420,9 @@ class ForwardWorker:
             )
         if error.status == NOT_FOUND:
             return TunnelLost(
-                _("The pod {pod} is gone.", pod=pod), why=error.message, hint=_("%k8s_pods   lists the pods")
+                _("The pod {pod} is gone.", pod=pod),
+                why=quote_words(error.message),
+                hint=_("%k8s_pods   lists the pods"),
             )
         return explain(error, "tunnel", "pods", self._spec.namespace, pod)
 

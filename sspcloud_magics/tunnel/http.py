@@ -30,9 +30,9 @@ from sspcloud_magics.errors import (
     ServerUnreachable,
     UsageProblem,
     show_url,
-    system_reason,
 )
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, quote_words
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.proxies import Proxy, proxy_for
 from sspcloud_magics.secret import HIDDEN
@@ -468,7 +468,8 @@ class Client:
         except OSError as error:
             raise ServerUnreachable(what, why=_reason(error), hint=hint) from None
         except (h11.RemoteProtocolError, _Malformed) as error:
-            why = _("It does not answer like an API server: {error}", error=error)
+            words = quote_words(str(error)) if isinstance(error, h11.RemoteProtocolError) else error
+            why = _("It does not answer like an API server: {error}", error=words)
             raise ServerUnreachable(what, why=why, hint=_("check the server's address")) from None
 
 

@@ -13,8 +13,9 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 
-from sspcloud_magics.errors import PortTaken, system_reason
+from sspcloud_magics.errors import PortTaken
 from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n.system_reasons import system_reason
 
 _BACKLOG = 1024
 _LOCALHOST = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))

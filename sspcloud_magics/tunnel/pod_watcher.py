@@ -25,7 +25,7 @@ from sspcloud_magics.errors import (
     TargetNotFound,
     TokenExpired,
 )
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, quote_words
 from sspcloud_magics.target import Target, describe_kind, describe_request, service_without_pods
 from sspcloud_magics.tunnel.credentials import AccessStore
 from sspcloud_magics.tunnel.http import Client, StatusError
@@ -520,7 +520,7 @@ def explain(
     if error.status == FORBIDDEN:
         return Forbidden(
             _("You may not {request} in {namespace}.", request=words, namespace=namespace),
-            why=error.message,
+            why=quote_words(error.message),
             hint=_(
                 "ask the owner of {namespace} for the permission to {verb} {resource}",
                 namespace=namespace,
@@ -534,7 +534,7 @@ def explain(
             _("There is no {kind} {name} in {namespace}.", kind=kind, name=name, namespace=namespace)
             if name
             else _("There is no {kind} in {namespace}.", kind=kind, namespace=namespace),
-            why=error.message,
+            why=quote_words(error.message),
             hint=_("list the existing ones: %k8s_pods or %k8s_services"),
         )
     return ServerError(

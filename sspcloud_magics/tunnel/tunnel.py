@@ -17,8 +17,8 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
-from sspcloud_magics.errors import system_reason
 from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.tunnel.http import ANSWER_TIMEOUT, Client
 from sspcloud_magics.tunnel.protocols.events import (
     Accepted,

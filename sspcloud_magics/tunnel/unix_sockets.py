@@ -18,8 +18,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sspcloud_magics.errors import PortTaken, SspcloudError, system_reason
+from sspcloud_magics.errors import PortTaken, SspcloudError
 from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n.system_reasons import system_reason
 
 if sys.platform != "win32":
     import fcntl

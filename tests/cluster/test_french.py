@@ -53,7 +53,7 @@ def test_missing_object_begins_its_sentence() -> None:
         own=True,
     )
     assert found.what == "L’objet deployment web n’existe pas."
-    assert found.why == 'deployments.apps "web" not found'
+    assert found.why == '«\N{NO-BREAK SPACE}deployments.apps "web" not found\N{NO-BREAK SPACE}»'
 
 
 def test_expiry_is_in_words() -> None:

@@ -26,9 +26,9 @@ from sspcloud_magics.errors import (
     TargetNotFound,
     TokenExpired,
     show_url,
-    system_reason,
 )
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import N_, _, quote_words
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.target import capitalize, describe_object
 
@@ -141,7 +141,7 @@ def from_answer(
     if status == 401:
         return TokenExpired(
             _("{server} does not accept the credentials (401).", server=server),
-            why=message,
+            why=quote_words(message),
             hint=_("log in again: %k8s_login"),
         )
     if status == 403:
@@ -154,18 +154,18 @@ def from_answer(
 def _make_not_found(message: str, attempt: Attempt) -> NotFound:
     plural = attempt.resource.plural
     if not attempt.name:
-        return NotFound(_("The API server has no {resource}.", resource=plural), why=message)
+        return NotFound(_("The API server has no {resource}.", resource=plural), why=quote_words(message))
     missing = capitalize(describe_object(plural, attempt.name))
-    return NotFound(_("{object} does not exist.", object=missing), why=message)
+    return NotFound(_("{object} does not exist.", object=missing), why=quote_words(message))
 
 
 def _make_server_error(status: int, message: str, attempt: Attempt) -> ServerError:
     if status in _SERVER_ERRORS:
         what, kind, hint = _SERVER_ERRORS[status]
-        return kind(_(what), why=message, hint=_(hint) if hint else "")
+        return kind(_(what), why=quote_words(message), hint=_(hint) if hint else "")
     return ServerError(
         _("The API server could not {request} ({status}).", request=attempt.words, status=status),
-        why=message,
+        why=quote_words(message),
     )
 
 
@@ -187,7 +187,7 @@ def _make_forbidden(message: str, attempt: Attempt, *, in_service: bool, own: bo
     if ANONYMOUS in message:
         return Forbidden(
             _("The API server does not know who you are (system:anonymous)."),
-            why=message,
+            why=quote_words(message),
             hint=_("log in again: the credentials did not arrive, or the server does not know them"),
         )
     refusal = _ADMISSION.search(message)
@@ -196,12 +196,12 @@ def _make_forbidden(message: str, attempt: Attempt, *, in_service: bool, own: bo
         if "exceeded quota" in refusal[0]:
             return Forbidden(
                 _("You may not {request}: the namespace's quota is used up.", request=attempt.words),
-                why=message,
+                why=quote_words(message),
                 hint=_("stop a service that you do not need, or ask for less"),
             )
         return Forbidden(
             _("You may not {request}: a rule of the cluster forbids it.", request=attempt.words),
-            why=message,
+            why=quote_words(message),
             hint=_("do what it says, or show it to the administrators of the cluster"),
         )
     if in_service and own:
@@ -220,7 +220,7 @@ def _make_forbidden(message: str, attempt: Attempt, *, in_service: bool, own: bo
             _("ask the owner of {namespace} to share it with you", namespace=attempt.namespace),
         ]
         hint = "\n".join(filter(None, lines))
-    return Forbidden(_("You may not {request}.", request=attempt.words), why=message, hint=hint)
+    return Forbidden(_("You may not {request}.", request=attempt.words), why=quote_words(message), hint=hint)
 
 
 def _suggest_user_namespace(namespace: str | None) -> str:

@@ -30,8 +30,9 @@ from typing import Any, TypeVar
 from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.cluster.auth.login_prompt import QUIET, LoginPrompt
 from sspcloud_magics.cluster.timefmt import timestamp
-from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, system_reason
+from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn
 from sspcloud_magics.i18n import N_, _, format_bytes, format_list, format_number
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 

@@ -20,8 +20,9 @@ from sspcloud_magics.cluster.auth.expiry import Expiry
 from sspcloud_magics.cluster.auth.oidc_credential import OidcCredential
 from sspcloud_magics.cluster.auth.token_file import TokenFile
 from sspcloud_magics.cluster.config.kubeconfig import Entry, Kubeconfig, usable
-from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired, system_reason
+from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired
 from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
 _NO_ENTRY = {

@@ -26,8 +26,9 @@ from sspcloud_magics.cluster.config import kubeconfig_file
 from sspcloud_magics.cluster.config.kubeconfig import Entry, load, read
 from sspcloud_magics.cluster.config.kubeconfig_edit import KubeconfigEdit, assign
 from sspcloud_magics.cluster.platform import copy_script_again
-from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, SspcloudError, TokenExpired, system_reason
+from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, SspcloudError, TokenExpired
 from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
 if TYPE_CHECKING:

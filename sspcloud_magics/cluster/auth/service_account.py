@@ -13,8 +13,9 @@ from pathlib import Path
 from sspcloud_magics import pem
 from sspcloud_magics.access import Access
 from sspcloud_magics.cluster.auth.token_file import TokenFile
-from sspcloud_magics.errors import NotLoggedIn, TokenExpired, system_reason
+from sspcloud_magics.errors import NotLoggedIn, TokenExpired
 from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n.system_reasons import system_reason
 
 MOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """The directory where Kubernetes mounts the service account."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sspcloud_magics.errors import NotLoggedIn, system_reason
+from sspcloud_magics.errors import NotLoggedIn
 from sspcloud_magics.i18n import _, format_bytes
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 from sspcloud_magics.user_files import decode
 

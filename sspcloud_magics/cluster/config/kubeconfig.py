@@ -29,8 +29,9 @@ from sspcloud_magics.cluster.config.kubeconfig_yaml import (
     is_null,
     is_text,
 )
-from sspcloud_magics.errors import KubeconfigInvalid, system_reason
+from sspcloud_magics.errors import KubeconfigInvalid
 from sspcloud_magics.i18n import N_, _, format_bytes
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.secret import without_frames
 from sspcloud_magics.user_files import decode, user_path
 

@@ -15,8 +15,9 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sspcloud_magics.errors import KubeconfigInvalid, system_reason
+from sspcloud_magics.errors import KubeconfigInvalid
 from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.private_file import replace_file
 
 PATIENCE = 5.0

@@ -35,7 +35,7 @@ _MERGE = "application/merge-patch+json"
 _JSON_PATCH = "application/json-patch+json"
 # A field in a message of the server: `spec.containers[0].image: Required value`, `.colour: field not declared in schema`.
 _FIELD = re.compile(
-    r"""unknown field "([^"]+)"|(?:is invalid: \[?|\): |, |^)(\.?[a-z]\w*(?:\[[^\]]*\]|\.\w+)*): """
+    r"""unknown field "([^"]+)"|(?:is invalid: \[?|\): |, |^(?:«\s)?)(\.?[a-z]\w*(?:\[[^\]]*\]|\.\w+)*): """
 )
 
 

@@ -27,7 +27,7 @@ from sspcloud_magics.databases.mariadb.literals import quote
 from sspcloud_magics.databases.route import Route
 from sspcloud_magics.databases.session_lock import Turn
 from sspcloud_magics.errors import QueryFailed
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import N_, _, quote_words
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.cluster import Cluster
@@ -146,7 +146,7 @@ class MariadbConnection(Connection):
         try:
             self.execute(f"SET time_zone = {wanted}")
         except pymysql.Error as error:
-            return [_("The server refuses the time zone {zone}: {why}", zone=self._time_zone, why=errors.message_of(error))]  # fmt: skip
+            return [_("The server refuses the time zone {zone}: {why}", zone=self._time_zone, why=quote_words(errors.message_of(error)))]  # fmt: skip
         return []
 
     def abandon(self) -> None:

@@ -19,7 +19,7 @@ from sspcloud_magics.errors import (
     LoginRefused,
     QueryFailed,
 )
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import N_, _, quote_words
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.secret import Secret
 
@@ -101,8 +101,9 @@ def make_login_error(
     error: Exception, *, place: str, user: str, dbname: str, known: str, password: Secret
 ) -> DatabaseError:
     """Return this package's error for a failed login."""
-    why = message_of(error)
-    if password.reveal() in why:
+    words = message_of(error)
+    why = quote_words(words)
+    if password.reveal() in words:
         why = _("The server's message contains the password, so it is not shown.")
     for numbers, kind, what, hint in _LOGINS:
         if number_of(error) in numbers:
@@ -135,7 +136,7 @@ def make_reply_error(error: Exception, place: str) -> ConnectionLost:
     """Return this package's error for a reply that PyMySQL cannot read."""
     return ConnectionLost(
         _("The reply of {place} cannot be read, so the connection was closed.", place=place),
-        why=shorten(str(error)),
+        why=quote_words(shorten(str(error))),
         hint=_("check that it is MariaDB: %k8s_doctor {place}", place=place),
     )
 
@@ -145,7 +146,7 @@ def make_statement_error(error: pymysql.Error, *, near: str = "") -> QueryFailed
     number = number_of(error)
     hint = _HINTS.get(number, "")
     return QueryFailed(
-        f"{message_of(error)} ({number})" if number else message_of(error),
+        quote_words(message_of(error)) + (f" ({number})" if number else ""),
         hint=_("did you mean {near}?", near=near) if near else _(hint) if hint else "",
     )
 

@@ -33,7 +33,7 @@ import pandas as pd
 from sspcloud_magics.databases.mariadb.sql_lexer import Statement
 from sspcloud_magics.databases.parameter_values import find_value, to_python
 from sspcloud_magics.errors import ParameterError
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import N_, _, quote_words
 
 _TAKEN = N_("bind a number, a string, a date, bytes, a dict, or a list or a column of these: IN :ids")
 # No row, of which IN is false and NOT IN is true.
@@ -71,7 +71,7 @@ def bind(statement: Statement, variables: Mapping[str, object]) -> str:
             found = [_make_literal(item) for item in ([value] if items is None else items)]
         except (TypeError, ValueError) as error:
             raise ParameterError(
-                _(":{name} cannot be bound.", name=name), why=str(error), hint=_(_TAKEN)
+                _(":{name} cannot be bound.", name=name), why=quote_words(str(error)), hint=_(_TAKEN)
             ) from None
         if items is None:
             sql += ["?"]

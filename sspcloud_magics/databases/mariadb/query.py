@@ -38,7 +38,7 @@ from sspcloud_magics.databases.query_result import (
     StatementResult,
 )
 from sspcloud_magics.errors import QueryFailed, UsageProblem
-from sspcloud_magics.i18n import _, _n, format_number
+from sspcloud_magics.i18n import _, _n, format_number, quote_words
 from sspcloud_magics.spelling import nearest
 
 _BATCH = 10_000
@@ -147,7 +147,10 @@ class _Fetch:
         if not getattr(result, "warning_count", 0):
             return
         listed = self._run(self._session.show_warnings)
-        found = [f"{level}: {message} ({number})" for level, number, message in listed[:_MOST_WARNINGS]]
+        found = [
+            quote_words(f"{level}: {message} ({number})")
+            for level, number, message in listed[:_MOST_WARNINGS]
+        ]
         more = len(listed) - len(found)
         self.warnings = (
             *found,

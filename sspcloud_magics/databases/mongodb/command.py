@@ -21,7 +21,7 @@ from bson.errors import BSONError
 
 from sspcloud_magics.databases.parameter_values import find_value, to_python
 from sspcloud_magics.errors import ParameterError, UsageProblem
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import N_, _, quote_words
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\s+|:([^\W\d]\w*)|.', re.DOTALL)
 # The characters after which a value follows; after a key, a colon separates.
@@ -108,7 +108,7 @@ def _bind(name: str, value: object) -> Any:
         return _to_bson(value)
     except (TypeError, ValueError) as error:
         raise ParameterError(
-            _(":{name} cannot be bound.", name=name), why=str(error), hint=_(_TAKEN)
+            _(":{name} cannot be bound.", name=name), why=quote_words(str(error)), hint=_(_TAKEN)
         ) from None
 
 

@@ -11,7 +11,7 @@ from sspcloud_magics.errors import (
     LoginRefused,
     QueryFailed,
 )
-from sspcloud_magics.i18n import _, format_number
+from sspcloud_magics.i18n import _, format_number, quote_words
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.secret import Secret
 
@@ -21,8 +21,9 @@ _NOT_PRIMARY = frozenset({10107, 13435, 10058})
 
 def make_login_error(error: Exception, *, place: str, user: str, password: Secret) -> DatabaseError:
     """Return this package's error for a failed login."""
-    why = shorten(str(error))
-    if password.reveal() and password.reveal() in why:
+    words = shorten(str(error))
+    why = quote_words(words)
+    if password.reveal() and password.reveal() in words:
         why = _("The server's message contains the password, so it is not shown.")
     if isinstance(error, errors.OperationFailure) and error.code in (_AUTHENTICATION_FAILED, _UNAUTHORIZED):
         return LoginRefused(
@@ -30,7 +31,7 @@ def make_login_error(error: Exception, *, place: str, user: str, password: Secre
             why=why,
             hint=_("check the user, the password and the database, which MongoDB authenticates in"),
         )
-    if isinstance(error, errors.ConfigurationError) and "wire version" in why:
+    if isinstance(error, errors.ConfigurationError) and "wire version" in words:
         return DatabaseUnavailable(
             _("{place} runs a version of MongoDB that this PyMongo no longer supports.", place=place),
             why=why,
@@ -63,12 +64,12 @@ def make_error(error: errors.PyMongoError, *, place: str, timeout: float | None)
         if error.code == _UNAUTHORIZED:
             hint = _("ask the owner of the database for this privilege")
         details = error.details or {}
-        message = shorten(str(details.get("errmsg") or error))
+        message = quote_words(shorten(str(details.get("errmsg") or error)))
         return QueryFailed(f"{message} ({error.code})" if error.code else message, hint=hint)
     if isinstance(error, errors.ConnectionFailure):
         return ConnectionLost(
             _("The connection to {place} ended.", place=place),
-            why=shorten(str(error)),
+            why=quote_words(shorten(str(error))),
             hint=_("run the cell again: PyMongo connects again"),
         )
-    return QueryFailed(shorten(str(error)))
+    return QueryFailed(quote_words(shorten(str(error))))

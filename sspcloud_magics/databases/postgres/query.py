@@ -44,7 +44,7 @@ from sspcloud_magics.databases.query_result import (
     StatementResult,
 )
 from sspcloud_magics.errors import QueryFailed, UsageProblem
-from sspcloud_magics.i18n import N_, _, _n, format_bytes, format_number
+from sspcloud_magics.i18n import N_, _, _n, format_bytes, format_number, quote_words
 from sspcloud_magics.printable import shorten
 
 
@@ -333,7 +333,7 @@ def _notices(session: psycopg.Connection[Any]) -> Iterator[list[str]]:
             return
         words = f"{diagnosis.severity}: {diagnosis.message_primary}"
         more = (diagnosis.message_detail, diagnosis.message_hint)
-        heard.append(shorten("\n  ".join([words, *filter(None, more)])))
+        heard.append(quote_words(shorten("\n  ".join([words, *filter(None, more)]))))
 
     session.add_notice_handler(hear)
     try:

@@ -30,7 +30,7 @@ from psycopg.types.numeric import Int4, Int8, IntNumeric
 
 from sspcloud_magics.databases.parameter_values import PLAIN, find_value, to_python
 from sspcloud_magics.errors import ParameterError
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import N_, _, quote_words
 
 
 def values_of(names: Sequence[str], variables: Mapping[str, object]) -> list[Any]:
@@ -67,7 +67,7 @@ def values_of(names: Sequence[str], variables: Mapping[str, object]) -> list[Any
             found.append(to_bindable(value))
         except (TypeError, ValueError) as error:
             raise ParameterError(
-                _(":{name} cannot be bound.", name=name), why=str(error), hint=_(_TAKEN)
+                _(":{name} cannot be bound.", name=name), why=quote_words(str(error)), hint=_(_TAKEN)
             ) from None
     return found
 
@@ -164,7 +164,7 @@ def dump_values(transformer: Transformer, names: Sequence[str], values: Iterable
             transformer.dump_sequence([value], [_AUTO])
         except _CANNOT_BE_WRITTEN as error:
             which, why = f":{name}", str(error)
-    raise ParameterError(_("{names} cannot be bound.", names=which), why=why, hint=_(_TAKEN))
+    raise ParameterError(_("{names} cannot be bound.", names=which), why=quote_words(why), hint=_(_TAKEN))
 
 
 _AUTO = psycopg.adapt.PyFormat.AUTO

@@ -45,7 +45,7 @@ from sspcloud_magics.errors import (
     ConnectionBusy,
     QueryFailed,
 )
-from sspcloud_magics.i18n import N_, _, format_list
+from sspcloud_magics.i18n import N_, _, format_list, quote_words
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.cluster import Cluster
@@ -210,7 +210,7 @@ class DatabaseConnection(Connection):
             return self._log_in_again(
                 _(
                     "The session ended ({reason}), and a new one replaces it: {lost}.",
-                    reason=sqlstates.quote(self._reason),
+                    reason=quote_words(self._reason),
                     lost=lost,
                 )
                 if self._reason

@@ -20,7 +20,7 @@ from sspcloud_magics.errors import (
     LoginRefused,
     QueryFailed,
 )
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import N_, _, quote_words
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.secret import Secret
 
@@ -128,7 +128,7 @@ def make_login_error(
     """
     full = _SEVERITY.sub("", str(error).strip()).strip()
     message = shorten(full)
-    why = sqlstates.quote(message)
+    why = quote_words(message)
     if password and password.reveal() in full:
         # Hiding only the password would reveal it, since the rest of the message is known.
         why = _("The server's message contains the password, so it is not shown.")
@@ -157,7 +157,7 @@ def make_connection_error(
     error: psycopg.Error, *, place: str, in_transaction: bool = False
 ) -> ConnectionLost:
     """Return this package's error for a connection that ended during use."""
-    why = sqlstates.quote(get_reason(error))
+    why = quote_words(get_reason(error))
     if in_transaction:
         return ConnectionLost(
             _("The connection to {place} was lost; its transaction is rolled back.", place=place),
@@ -205,10 +205,8 @@ def make_statement_error(
         parts.append(mark_line(statement.text, offset, first_line=statement.line))
     elif diagnosis.internal_query and diagnosis.internal_position:
         parts.append(shorten(mark_line(diagnosis.internal_query, int(diagnosis.internal_position) - 1)))
-    parts += [
-        sqlstates.quote(shorten(words)) for words in (diagnosis.message_detail, diagnosis.context) if words
-    ]
-    steps = [sqlstates.quote(shorten(diagnosis.message_hint))] if diagnosis.message_hint else []
+    parts += [quote_words(shorten(words)) for words in (diagnosis.message_detail, diagnosis.context) if words]
+    steps = [quote_words(shorten(diagnosis.message_hint))] if diagnosis.message_hint else []
     if meant := _find_hint(error, statement, near, is_ours=is_ours):
         steps = [meant]
     if diagnosis.sqlstate is None:  # raised by psycopg, for a value such as the time 24:00

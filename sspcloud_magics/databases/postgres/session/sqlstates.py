@@ -84,11 +84,6 @@ _EXPLANATIONS = {
 }
 
 
-def quote(words: str) -> str:
-    """Return words of the server; in quotation marks where the sentences around them have another language."""
-    return words if not words or current() == "en" else _("“{words}”", words=words)
-
-
 def describe(error: psycopg.Error) -> str:
     """Return the server's message, after an explanation where the reader's language is not English."""
     diagnosis = error.diag

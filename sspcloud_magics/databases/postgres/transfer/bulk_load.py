@@ -24,7 +24,7 @@ from sspcloud_magics.databases.postgres.transfer.column_values import (
 )
 from sspcloud_magics.databases.query_options import Progress
 from sspcloud_magics.errors import QueryFailed, UsageProblem
-from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n import _, quote_words
 from sspcloud_magics.printable import shorten
 
 Mode: TypeAlias = Literal["new", "append", "replace"]
@@ -91,7 +91,7 @@ def load_table(
         except psycopg.errors.DependentObjectsStillExist as error:
             raise QueryFailed(
                 f"{sqlstates.describe(error)}.",
-                why=sqlstates.quote(shorten(error.diag.message_detail or "")),
+                why=quote_words(shorten(error.diag.message_detail or "")),
                 hint=_(
                     "keep the table: %query_db DELETE FROM {name}, then %load_table … {name} --append",
                     name=name,

@@ -24,7 +24,7 @@ import psycopg
 
 from sspcloud_magics.databases import arrow
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n import N_, _, quote_words
 
 SHOWN = 80
 """The maximum number of characters of a refused value in its error."""
@@ -360,7 +360,7 @@ def _values(column: pd.Series[Any], name: str) -> Iterator[Any]:
     except _NOT_IN_PYTHON as error:
         raise UsageProblem(
             _("Column {name!r}, row {row}: the value has no counterpart in Python.", name=name, row=row + 1),
-            why=str(error),
+            why=quote_words(str(error)),
         ) from None
 
 

@@ -21,6 +21,7 @@ from sspcloud_magics.databases.query_options import Progress
 from sspcloud_magics.databases.query_result import QueryResult, StatementResult
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
+from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.user_files import user_path
 
 BLOCK = 256 << 10
@@ -72,7 +73,7 @@ def copy_from(
     try:
         opened = file.open("rb")
     except OSError as error:
-        raise UsageProblem(_("{file} cannot be read.", file=file), why=error.strerror or str(error)) from None
+        raise UsageProblem(_("{file} cannot be read.", file=file), why=system_reason(error)) from None
 
     def send(copy: psycopg.Copy, report: Callable[[int], None]) -> None:
         while block := opened.read(BLOCK):
