@@ -196,7 +196,7 @@ def explain_refusal(text: str, path: str = "") -> SspcloudError:
             if page
             else _("put new keys into the environment (%env AWS_ACCESS_KEY_ID=…)"),
         )
-    return QueryFailed(f"S3: {why}")  # not translated: a quotation
+    return QueryFailed(_("S3: {words}", words=why))
 
 
 def is_refusal(text: str) -> bool:
