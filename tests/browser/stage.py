@@ -20,6 +20,8 @@ STATIC = ROOT / "sspcloud_magics" / "widgets" / "static"
 THEMES = Path(sys.prefix) / "share" / "jupyter" / "lab" / "themes" / "@jupyterlab"
 AXE = ROOT / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
 
+ADDRESS = "http://localhost:8888/lab"
+
 HTML = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>The panel</title>
 <style>{theme}</style><style>{css}</style>
 <style>body {{ margin: 0; background: var(--jp-layout-color1); }} main {{ padding: 8px; }}</style></head>
@@ -43,16 +45,7 @@ window.ready = true;
 </script></body></html>"""
 
 
-def stage(
-    browser: Browser,
-    *,
-    width: int = 1180,
-    height: int = 1000,
-    theme: str = "light",
-    language: str = "en",
-    scale: float = 1,
-    kernel: bool = True,
-) -> Page:
+def stage(browser: Browser, *, width: int = 1180, height: int = 1000, scale: float = 1, **shown: Any) -> Page:
     """Open a page with the panel in it, told nothing yet; its errors are kept in `page.errors`.
 
     Parameters
@@ -61,20 +54,34 @@ def stage(
         The browser.
     width, height
         Of the page, in pixels.
+    scale
+        Pixels of the screen for one of the page.
+    shown
+        As for `show`.
+    """
+    page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=scale)
+    page.errors = []  # type: ignore[attr-defined]
+    page.on("pageerror", lambda error: page.errors.append(str(error)))  # type: ignore[attr-defined]
+    show(page, **shown)
+    return page
+
+
+def show(page: Page, *, theme: str = "light", language: str = "en", kernel: bool = True) -> None:
+    """Load the panel into a page in place of what it shows.
+
+    Parameters
+    ----------
+    page
+        The page.
     theme
         ``light``, ``dark`` or ``dark-high-contrast``.
     language
         ``en`` or ``fr``.
-    scale
-        Pixels of the screen for one of the page.
     kernel
         Whether the page has a kernel.
     """
     import base64
 
-    page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=scale)
-    page.errors = []  # type: ignore[attr-defined]
-    page.on("pageerror", lambda error: page.errors.append(str(error)))  # type: ignore[attr-defined]
     document = HTML.format(
         theme=(THEMES / f"theme-{theme}-extension" / "index.css").read_text(encoding="utf-8"),
         css=(STATIC / "panel.css").read_text(encoding="utf-8"),
@@ -83,12 +90,10 @@ def stage(
         language=language,
         kernel=str(kernel).lower(),
     )
-    page.route(
-        "http://localhost:8888/lab", lambda route: route.fulfill(body=document, content_type="text/html")
-    )
-    page.goto("http://localhost:8888/lab")
+    page.unroute(ADDRESS)
+    page.route(ADDRESS, lambda route: route.fulfill(body=document, content_type="text/html"))
+    page.goto(ADDRESS)
     page.wait_for_function("window.ready")
-    return page
 
 
 def tell(page: Page, facts: dict[str, Any]) -> None:
