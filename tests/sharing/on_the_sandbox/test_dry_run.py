@@ -118,6 +118,6 @@ def test_rest_of_an_ended_share_is_removed_first(be, a_busy_server, sandbox):
     assert "share_dave" not in then
     assert f"Removed first, because it has ended: {DATABASE}-share-dave" in plan.yaml()
     opened = ssp.share_db(DATABASE, "bob")
-    assert opened.notes[1] == f"The remains of the share of {DATABASE} with dave were removed."
+    assert opened.notes[0] == f"The remains of the share of {DATABASE} with dave were removed."
     assert list(ssp.shares()["colleague"]) == ["bob", "carol"]
     assert len(yaml.safe_load(kubectl(sandbox, "alice", "get", "jobs", "-o", "yaml"))["items"]) == 2

@@ -51,7 +51,7 @@ def test_colleague_joins_with_the_owners_line(be):
     opened = ssp.share_db(DATABASE, ["bob", "carol"], reason="le cours")
     assert isinstance(opened, ShareResult)
     assert opened.line == f"%connect_db {PATH}"
-    assert "check the spelling of the names" in opened.notes[1]  # nothing proves that they exist
+    assert "check the spelling of the names" in opened.notes[0]  # nothing proves that they exist
     for person in ("bob", "carol"):
         be(person)
         connection = ssp.connect_db(opened.line.partition(" ")[2])
