@@ -34,13 +34,7 @@ from sspcloud_magics.sharing import advisories, mariadb_sql, rendering
 from sspcloud_magics.sharing.apply import ShareResult, apply_shares
 from sspcloud_magics.sharing.inventory import EndedShare, Inventory, Share, ShareRole, list_shares
 from sspcloud_magics.sharing.manifests import PlannedShare
-from sspcloud_magics.sharing.plan import (
-    ClusterPlan,
-    ShareRequest,
-    find_colleagues,
-    find_pods,
-    select_labels,
-)
+from sspcloud_magics.sharing.plan import ClusterPlan, ShareRequest, find_colleagues, plan_shares
 from sspcloud_magics.sharing.revoke import RevokeResult, delete_objects, has_ended
 from sspcloud_magics.sharing.role_sql import Privileges
 from sspcloud_magics.spelling import nearest
@@ -91,28 +85,10 @@ class MariadbPlan(ClusterPlan):
 
     Parameters
     ----------
-    database
-        The release.
-    shares
-        One share for each colleague.
-    schemas
-        All databases of the server that can be shared.
-    network
-        Whether to create a NetworkPolicy.
-    notes
-        Advisories, one sentence each, the most important first.
-    ended
-        The ended shares whose remains are removed first.
     owner
         The chart's user.
     """
 
-    database: Database
-    shares: tuple[PlannedShare, ...]
-    schemas: tuple[str, ...]
-    network: bool
-    notes: tuple[str, ...]
-    ended: tuple[EndedShare, ...]
     owner: str
 
     def statements(self, share: PlannedShare, verifier: str) -> list[str]:
@@ -126,7 +102,7 @@ class MariadbPlan(ClusterPlan):
         ]
 
     def sql(self) -> str:
-        """Format the statements to run, in order, with passwords masked."""
+        """Format the statements to run."""
         parts = []
         for each in self.ended:
             parts.append(_("-- The remains of the share with {colleague}", colleague=each.share.colleague))
@@ -135,17 +111,6 @@ class MariadbPlan(ClusterPlan):
             parts.append(_("-- The share with {name}", name=share.colleague.name))
             parts += [f"{line};" for line in self.statements(share, HIDDEN)]
         return "\n".join(parts)
-
-    @property
-    def _answer(self) -> rendering.Answer:
-        return rendering.Answer(
-            granted=self.granted,
-            line=self.line,
-            notes=self.notes,
-            objects=self.yaml(),
-            statements=self.sql(),
-            is_mariadb=True,
-        )
 
 
 def make_plan(
@@ -171,41 +136,21 @@ def make_plan(
     every = tuple(schemas(connection))
     chosen = _choose(request.schemas or (connection.dbname,), every)
     owner = credentials.read_credentials(cluster, database).user
-    labels, pods, ports = find_pods(cluster, database)
     gone = {each.share.role for each in ended}
     existing = {role.name for role in inventory.roles} - gone
-    until = datetime.now(UTC).replace(microsecond=0) + request.duration
-    shares = tuple(
-        PlannedShare(
-            database=database.name,
-            namespace=database.namespace,
-            colleague=colleague,
-            service=database.service,
-            port=database.port,
-            pods=pods,
-            privileges=Privileges(
-                role=role,
-                dbname=chosen[0],
-                schemas=chosen,
-                owners=(owner,),
-                schema_owner=owner,
-                read_write=request.read_write,
-            ),
-            duration=request.duration,
-            until=until,
-            reason=request.reason,
-            for_kubectl=request.for_kubectl,
-            forward=request.forward,
-            selector=select_labels(labels, database),
-            exists=role in existing,
-            kind=database.kind,
-        )
-        for colleague, role in zip(colleagues, roles, strict=True)
+    privileges = Privileges(
+        role="",
+        dbname=chosen[0],
+        schemas=chosen,
+        owners=(owner,),
+        schema_owner=owner,
+        read_write=request.read_write,
+    )
+    shares, more = plan_shares(
+        cluster, request, inventory, colleagues, existing=existing, privileges=privileges
     )
     notes += [advisories.warn_spelling(colleagues), _describe_end(roles)]
-    again = [share.colleague.name for share in shares if share.exists]
-    notes += [advisories.describe_renewal(again, len(shares))] * bool(again)
-    notes += _warn_public(connection)
+    notes += more + _warn_public(connection)
     if request.read_write:
         notes.append(
             _(
@@ -215,11 +160,6 @@ def make_plan(
                 own=format_list(roles),
             )
         )
-    if request.forward:
-        notes += advisories.warn_ports(cluster, database, labels, ports)
-    admitted = [one.namespace for one in colleagues] if request.network else []
-    names = [each.share.name for each in ended]
-    notes += advisories.describe_network(cluster, database, labels, admitted, names)
     return MariadbPlan(
         database=database,
         shares=shares,

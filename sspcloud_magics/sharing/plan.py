@@ -5,6 +5,7 @@ A plan is a value. ``--dry-run`` shows it, with passwords masked, and `apply` ex
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -77,13 +78,37 @@ class ShareRequest:
     prefix: str | None
 
 
-class ClusterPlan(rendering.ShareDisplay):
-    """The cluster's half of a plan, which is the same for each kind of database."""
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ClusterPlan(rendering.ShareDisplay, ABC):
+    """The cluster's half of a plan, which is the same for each kind of database.
 
-    __slots__ = ()
+    Parameters
+    ----------
+    database
+        The database.
+    shares
+        One share for each colleague.
+    schemas
+        All schemas of the database, or all databases of a server of MariaDB: privileges in those that are not shared are
+        revoked.
+    network
+        Whether to create a NetworkPolicy.
+    notes
+        Advisories, one sentence each, the most important first.
+    ended
+        The ended shares whose remains are removed first.
+    """
 
-    ended: tuple[EndedShare, ...]
+    database: Database
+    shares: tuple[PlannedShare, ...]
+    schemas: tuple[str, ...]
     network: bool
+    notes: tuple[str, ...]
+    ended: tuple[EndedShare, ...]
+
+    @abstractmethod
+    def sql(self) -> str:
+        """Format the statements to run, in order, with passwords masked."""
 
     def yaml(self) -> str:
         """Format the objects to create as YAML, with Secrets masked; comments name the objects to remove."""
@@ -112,6 +137,17 @@ class ClusterPlan(rendering.ShareDisplay):
         ]
         return [*made, manifests.network_policy(share, job_uid)] if self.network else made
 
+    @property
+    def _answer(self) -> rendering.Answer:
+        return rendering.Answer(
+            granted=self.granted,
+            line=self.line,
+            notes=self.notes,
+            objects=self.yaml(),
+            statements=self.sql(),
+            is_mariadb=self.database.kind == "mariadb",
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SharePlan(ClusterPlan):
@@ -119,18 +155,6 @@ class SharePlan(ClusterPlan):
 
     Parameters
     ----------
-    database
-        The database.
-    shares
-        One share for each colleague.
-    schemas
-        All schemas of the database: privileges in those that are not shared are revoked.
-    network
-        Whether to create a NetworkPolicy.
-    notes
-        Advisories, one sentence each, the most important first.
-    ended
-        The ended shares whose remains are removed first.
     creators
         The roles that may create in the shared schemas after the plan is applied.
     idle_timeout
@@ -140,12 +164,6 @@ class SharePlan(ClusterPlan):
         superuser owns the database and the archive does not exist; and the rows of `role_sql.COLLEAGUES`.
     """
 
-    database: Database
-    shares: tuple[PlannedShare, ...]
-    schemas: tuple[str, ...]
-    network: bool
-    notes: tuple[str, ...]
-    ended: tuple[EndedShare, ...]
     creators: frozenset[str]
     idle_timeout: bool
     excess: ExcessPrivileges = field(default_factory=ExcessPrivileges)
@@ -211,12 +229,6 @@ class SharePlan(ClusterPlan):
         made += role_sql.grant(privileges, own_schema=share.own_schema)
         return made + role_sql.grant_between_colleagues(colleagues, privileges)
 
-    @property
-    def _answer(self) -> rendering.Answer:
-        return rendering.Answer(
-            granted=self.granted, line=self.line, notes=self.notes, objects=self.yaml(), statements=self.sql()
-        )
-
 
 def make_plan(
     cluster: Cluster, connection: DatabaseConnection, request: ShareRequest, inventory: Inventory
@@ -245,53 +257,31 @@ def make_plan(
     every = tuple(sorted(found | left))
     schemas = _choose_schemas(request.schemas, every)
     owners = session.execute(role_sql.OWNERS, {"schemas": list(every)}).fetchall()
-    labels, pods, ports = find_pods(cluster, database)
-    until = datetime.now(UTC).replace(microsecond=0) + request.duration
     existing = _list_existing(session, roles) - gone
     handovers = {} if request.read_write else _plan_handovers(session, existing, heir)
-    shares = tuple(
-        PlannedShare(
-            database=database.name,
-            namespace=database.namespace,
-            colleague=colleague,
-            service=database.service,
-            port=database.port,
-            pods=pods,
-            privileges=Privileges(
-                role=role,
-                dbname=connection.dbname,
-                schemas=schemas,
-                owners=tuple(name for (name,) in owners if name not in gone),
-                schema_owner=heir or role_sql.ARCHIVE,
-                read_write=request.read_write,
-                create=request.create,
-            ),
-            duration=request.duration,
-            until=until,
-            reason=request.reason,
-            for_kubectl=request.for_kubectl,
-            forward=request.forward,
-            selector=select_labels(labels, database),
-            exists=role in existing,
-            own_schema=role in own_schemas,
-            handover=handovers.get(role),
-        )
-        for colleague, role in zip(colleagues, roles, strict=True)
+    privileges = Privileges(
+        role="",
+        dbname=connection.dbname,
+        schemas=schemas,
+        owners=tuple(name for (name,) in owners if name not in gone),
+        schema_owner=heir or role_sql.ARCHIVE,
+        read_write=request.read_write,
+        create=request.create,
     )
-    again = [share.colleague.name for share in shares if share.exists]
-    notes += [advisories.describe_renewal(again, len(shares))] * bool(again)
+    planned, more = plan_shares(
+        cluster, request, inventory, colleagues, existing=existing, privileges=privileges
+    )
+    shares = tuple(
+        replace(share, own_schema=share.role in own_schemas, handover=handovers.get(share.role))
+        for share in planned
+    )
+    notes += more
     notes += [advisories.describe_handover(role, given) for role, given in handovers.items()]
     notes += advisories.warn_ending(session)
     if request.read_write:
         notes += advisories.warn_writing(roles, schemas, create=request.create)
-    if request.forward:
-        notes += advisories.warn_ports(cluster, database, labels, ports)
     notes += [] if request.schemas else advisories.warn_later_schemas(every, schemas)
     notes += advisories.warn_public(session, schemas, gone, read_write=request.read_write)
-    admitted = [one.namespace for one in colleagues] if request.network else []
-    notes += advisories.describe_network(
-        cluster, database, labels, admitted, [each.share.name for each in ended]
-    )
     if request.for_kubectl:
         notes.append(
             rendering.Risk(
@@ -312,6 +302,59 @@ def make_plan(
         creators=inventory.creators - set(roles) | (set(roles) if request.create else set()),
         idle_timeout=session.pgconn.server_version >= role_sql.IDLE_TIMEOUT_SINCE,
     )
+
+
+def plan_shares(
+    cluster: Cluster,
+    request: ShareRequest,
+    inventory: Inventory,
+    colleagues: Sequence[Colleague],
+    *,
+    existing: AbstractSet[str],
+    privileges: Privileges,
+) -> tuple[tuple[PlannedShare, ...], list[str]]:
+    """Plan one share for each colleague, with notes on the cluster's half.
+
+    Parameters
+    ----------
+    cluster, request, inventory, colleagues
+        The cluster, and who receives which share of which database.
+    existing
+        The logins that exist already, and are altered.
+    privileges
+        The privileges that all of them receive.
+    """
+    database = inventory.database
+    labels, pods, ports = find_pods(cluster, database)
+    until = datetime.now(UTC).replace(microsecond=0) + request.duration
+    shares = tuple(
+        PlannedShare(
+            database=database.name,
+            namespace=database.namespace,
+            colleague=colleague,
+            service=database.service,
+            port=database.port,
+            pods=pods,
+            privileges=replace(privileges, role=role),
+            duration=request.duration,
+            until=until,
+            reason=request.reason,
+            for_kubectl=request.for_kubectl,
+            forward=request.forward,
+            selector=select_labels(labels, database),
+            exists=role in existing,
+            kind=database.kind,
+        )
+        for colleague in colleagues
+        for role in [role_name(colleague.name)]
+    )
+    again = [share.colleague.name for share in shares if share.exists]
+    notes = [advisories.describe_renewal(again, len(shares))] * bool(again)
+    if request.forward:
+        notes += advisories.warn_ports(cluster, database, labels, ports)
+    admitted = [one.namespace for one in colleagues] if request.network else []
+    gone = [each.share.name for each in inventory.ended]
+    return shares, notes + advisories.describe_network(cluster, database, labels, admitted, gone)
 
 
 def add_preview(plan: SharePlan, connection: DatabaseConnection, opener: revoke.Opener) -> SharePlan:
