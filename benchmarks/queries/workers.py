@@ -120,7 +120,7 @@ def ours_decimal(spec: Spec) -> Run:
 
 def to_parquet(spec: Spec) -> Run:
     """Write the table `times` times into a file, and sample the memory."""
-    from sspcloud_magics.databases.postgres.transfer.export import export
+    from tests.support.queries import export
 
     connection = open_connection(spec)
     sql = f"SELECT q.* FROM query_benchmark q, generate_series(1, {spec['times']})"

@@ -124,7 +124,9 @@ _WRITERS: dict[str, Callable[[Sink], _Writer]] = {".parquet": _Parquet, ".csv": 
 class ReadParts(Protocol):
     """Function that runs one query, and yields its rows in parts."""
 
-    def __call__(self, options: QueryOptions, *, size: int, most: int) -> Generator[Part, None, None]:
+    def __call__(
+        self, options: QueryOptions, *, size: int, most: int | None = None
+    ) -> Generator[Part, None, None]:
         """Yield parts of at least `size` rows, or of `most` bytes."""
 
 

@@ -8,9 +8,8 @@ import psycopg
 import pytest
 
 from sspcloud_magics.databases.postgres.query import run
-from sspcloud_magics.databases.postgres.transfer.chunks import chunks
 from tests.support.postgres_servers import Server, of_debian, start_server
-from tests.support.queries import query
+from tests.support.queries import chunks, query
 
 TYPES = """
 create extension if not exists citext; create extension if not exists hstore; create extension if not exists ltree;

@@ -7,10 +7,9 @@ import pytest
 
 from sspcloud_magics.databases.postgres.query import run
 from sspcloud_magics.databases.postgres.transfer.bulk_load import load_table
-from sspcloud_magics.databases.postgres.transfer.export import export
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.session import querying, session
-from tests.support.queries import query
+from tests.support.queries import export, query
 
 LONG = "é" * 40
 

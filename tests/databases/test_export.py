@@ -21,11 +21,10 @@ from sspcloud_magics.databases.postgres.results import result_reader
 from sspcloud_magics.databases.postgres.session.session_settings import Preferences
 from sspcloud_magics.databases.postgres.transfer.bulk_load import load_table
 from sspcloud_magics.databases.postgres.transfer.copy import copy_from, copy_to
-from sspcloud_magics.databases.postgres.transfer.export import export
 from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.errors import FileNotWritten, QueryFailed, UsageProblem
 from tests.databases.conftest import process_of
-from tests.support.queries import query
+from tests.support.queries import export, query
 
 EVERYTHING = """select i as n, i / 7.0::float8 as x, case when i % 3 > 0 then 'é' || i end as t, jsonb_build_object('i', i) as j,
     timestamptz '2024-01-01 00:00+00' + i * interval '1 s' as z, '\\x41'::bytea as b, time '10:00' as c, array[i, null] as a,
@@ -185,11 +184,11 @@ def test_a_file_that_is_there_stays_unless_told(connection, tmp_path):
 FULL = """
 import json, resource, signal, sys
 from pathlib import Path
-from sspcloud_magics.databases.postgres.transfer import copy, export
+from sspcloud_magics.databases.postgres.transfer import copy
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.postgres.libpq import Login
-from tests.support.queries import query
+from tests.support.queries import export, query
 from sspcloud_magics.errors import FileNotWritten
 from sspcloud_magics.secret import Secret
 told, folder = json.load(sys.stdin), Path(sys.argv[1])
@@ -199,7 +198,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 rows = "select md5(i::text) as t from generate_series(1, 400000) i"
 for write, sql, name in (
-    (export.export, rows, "rows.csv"), (export.export, rows, "rows.parquet"), (copy.copy_to, f"copy ({rows}) to stdout", "rows.txt")
+    (export, rows, "rows.csv"), (export, rows, "rows.parquet"), (copy.copy_to, f"copy ({rows}) to stdout", "rows.txt")
 ):
     try:
         write(connection, sql, folder / name)

@@ -18,11 +18,10 @@ from sspcloud_magics.databases.gc_pause import collector_paused
 from sspcloud_magics.databases.postgres import forked_sessions
 from sspcloud_magics.databases.postgres.query import run
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
-from sspcloud_magics.databases.postgres.transfer.chunks import chunks
 from sspcloud_magics.errors import ConnectionLost
 from sspcloud_magics.session import session as session_module
 from tests.support.forked_child import in_child
-from tests.support.queries import query
+from tests.support.queries import chunks, query
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork"),

@@ -13,11 +13,10 @@ from sspcloud_magics.databases.postgres.session.connection import DatabaseConnec
 from sspcloud_magics.databases.postgres.session.pg_errors import QUOTED_NAME
 from sspcloud_magics.databases.postgres.sql import name_cache, schema_names
 from sspcloud_magics.databases.postgres.transfer.bulk_load import load_table
-from sspcloud_magics.databases.postgres.transfer.chunks import chunks
 from sspcloud_magics.databases.postgres.transfer.copy import copy_from, copy_to
 from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.spelling import nearest
-from tests.support.queries import query
+from tests.support.queries import chunks, query
 
 
 @pytest.fixture

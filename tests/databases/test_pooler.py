@@ -20,7 +20,6 @@ from sspcloud_magics.databases.postgres.session.session_settings import Preferen
 from sspcloud_magics.databases.postgres.sql import schema_names
 from sspcloud_magics.databases.postgres.sql_lexer import statements
 from sspcloud_magics.databases.postgres.transfer.bulk_load import load_table
-from sspcloud_magics.databases.postgres.transfer.chunks import chunks
 from sspcloud_magics.databases.postgres.transfer.copy import copy_from, copy_to
 from sspcloud_magics.databases.postgres.transfer.sqlalchemy_engine import engine
 from sspcloud_magics.errors import DatabaseUnavailable, QueryFailed
@@ -28,7 +27,7 @@ from sspcloud_magics.sharing import superuser
 from tests.databases.conftest import login_to
 from tests.support.poolers import Pooler, pgbouncer
 from tests.support.postgres_servers import Server, start_server
-from tests.support.queries import query
+from tests.support.queries import chunks, query
 
 PREFERRED = Preferences('survey, "A b", public', "Europe/Paris")
 IN_ZONE = "select timestamptz '2024-07-14 10:00+00' as z from generate_series(1, 5) i"

@@ -15,7 +15,6 @@ import pytest
 from sspcloud_magics.databases.postgres.query import TRANSACTION_OPEN, run
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.session.session_settings import Preferences
-from sspcloud_magics.databases.postgres.transfer.chunks import chunks
 from sspcloud_magics.errors import (
     ConnectionBusy,
     ConnectionLost,
@@ -25,7 +24,7 @@ from sspcloud_magics.errors import (
 )
 from tests.databases.conftest import login_to
 from tests.support.postgres_servers import Server, start_server
-from tests.support.queries import query
+from tests.support.queries import chunks, query
 
 
 @pytest.fixture

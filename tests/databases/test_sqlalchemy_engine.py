@@ -10,11 +10,10 @@ import pytest
 import sqlalchemy
 from sqlalchemy import text
 
-from sspcloud_magics.databases.postgres.transfer.chunks import chunks
 from sspcloud_magics.databases.postgres.transfer.sqlalchemy_engine import engine
 from sspcloud_magics.errors import ConnectionBusy
 from tests.databases.conftest import Server
-from tests.support.queries import query
+from tests.support.queries import chunks, query
 
 
 @pytest.fixture

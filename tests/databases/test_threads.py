@@ -20,12 +20,11 @@ import sqlalchemy
 from sspcloud_magics import session
 from sspcloud_magics.databases.chunks import Chunks
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
-from sspcloud_magics.databases.postgres.transfer.chunks import chunks
 from sspcloud_magics.errors import ConnectionBusy, ConnectionLost, NotConnected, QueryFailed
 from sspcloud_magics.session import session as session_module
 from tests.databases.conftest import Server
 from tests.databases.test_session_lock import SECONDS, interrupt
-from tests.support.queries import query
+from tests.support.queries import chunks, query
 
 THREADS = 16
 ENDLESS = "select a from generate_series(1, 100000) a, generate_series(1, 100000) b"

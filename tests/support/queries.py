@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from sspcloud_magics.cluster.cluster import Cluster
+from sspcloud_magics.databases.chunks import Chunks
 from sspcloud_magics.databases.credentials import find_credentials
+from sspcloud_magics.databases.export import Exported
+from sspcloud_magics.databases.postgres import kind
 from sspcloud_magics.databases.postgres.query import run
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection, open_connection
-from sspcloud_magics.databases.query_options import QueryOptions
+from sspcloud_magics.databases.query_options import DEFAULTS, Output, QueryOptions
 from sspcloud_magics.databases.query_result import QueryResult, attach_notes
 from sspcloud_magics.forwards.manager import ForwardManager
 
@@ -21,6 +25,27 @@ def connect(
     """Connect through a forward; `how` as `find_credentials` takes it."""
     found, used = find_credentials(cluster, name, **how)
     return open_connection(cluster, manager, found, used, dbname=database)
+
+
+def chunks(
+    connection: DatabaseConnection,
+    sql: str,
+    params: Any = None,
+    options: QueryOptions = DEFAULTS,
+    *,
+    size: int,
+) -> Chunks:
+    """Return the rows of one query in chunks."""
+    chunked: Chunks = kind.run(connection, sql, params, options, Output(chunks=size))
+    return chunked
+
+
+def export(
+    connection: DatabaseConnection, sql: str, to: Path | str, params: Any = None, *, overwrite: bool = False
+) -> Exported:
+    """Write the rows of one query into a file."""
+    exported: Exported = kind.run(connection, sql, params, DEFAULTS, Output(to=to, overwrite=overwrite))
+    return exported
 
 
 def query(

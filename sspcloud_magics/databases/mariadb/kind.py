@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sspcloud_magics.databases import arrow
-from sspcloud_magics.databases.chunks import Chunks
-from sspcloud_magics.databases.column_names import FOR_POLARS, refuse_duplicates
-from sspcloud_magics.databases.export import export_parts
 from sspcloud_magics.databases.mariadb import query
 from sspcloud_magics.databases.mariadb.catalogue import columns, describe_table, tables
 from sspcloud_magics.databases.mariadb.connection import MariadbConnection, open_connection
-from sspcloud_magics.databases.query_options import Output, Progress, QueryOptions
-from sspcloud_magics.databases.query_result import attach_notes
+from sspcloud_magics.databases.output import run_into
+from sspcloud_magics.databases.query_options import Output, QueryOptions
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pymysql
 
 __all__ = [
@@ -53,17 +48,13 @@ def run(
             _("--from reads the input of PostgreSQL's COPY, which MariaDB does not have."),
             hint=_('df.to_sql("table", ssp.engine(), index=False)   writes a DataFrame into a table'),
         )
-    if output.as_ == "polars":
-        options = replace(options, on_columns=partial(refuse_duplicates, refusal=FOR_POLARS))
-    read = partial(query.parts, connection, sql, params)
-    if output.to is not None:
-        return export_parts(connection, read, output.to, options, overwrite=output.overwrite)
-    convert = arrow.converter(output.as_)
-    if output.chunks is not None:
-        parts = read(replace(options, progress=None), size=output.chunks)
-        return Chunks(connection, parts, output.chunks, convert)
-    result = query.run(connection, sql, params, options)
-    return result if result.frame is None else convert(attach_notes(result), result.types)
+    return run_into(
+        output,
+        connection,
+        options,
+        run=partial(query.run, connection, sql, params),
+        parts=partial(query.parts, connection, sql, params),
+    )
 
 
 def explain(sql: str) -> str:
@@ -72,13 +63,8 @@ def explain(sql: str) -> str:
 
 
 def load_table(
-    connection: MariadbConnection,
-    frame: pd.DataFrame,
-    name: str,
-    mode: Literal["new", "append", "replace"] = "new",
-    *,
-    progress: Progress | None = None,
-) -> int:
+    connection: MariadbConnection, frame: object, name: str, *_mode: Any, **_progress: Any
+) -> NoReturn:
     """Refuse: pandas itself writes a DataFrame through SQLAlchemy.
 
     Raises
@@ -86,7 +72,7 @@ def load_table(
     UsageProblem
         Always.
     """
-    del frame, mode, progress
+    del frame
     raise UsageProblem(
         _("%load_table writes into PostgreSQL only, and {path} is MariaDB.", path=connection.database.path),
         hint=_('df.to_sql("{name}", ssp.engine(), index=False)   uses pandas and SQLAlchemy', name=name),

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import Any, NoReturn
 
-from sspcloud_magics.databases import arrow
-from sspcloud_magics.databases.chunks import Chunks
-from sspcloud_magics.databases.column_names import FOR_POLARS, refuse_duplicates
-from sspcloud_magics.databases.export import export_parts
 from sspcloud_magics.databases.mongodb import query
 from sspcloud_magics.databases.mongodb.catalogue import columns, describe_table, tables
 from sspcloud_magics.databases.mongodb.connection import MongodbConnection, open_connection
-from sspcloud_magics.databases.query_options import Output, Progress, QueryOptions
+from sspcloud_magics.databases.output import run_into
+from sspcloud_magics.databases.query_options import Output, QueryOptions
 from sspcloud_magics.databases.query_result import Part, attach_notes
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = [
     "columns",
@@ -52,18 +45,14 @@ def run(
             _("--from reads the input of PostgreSQL's COPY, which MongoDB does not have."),
             hint=_('ssp.connection()["collection"].insert_many(df.to_dict("records"))   writes documents'),
         )
-    if output.as_ == "polars":
-        options = replace(options, on_columns=partial(refuse_duplicates, refusal=FOR_POLARS))
-    if output.to is not None:
-        read = partial(_read_whole, connection, sql, params)
-        return export_parts(connection, read, output.to, options, overwrite=output.overwrite)
-    convert = arrow.converter(output.as_)
-    if output.chunks is not None:
-        options = replace(options, progress=None)
-        parts = query.parts(connection, sql, params, options, size=output.chunks)
-        return Chunks(connection, parts, output.chunks, convert)
-    result = query.run(connection, sql, params, options)
-    return convert(attach_notes(result), result.types)
+    return run_into(
+        output,
+        connection,
+        options,
+        run=partial(query.run, connection, sql, params),
+        parts=partial(query.parts, connection, sql, params),
+        parts_of_file=partial(_read_whole, connection, sql, params),
+    )
 
 
 def _read_whole(
@@ -73,7 +62,7 @@ def _read_whole(
     options: QueryOptions,
     *,
     size: int,
-    most: int,
+    most: int | None = None,
 ) -> Generator[Part, None, None]:
     """Yield the documents in one part: their common types, which a file needs, are known at the end."""
     del size, most
@@ -87,12 +76,7 @@ def explain(sql: str) -> str:
 
 
 def load_table(
-    connection: MongodbConnection,
-    frame: pd.DataFrame,
-    name: str,
-    mode: Literal["new", "append", "replace"] = "new",
-    *,
-    progress: Progress | None = None,
+    connection: MongodbConnection, frame: object, name: str, *_mode: Any, **_progress: Any
 ) -> NoReturn:
     """Refuse: PyMongo itself writes documents.
 
@@ -101,7 +85,7 @@ def load_table(
     UsageProblem
         Always.
     """
-    del frame, mode, progress
+    del frame
     raise UsageProblem(
         _("%load_table writes into PostgreSQL only, and {path} is MongoDB.", path=connection.database.path),
         hint=_('ssp.connection()["{name}"].insert_many(df.to_dict("records"))   writes documents', name=name),

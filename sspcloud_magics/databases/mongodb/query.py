@@ -96,6 +96,7 @@ def parts(
     options: QueryOptions,
     *,
     size: int,
+    most: int | None = None,  # noqa: ARG001 - of the interface; batches are small
 ) -> Generator[Part, None, None]:
     """Run one command that returns documents, and yield them in parts as they arrive; at least one part.
 

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sspcloud_magics.databases import arrow
-from sspcloud_magics.databases.column_names import FOR_POLARS, refuse_duplicates
-from sspcloud_magics.databases.postgres import catalogue, query
-from sspcloud_magics.databases.postgres.catalogue import columns
+from sspcloud_magics.databases.output import run_into
+from sspcloud_magics.databases.postgres import query
+from sspcloud_magics.databases.postgres.catalogue import columns, describe_table, tables
+from sspcloud_magics.databases.postgres.query import explain
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection, open_connection
 from sspcloud_magics.databases.postgres.transfer import copy
 from sspcloud_magics.databases.postgres.transfer.bulk_load import load_table
-from sspcloud_magics.databases.postgres.transfer.chunks import chunks
-from sspcloud_magics.databases.postgres.transfer.export import export
 from sspcloud_magics.databases.postgres.transfer.sqlalchemy_engine import engine
 from sspcloud_magics.databases.query_options import Output, QueryOptions
-from sspcloud_magics.databases.query_result import attach_notes
-from sspcloud_magics.databases.table_description import TableDescription
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
 
 if TYPE_CHECKING:
-    import pandas as pd
     import psycopg
 
 __all__ = [
@@ -62,31 +56,13 @@ def run(
                 hint="%%query_db --from rows.csv\nCOPY t FROM STDIN (FORMAT csv, HEADER)",  # not translated: a command
             )
         return copy.copy_from(connection, sql, output.from_, progress=options.progress)
-    if output.as_ == "polars":
-        options = replace(options, on_columns=partial(refuse_duplicates, refusal=FOR_POLARS))
-    if output.to is not None:
-        return export(connection, sql, output.to, params, options, overwrite=output.overwrite)
-    convert = arrow.converter(output.as_)
-    if output.chunks is not None:
-        options = replace(options, progress=None)
-        return chunks(connection, sql, params, options, size=output.chunks, convert=convert)
-    result = query.run(connection, sql, params, options)
-    return result if result.frame is None else convert(attach_notes(result), result.types)
-
-
-def explain(sql: str) -> str:
-    """Return the statement that shows the plan of a query."""
-    return query.make_explain(sql)
-
-
-def tables(connection: DatabaseConnection, pattern: str | None) -> pd.DataFrame:
-    """List the tables that you may read."""
-    return catalogue.tables(connection, pattern)
-
-
-def describe_table(connection: DatabaseConnection, name: str) -> TableDescription:
-    """Describe one table."""
-    return catalogue.describe_table(connection, name)
+    return run_into(
+        output,
+        connection,
+        options,
+        run=partial(query.run, connection, sql, params),
+        parts=partial(query.parts, connection, sql, params),
+    )
 
 
 def native(connection: DatabaseConnection) -> psycopg.Connection[Any]:

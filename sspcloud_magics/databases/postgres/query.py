@@ -407,7 +407,7 @@ def _notes_on_values(columns: Sequence[ResultColumn]) -> list[str]:
     ]
 
 
-def make_explain(sql: str) -> str:
+def explain(sql: str) -> str:
     """Return the EXPLAIN of a query; refuse several statements, because EXPLAIN covers only the first."""
     if len(statements(sql)) != 1:
         raise UsageProblem(_("--explain takes one statement."), hint=_("move the others to another cell"))
