@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from sspcloud_magics.sandbox import postgres
 from sspcloud_magics.sandbox.node.images import canonical, find
 from sspcloud_magics.sandbox.node.programs import postgres as program
-from sspcloud_magics.sandbox.node.programs.api import answer
+from sspcloud_magics.sandbox.node.programs.api import answer, front_end
 from sspcloud_magics.sandbox.node.programs.relay import Relay, UsageError, parse
 from tests.sandbox.node.conftest import LISTENS, Cluster, delete
 from tests.support.waiting import dawdle
@@ -113,6 +113,9 @@ async def test_the_web_api_answers_in_json(cluster: Cluster):
     assert await http(cluster, "/health") == (200, {"status": "ok"})
     assert await http(cluster, "/communes/35238") == (200, answer("/communes/35238"))
     assert answer("/communes/35238")["nom"] == "Rennes"
+    assert "<td>Rennes</td>" in (front_end("/?departement=35") or "")
+    assert "<script>" not in (front_end("/?departement=%22%3E%3Cscript%3E") or "")
+    assert front_end("/communes") is None
     assert [c["departement"] for c in (await http(cluster, "/communes?departement=35&limit=2"))[1]] == [
         "35",
         "35",

@@ -1,6 +1,7 @@
-"""A student's web API in the scenario: communes of France as JSON, on port 8000.
+"""A student's web API and its front end in the scenario: communes of France as JSON and as a page, on port 8000.
 
-``/``, ``/health``, ``/communes?departement=35&limit=10&offset=0``, ``/communes/35238`` and ``/departements``.
+``/``, ``/health``, ``/communes?departement=35&limit=10&offset=0``, ``/communes/35238`` and ``/departements``. A browser gets
+the front end at ``/``. All of its addresses are relative, so that it also works behind a proxy.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import signal
 import socket
 from collections.abc import Mapping
+from html import escape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -63,6 +65,24 @@ def answer(target: str) -> Any:
     raise _Refused(HTTPStatus.NOT_FOUND, "Not Found")
 
 
+def front_end(target: str) -> str | None:
+    """Return the page at a path, None if there is no page."""
+    url = urlsplit(target)
+    if url.path != "/":
+        return None
+    departement = parse_qs(url.query).get("departement", ["35"])[-1]
+    found = sorted(
+        (commune for commune in COMMUNES if commune["departement"] == departement),
+        key=lambda commune: -commune["population"],
+    )
+    rows = "".join(f"<tr><td>{each['nom']}</td><td>{each['population']}</td></tr>" for each in found[:10])
+    return (
+        '<!DOCTYPE html><html lang="fr"><meta charset="utf-8"><title>Mes communes</title><h1>Mes communes</h1>'
+        f'<form><label>Département <input name="departement" value="{escape(departement)}"></label> <button>Afficher</button></form>'
+        f"<table><tr><th>Commune</th><th>Population</th></tr>{rows}</table></html>"
+    )
+
+
 def _number(query: Mapping[str, str], name: str, default: int) -> int:
     text = query.get(name, str(default))
     if not text.isascii() or not text.isdigit():
@@ -101,14 +121,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a request."""
-        status, value = HTTPStatus.OK, None
+        status, value, kind = HTTPStatus.OK, None, "application/json"
+        page = front_end(self.path) if "text/html" in self.headers.get("accept", "") else None
         try:
-            value = answer(self.path)
+            value = answer(self.path) if page is None else None
         except _Refused as refused:
             status, value = refused.status, {"detail": str(refused)}
         body = json.dumps(value, ensure_ascii=False).encode()
+        if page is not None:
+            body, kind = page.encode(), "text/html; charset=utf-8"
         self.send_response(status)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", kind)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         if self.command == "GET":
