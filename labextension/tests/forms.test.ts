@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { readForm, readShareRequest } from "../src/view/forms";
+import { isSameRequest, isShareForm, readForm, readShareRequest } from "../src/view/forms";
 
 function form(html: string, data: Record<string, string>): HTMLFormElement {
   const made = document.createElement("form");
@@ -28,6 +28,29 @@ test("the share form is a preview or a share, by its button", () => {
   });
   expect(readForm(made, "share")).toEqual({ command: { do: "share", ...asked }, key: "share user-alice/db" });
   expect(readForm(made, "")?.command.do).toBe("preview_share");
+});
+
+test("the form of a service asks for its port and its route", () => {
+  const made = form(
+    `${SHARE.replace(/name="access"/g, 'name="unused"')}<input type="radio" name="port" value="80">
+     <input type="radio" name="port" value="443" checked><input type="radio" name="via" value="forward" checked>`,
+    { form: "shareService", service: "user-alice/svc/front" },
+  );
+  const asked = {
+    service: "user-alice/svc/front",
+    port: 443,
+    colleagues: "bob carol",
+    via: "forward",
+    duration: "7d",
+  };
+  expect(readForm(made, "plan")).toEqual({
+    command: { do: "preview_service_share", ...asked },
+    key: "preview user-alice/svc/front",
+  });
+  expect(readForm(made, "share")?.command).toEqual({ do: "share_service", ...asked });
+  expect(isShareForm(made)).toBe(true);
+  expect(isSameRequest(readShareRequest(made), { ...asked, port: 80 })).toBe(false);
+  expect(isSameRequest(readShareRequest(made), asked)).toBe(true);
 });
 
 test.each([
@@ -62,11 +85,11 @@ test.each([
   ["all", '<input name="schemas" value="  ">'],
   ["all", ""],
 ])("the schemas %j are what is ticked, or filled in", (schemas, html) => {
-  expect(readShareRequest(form(html, { form: "share" })).schemas).toEqual(schemas);
+  expect(readShareRequest(form(html, { form: "share" }))).toMatchObject({ schemas });
 });
 
 test("nothing is asked for where no schema is ticked", () => {
   const made = form('<input type="checkbox" name="schema" value="a">', { form: "share", database: "x" });
-  expect(readShareRequest(made).schemas).toEqual([]);
+  expect(readShareRequest(made)).toMatchObject({ schemas: [] });
   expect(readForm(made, "plan")).toBeNull();
 });

@@ -1,8 +1,13 @@
-import { expect, test } from "vitest";
-import { readPage, linkToPort, type Page } from "../src/view/portLink";
+import { expect, test, vi } from "vitest";
+import { askForProxy, readPage, linkToPort, type Page } from "../src/view/portLink";
 
-const here: Page = { origin: "http://127.0.0.1:8888", base: "/", proxy: false };
-const hub: Page = { origin: "https://user-bob-1.user.lab.sspcloud.fr", base: "/user/bob/", proxy: true };
+const here: Page = { origin: "http://127.0.0.1:8888", base: "/", lists: false, proxy: false };
+const hub: Page = {
+  origin: "https://user-bob-1.user.lab.sspcloud.fr",
+  base: "/user/bob/",
+  lists: true,
+  proxy: true,
+};
 
 test("on your own machine a port is opened directly", () => {
   expect(linkToPort(8000, 80, here, false)).toEqual({ href: "http://localhost:8000/" });
@@ -30,9 +35,32 @@ test("the page's configuration has the base path and the proxy", () => {
     federated_extensions: [{ name: "@jupyterhub/jupyter-server-proxy" }],
   };
   document.body.innerHTML = `<script id="jupyter-config-data" type="application/json">${JSON.stringify(told)}</script>`;
-  expect(readPage(document)).toMatchObject({ base: "/user/bob/", proxy: true });
+  expect(readPage(document)).toMatchObject({ base: "/user/bob/", lists: true, proxy: false });
   document.body.innerHTML = '<script id="jupyter-config-data" type="application/json">{</script>';
-  expect(readPage(document)).toMatchObject({ base: "", proxy: false });
+  expect(readPage(document)).toMatchObject({ base: "", lists: false, proxy: false });
   document.body.innerHTML = "";
-  expect(readPage(document)).toMatchObject({ base: "", proxy: false });
+  expect(readPage(document)).toMatchObject({ base: "", lists: false, proxy: false });
+});
+
+test.each([
+  [true, 200, true],
+  // Installed after the server's start: listed in the page, and not run.
+  [true, 404, false],
+  [false, 200, false],
+])("a listed proxy (%s) that answers %i is used: %s", async (lists, status, proxy) => {
+  const ask = vi.fn(() => Promise.resolve(new Response("{}", { status })));
+  vi.stubGlobal("fetch", ask);
+  const page = { ...hub, lists, proxy: false };
+  await askForProxy(page);
+  expect(page.proxy).toBe(proxy);
+  expect(ask.mock.calls).toEqual(lists ? [["/user/bob/server-proxy/servers-info"]] : []);
+  vi.unstubAllGlobals();
+});
+
+test("a server that does not answer has no proxy", async () => {
+  vi.stubGlobal("fetch", () => Promise.reject(new TypeError("failed")));
+  const page = { ...hub, proxy: false };
+  await askForProxy(page);
+  expect(page.proxy).toBe(false);
+  vi.unstubAllGlobals();
 });

@@ -15,7 +15,7 @@ from sspcloud_magics import sandbox_session, session
 from sspcloud_magics.errors import ForwardStopped, UsageProblem
 from sspcloud_magics.i18n import _
 from sspcloud_magics.secret import Secret
-from sspcloud_magics.widgets import database_commands, pod_commands
+from sspcloud_magics.widgets import database_commands, pod_commands, share_commands
 from sspcloud_magics.widgets.command_args import Command, number, text
 
 
@@ -110,12 +110,14 @@ COMMANDS: dict[str, Callable[[Command], Any]] = {
     "disconnect": database_commands.disconnect,
     "list_tables": database_commands.list_tables,
     "describe_table": database_commands.describe_table,
-    "list_schemas": database_commands.list_schemas,
-    "preview_share": database_commands.preview_share,
-    "share": database_commands.share,
-    "revoke": database_commands.revoke,
-    "revoke_all": database_commands.revoke_all,
-    "list_sessions": database_commands.list_sessions,
+    "list_schemas": share_commands.list_schemas,
+    "preview_share": share_commands.preview_share,
+    "share": share_commands.share,
+    "preview_service_share": share_commands.preview_service_share,
+    "share_service": share_commands.share_service,
+    "revoke": share_commands.revoke,
+    "revoke_all": share_commands.revoke_all,
+    "list_sessions": share_commands.list_sessions,
     "start_sandbox": _start_sandbox,
     "stop_sandbox": _stop_sandbox,
     "reset_sandbox": _reset_sandbox,
@@ -136,6 +138,7 @@ WITHOUT_CLUSTER_CHANGES = frozenset(
         "describe_table",
         "list_schemas",
         "preview_share",
+        "preview_service_share",
         "list_sessions",
     }
 )

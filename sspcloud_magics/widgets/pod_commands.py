@@ -6,9 +6,8 @@ from sspcloud_magics import session
 from sspcloud_magics.errors import TargetNotFound
 from sspcloud_magics.i18n import _
 from sspcloud_magics.widgets.command_args import Command, text
-from sspcloud_magics.widgets.database_commands import LONGEST_DOCUMENT
 from sspcloud_magics.widgets.protocol import Event, Events, Log
-from sspcloud_magics.widgets.snapshots import cut
+from sspcloud_magics.widgets.snapshots import LONGEST_DOCUMENT, cut
 
 LINES = 200
 """Lines of a log: enough for a traceback, and short enough to scroll through."""

@@ -91,15 +91,17 @@ class Database(TypedDict):
 class Share(TypedDict):
     """A share of yours."""
 
+    # The name of a database, or ``svc/NAME``.
     database: str
     colleague: str
     access: str
-    schemas: str
+    # The schemas of a database, or the port of a service.
+    scope: str
     state: str
     tone: Tone
     # The expiry, in seconds since 1970.
     until: int
-    # The colleague's open sessions; null if not requested yet.
+    # The colleague's open sessions; null if not requested yet, and for services.
     sessions: OpenSessions | None
 
 
@@ -258,6 +260,24 @@ class ShareDatabase(ShareRequest):
     do: Literal["preview_share", "share"]
 
 
+class ServiceShareRequest(TypedDict):
+    """The input of the dialog that shares a service."""
+
+    # ``NAMESPACE/svc/NAME``.
+    service: str
+    port: int
+    # Names, separated by blanks, commas or semicolons.
+    colleagues: str
+    via: Literal["network", "forward"]
+    duration: str
+
+
+class ShareService(ServiceShareRequest):
+    """Preview the share of a service, or create it."""
+
+    do: Literal["preview_service_share", "share_service"]
+
+
 class Revoke(TypedDict):
     """Revoke a share."""
 
@@ -296,6 +316,7 @@ Command: TypeAlias = (
     | UseDatabase
     | DescribeTable
     | ShareDatabase
+    | ShareService
     | Revoke
     | ActAs
     | SetLanguage
@@ -368,13 +389,25 @@ class Preview(TypedDict):
     yaml: str
 
 
+class ServicePreview(TypedDict):
+    """The preview of a share of a service."""
+
+    # The colleagues' access and its expiry, in one sentence.
+    granted: str
+    colleagues: list[str]
+    until: int
+    notes: list[Note]
+    # Empty if there is nothing to create.
+    yaml: str
+
+
 class ShareResult(TypedDict):
     """The result of a share."""
 
+    # The colleagues' access and its expiry, in one sentence.
+    granted: str
     # The line to send to the colleagues.
     line: str
-    colleagues: list[str]
-    until: int
     notes: list[Note]
 
 
@@ -387,7 +420,9 @@ class Replies(TypedDict):
     describe_table: Columns
     list_schemas: list[str]
     preview_share: Preview
+    preview_service_share: ServicePreview
     share: ShareResult
+    share_service: ShareResult
     # By ``database/colleague``.
     list_sessions: dict[str, OpenSessions]
 

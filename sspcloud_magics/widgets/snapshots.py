@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # The maximum length of a text, in characters, and of lists.
 LONGEST = 240
+LONGEST_DOCUMENT = 200_000
+"""Characters of a preview's SQL and YAML, and of a log: Jupyter Server drops messages above 1 MB a second."""
 MOST_PORTS = 12
 MOST_NAMESPACES = 12
 _DATABASE_TONES: dict[str, Tone] = {"running": "good", "starting": "waiting"}
@@ -144,16 +146,19 @@ def databases(cluster: Cluster) -> Snapshot:
 def shares(cluster: Cluster) -> Snapshot:
     """Return your shares, with the sessions of colleagues for databases with an open connection."""
     from sspcloud_magics.sharing.inventory import list_shares  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing.services import list_service_shares  # noqa: PLC0415
 
-    found = list_shares(cluster)
+    found = [*list_shares(cluster), *list_service_shares(cluster)]
     connected = _sessions({f"{each.namespace}/{each.database}" for each in found})
     snapshot: Snapshot = {}
     for each in found:
+        # ``network:80`` is the access to a service.
+        access, _separator, port = each.access.partition(":")
         share: Share = {
             "database": each.database,
             "colleague": each.colleague,
-            "access": each.access,
-            "schemas": cut(", ".join(each.schemas)),
+            "access": access,
+            "scope": port or cut(", ".join(each.schemas)),
             "until": int(min(each.until.timestamp(), 2**40)),
             "state": each.state,
             "tone": _SHARE_TONES.get(each.state, "over"),

@@ -267,7 +267,7 @@ def share(
         "database": "postgresql-cnpg-951239",
         "colleague": colleague,
         "access": access,
-        "schemas": "enquete, public",
+        "scope": "enquete, public",
         "until": int(until),
         "state": "open",
         "tone": "good",
@@ -289,6 +289,16 @@ PLAN = {
     ],
     "sql": 'CREATE ROLE "share_bob" LOGIN;\nGRANT CONNECT ON DATABASE "defaultdb" TO "share_bob";',
     "yaml": "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: postgresql-cnpg-951239-share-bob\n",
+}
+SERVICE_PLAN = {
+    "granted": "bob and carol may reach port 443 of svc/front for 7 days, until 8 December.",
+    "colleagues": ["bob", "carol"],
+    "until": int(time.time()) + 7 * 86_400,
+    "notes": [
+        {"text": "No network policy restricts the pods of svc/front.", "is_danger": True},
+        {"text": "The share grants the address and no login.", "is_danger": False},
+    ],
+    "yaml": "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: svc-front-share-bob\n",
 }
 TABLES = {
     "tables": [

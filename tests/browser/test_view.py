@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,21 @@ def share(page: Page) -> None:
     answer(page, "preview_share", staged.PLAN)
 
 
+def service_share(page: Page) -> None:
+    front = {"type": "ClusterIP", "created": 1, "ports": [[80, "http"], [443, "https"]]}
+    shares = {
+        f"share/svc/front/{name}": staged.share(name, time.time() + 86_400, access="network")
+        | {"database": "svc/front", "scope": "443"}
+        for name in ("bob", "erin")
+    }
+    tell(page, session() | {"service/front": front} | shares)
+    choose_in_menu(page, "front", "Share user-alice/svc/front")
+    page.get_by_label("Colleagues").fill("bob carol")
+    page.get_by_label("443 https").check()
+    page.get_by_role("button", name="Preview").click()
+    answer(page, "preview_service_share", staged.SERVICE_PLAN)
+
+
 def tables(page: Page) -> None:
     full(page)
     page.get_by_role("button", name=f"Tables of {DATABASE}").click()
@@ -133,6 +149,7 @@ STATES: dict[str, Callable[[Page], None]] = {
     ),
     "log in": login,
     "share": share,
+    "share of a service": service_share,
     "tables": tables,
     "ended": end_panel,
 }
@@ -633,8 +650,48 @@ def test_a_share_is_made_of_what_was_previewed_only(pages: Callable[..., Page]) 
     (order,) = page.evaluate("window.sent.filter(each => each.do === 'share')")
     assert (order["colleagues"], order["write"], order["duration"]) == ("bob carol", True, "7d")
     line = f"%connect_db {DATABASE}"
-    answer(page, "share", {"line": line, "colleagues": ["bob"], "until": 2**31, "notes": []})
+    answer(page, "share", {"granted": "bob may read it.", "line": line, "notes": []})
     expect(page.get_by_role("dialog")).to_contain_text(line)
+
+
+def test_a_service_is_shared_as_previewed(pages: Callable[..., Page]) -> None:
+    page = pages()
+    service_share(page)
+    dialog = page.get_by_role("dialog")
+    preview = dialog.get_by_role("status")
+    expect(preview).to_contain_text("may reach port 443 of svc/front")
+    expect(preview.locator("strong")).to_contain_text("→")
+    expect(preview.get_by_role("listitem").first).to_contain_text("⚠")
+    make = dialog.get_by_role("button", name="Share", exact=True)
+    page.get_by_label("a forward:").check()
+    expect(make).to_have_attribute("aria-disabled", "true")
+    page.get_by_label("the network:").check()
+    make.click()
+    sent = page.evaluate("window.sent.at(-1)")
+    assert {name: sent[name] for name in ("do", "service", "port", "colleagues", "via", "duration")} == {
+        "do": "share_service",
+        "service": "user-alice/svc/front",
+        "port": 443,
+        "colleagues": "bob carol",
+        "via": "network",
+        "duration": "7d",
+    }
+    line = "%forward user-alice/svc/front 443"
+    answer(page, "share_service", {"granted": staged.SERVICE_PLAN["granted"], "line": line, "notes": []})
+    expect(dialog).to_contain_text(line)
+
+
+def test_shares_of_services_are_listed_and_revoked(pages: Callable[..., Page]) -> None:
+    page = pages()
+    service_share(page)
+    page.keyboard.press("Escape")
+    shares = page.locator("[data-section=shares]")
+    expect(shares.get_by_role("listitem").filter(has_text="erin")).to_contain_text("network · port 443")
+    shares.get_by_role("button", name="Revoke the share of svc/front with erin").click()
+    expect(shares.get_by_role("group")).to_contain_text("Open connections may continue")
+    shares.get_by_role("group").get_by_role("button", name="Revoke", exact=True).click()
+    sent = page.evaluate("window.sent.at(-1)")
+    assert (sent["do"], sent["database"], sent["colleague"]) == ("revoke", "svc/front", "erin")
 
 
 def test_schemas_are_ticked_or_typed_when_unknown(pages: Callable[..., Page]) -> None:

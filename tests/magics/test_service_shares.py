@@ -16,6 +16,7 @@ from sspcloud_magics.cluster.api.resources import (
     ROLE_BINDINGS,
     ROLES,
     SERVICES,
+    STATEFULSETS,
     Resource,
 )
 from sspcloud_magics.cluster.requests.object_reads import list_objects
@@ -23,33 +24,32 @@ from sspcloud_magics.cluster.requests.object_writes import apply_object, delete_
 from sspcloud_magics.cluster.requests.permissions import may
 from sspcloud_magics.sharing import services
 from tests.magics.conftest import Notebook
+from tests.support.closed_service import CLOSED
 from tests.support.waiting import wait_until
 from tests.testbed import Sandbox
 
 ALICE = "user-alice"
-# The box "only allow access from the same namespace" of a chart.
-CLOSED = {
-    "apiVersion": "networking.k8s.io/v1",
-    "kind": "NetworkPolicy",
-    "metadata": {"name": "mon-api-closed", "namespace": ALICE},
+# A StatefulSet, whose pods keep their names, and its service.
+SET = {
+    "apiVersion": "apps/v1",
+    "kind": "StatefulSet",
+    "metadata": {"name": "front", "namespace": ALICE},
     "spec": {
-        "podSelector": {"matchLabels": {"app": "mon-api"}},
-        "ingress": [{"from": [{"podSelector": {}}]}],
-    },
-}
-# A pod that keeps its name, and its service.
-POD = {
-    "apiVersion": "v1",
-    "kind": "Pod",
-    "metadata": {"name": "front", "namespace": ALICE, "labels": {"app": "front"}},
-    "spec": {
-        "containers": [
-            {
-                "name": "front",
-                "image": "ghcr.io/ensai/mon-api:1.0",
-                "ports": [{"name": "http", "containerPort": 8000}],
-            }
-        ]
+        "serviceName": "front",
+        "replicas": 2,
+        "selector": {"matchLabels": {"app": "front"}},
+        "template": {
+            "metadata": {"labels": {"app": "front"}},
+            "spec": {
+                "containers": [
+                    {
+                        "name": "front",
+                        "image": "ghcr.io/ensai/mon-api:1.0",
+                        "ports": [{"name": "http", "containerPort": 8000}],
+                    }
+                ]
+            },
+        },
     },
 }
 FRONT = {
@@ -83,15 +83,16 @@ def closed(act: Callable[[str], Notebook]) -> Iterator[None]:
 
 @pytest.fixture
 def front(act: Callable[[str], Notebook]) -> Iterator[None]:
-    """A service whose only pod has a fixed name."""
+    """A service of two pods with fixed names, as the StatefulSet of a catalogue's service has."""
     act("alice")
     cluster = session.current_cluster()
-    apply_object(cluster, PODS, POD)
+    apply_object(cluster, STATEFULSETS, SET)
     apply_object(cluster, SERVICES, FRONT)
+    wait_until(lambda: len(list_objects(cluster, PODS, ALICE, label_selector="app=front")) == 2)
     yield
     act("alice").run("%unforward --all")
     delete_object(session.current_cluster(), SERVICES, "front", ALICE)
-    delete_object(session.current_cluster(), PODS, "front", ALICE)
+    delete_object(session.current_cluster(), STATEFULSETS, "front", ALICE)
 
 
 def names(resource: Resource) -> list[str]:
@@ -167,7 +168,7 @@ def test_forward_is_granted_by_exact_names(act: Callable[[str], Notebook], front
     refused = act("alice").fail("%share svc/mon-api --with bob --via forward")
     assert "ReplicaSet/mon-api-abcdef" in str(refused)
     shared = act("alice").run("%share svc/front --with bob --via forward")
-    assert "opens every port of the pods front" in shared.notes[0]
+    assert "opens every port of the pods front-0 and front-1" in shared.notes[0]
     role = shared.shares[0].manifests("uid")[0]
     assert role["rules"] == [
         {
@@ -180,7 +181,7 @@ def test_forward_is_granted_by_exact_names(act: Callable[[str], Notebook], front
             "apiGroups": [""],
             "resources": ["pods/portforward"],
             "verbs": ["get", "create"],
-            "resourceNames": ["front"],
+            "resourceNames": ["front-0", "front-1"],
         },
     ]
     assert names(NETWORK_POLICIES) == []
@@ -189,15 +190,18 @@ def test_forward_is_granted_by_exact_names(act: Callable[[str], Notebook], front
     opened = act("bob").run("%forward user-alice/svc/front :8000")
     assert read_health(opened.local_port) == 200
     cluster = session.current_cluster()
-    assert may(cluster, "create", PODS, ALICE, name="front", subresource="portforward")
-    for name in ("mon-api-abcdef-12345", ""):
+    for name in ("front-0", "front-1"):
+        assert may(cluster, "create", PODS, ALICE, name=name, subresource="portforward")
+    for name in ("front-2", "mon-api-abcdef-12345", ""):
         assert not may(cluster, "create", PODS, ALICE, name=name, subresource="portforward")
 
     act("alice").run("%share svc/front --with bob --via network --dry-run")
     act("alice").run("%unshare svc/front --all")
     wait_until(lambda: not names(ROLES))
     act("bob")
-    assert not may(session.current_cluster(), "create", PODS, ALICE, name="front", subresource="portforward")
+    assert not may(
+        session.current_cluster(), "create", PODS, ALICE, name="front-0", subresource="portforward"
+    )
 
 
 def test_share_ends_by_its_job(act: Callable[[str], Notebook], closed: None) -> None:

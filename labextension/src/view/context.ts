@@ -1,7 +1,7 @@
 /** The input of each section: the snapshots, the language, and the state of this view. */
 
 import type { Dialog } from "./dialog";
-import type { ShareRequest } from "./protocol";
+import type { ServiceShareRequest, ShareRequest } from "./protocol";
 import type { Store } from "./store";
 import { translate, type Language, type Values } from "./i18n";
 
@@ -30,9 +30,9 @@ export interface ViewContext {
   /** The table whose columns the dialog shows. */
   readonly expanded: string;
   /** The request in the share form; null before the first input. */
-  readonly shareRequest: ShareRequest | null;
+  readonly shareRequest: ShareRequest | ServiceShareRequest | null;
   /** The request of the preview, if there is one. */
-  readonly previewed: ShareRequest | null;
+  readonly previewed: ShareRequest | ServiceShareRequest | null;
   /** The items in the page, by their keys, with the data that they were rendered from. */
   readonly rows: ReadonlyMap<string, RenderedItem>;
   /** The number of rendered items of each long list. */

@@ -4,4 +4,5 @@ export type Dialog =
   | { kind: "namespace" }
   | { kind: "log" | "events"; pod: string }
   | { kind: "share"; database: string }
+  | { kind: "shareService"; service: string }
   | { kind: "tables"; database: string };

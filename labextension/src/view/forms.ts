@@ -1,7 +1,7 @@
 /** Read the command from a form. */
 
 import { keys } from "./keys";
-import type { Command, ShareRequest } from "./protocol";
+import type { Command, ServiceShareRequest, ShareRequest } from "./protocol";
 
 export interface FormCommand {
   command: Command;
@@ -23,45 +23,67 @@ export function readForm(form: HTMLFormElement, step: string): FormCommand | nul
         ? { command: { do: "use_namespace", namespace: text("namespace") }, key: keys.namespace }
         : null;
     case "share": {
-      const asked = readShareRequest(form);
+      const asked = readDatabaseRequest(form);
       if (!asked.schemas.length || !asked.duration) return null;
       return step === "share"
         ? { command: { do: "share", ...asked }, key: keys.share(asked.database) }
         : { command: { do: "preview_share", ...asked }, key: keys.previewShare(asked.database) };
+    }
+    case "shareService": {
+      const asked = readServiceRequest(form);
+      if (!asked.duration) return null;
+      return step === "share"
+        ? { command: { do: "share_service", ...asked }, key: keys.share(asked.service) }
+        : { command: { do: "preview_service_share", ...asked }, key: keys.previewShare(asked.service) };
     }
     default:
       return null;
   }
 }
 
-/** Whether two share requests ask for the same. */
-export function isSameRequest(one: ShareRequest | null, other: ShareRequest | null): boolean {
-  return (
-    one !== null &&
-    other !== null &&
-    one.database === other.database &&
-    one.colleagues === other.colleagues &&
-    one.write === other.write &&
-    one.duration === other.duration &&
-    String(one.schemas) === String(other.schemas)
-  );
+/** Whether a form asks for a share. */
+export function isShareForm(form: HTMLFormElement): boolean {
+  return form.dataset.form === "share" || form.dataset.form === "shareService";
+}
+
+/** Whether two share requests, each read from a form, ask for the same. */
+export function isSameRequest(one: object | null, other: object | null): boolean {
+  return one !== null && JSON.stringify(one) === JSON.stringify(other);
 }
 
 /** Return the share request in the form. */
-export function readShareRequest(form: HTMLFormElement): ShareRequest {
+export function readShareRequest(form: HTMLFormElement): ShareRequest | ServiceShareRequest {
+  return form.dataset.form === "share" ? readDatabaseRequest(form) : readServiceRequest(form);
+}
+
+function readDatabaseRequest(form: HTMLFormElement): ShareRequest {
   return {
     database: form.dataset.database ?? "",
     colleagues: textOf(form, "colleagues"),
-    write: form.querySelector<HTMLInputElement>('input[name="access"]:checked')?.value === "write",
+    write: chosen(form, "access") === "write",
     schemas: schemas(form),
     duration: durationOf(form),
   };
 }
 
+function readServiceRequest(form: HTMLFormElement): ServiceShareRequest {
+  return {
+    service: form.dataset.service ?? "",
+    port: Number(chosen(form, "port")),
+    colleagues: textOf(form, "colleagues"),
+    via: chosen(form, "via") === "forward" ? "forward" : "network",
+    duration: durationOf(form),
+  };
+}
+
+function chosen(form: HTMLFormElement, name: string): string | undefined {
+  return form.querySelector<HTMLInputElement>(`input[name="${name}"]:checked`)?.value;
+}
+
 /** The chosen duration; for a date, the hours until the end of that day. */
 function durationOf(form: HTMLFormElement): string {
-  const chosen = form.querySelector<HTMLInputElement>('input[name="duration"]:checked')?.value;
-  if (chosen !== "date") return chosen ?? textOf(form, "duration");
+  const duration = chosen(form, "duration");
+  if (duration !== "date") return duration ?? textOf(form, "duration");
   const until = textOf(form, "until");
   if (!until) return "";
   const hours = Math.ceil((new Date(`${until}T23:59:59`).getTime() - Date.now()) / 3_600_000);

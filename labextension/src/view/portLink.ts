@@ -5,7 +5,9 @@ export interface Page {
   origin: string;
   /** The base path of the Jupyter server, such as `/user/bob/`; empty for a page from elsewhere. */
   base: string;
-  /** Whether jupyter-server-proxy is installed. */
+  /** Whether the page lists jupyter-server-proxy, which may be installed since the server's start, and not run. */
+  lists: boolean;
+  /** Whether jupyter-server-proxy answers. */
   proxy: boolean;
 }
 
@@ -27,10 +29,17 @@ export function linkToPort(local: number, remote: number | string, page: Page, i
 /** The parsed configurations: the text is long and never changes. */
 const read = new WeakMap<Element, Page>();
 
+/** Ask the server whether it runs jupyter-server-proxy, and note the answer in the page. */
+export async function askForProxy(page: Page): Promise<void> {
+  if (!page.lists) return;
+  const answer = await fetch(`${page.base}server-proxy/servers-info`).catch(() => null);
+  page.proxy = answer?.ok ?? false;
+}
+
 /** Read the configuration that JupyterLab and Notebook 7 put into their pages. */
 export function readPage(document: Document): Page {
   const config = document.getElementById("jupyter-config-data");
-  if (!config) return { origin: document.location.origin, base: "", proxy: false };
+  if (!config) return parse("{}", document.location.origin);
   const page = read.get(config) ?? parse(config.textContent, document.location.origin);
   read.set(config, page);
   return page;
@@ -39,9 +48,9 @@ export function readPage(document: Document): Page {
 function parse(text: string, origin: string): Page {
   try {
     const told = JSON.parse(text) as { baseUrl?: string; federated_extensions?: { name: string }[] };
-    const proxy = told.federated_extensions?.some(({ name }) => name.endsWith("jupyter-server-proxy"));
-    return { origin, base: told.baseUrl ?? "", proxy: proxy ?? false };
+    const lists = told.federated_extensions?.some(({ name }) => name.endsWith("jupyter-server-proxy"));
+    return { origin, base: told.baseUrl ?? "", lists: lists ?? false, proxy: false };
   } catch {
-    return { origin, base: "", proxy: false };
+    return { origin, base: "", lists: false, proxy: false };
   }
 }

@@ -78,15 +78,17 @@ export interface Database {
 
 /** A share of yours. */
 export interface Share {
+  /** The name of a database, or ``svc/NAME``. */
   database: string;
   colleague: string;
   access: string;
-  schemas: string;
+  /** The schemas of a database, or the port of a service. */
+  scope: string;
   state: string;
   tone: Tone;
   /** The expiry, in seconds since 1970. */
   until: number;
-  /** The colleague's open sessions; null if not requested yet. */
+  /** The colleague's open sessions; null if not requested yet, and for services. */
   sessions: OpenSessions | null;
 }
 
@@ -225,6 +227,22 @@ export interface ShareDatabase extends ShareRequest {
   do: "preview_share" | "share";
 }
 
+/** The input of the dialog that shares a service. */
+export interface ServiceShareRequest {
+  /** ``NAMESPACE/svc/NAME``. */
+  service: string;
+  port: number;
+  /** Names, separated by blanks, commas or semicolons. */
+  colleagues: string;
+  via: "network" | "forward";
+  duration: string;
+}
+
+/** Preview the share of a service, or create it. */
+export interface ShareService extends ServiceShareRequest {
+  do: "preview_service_share" | "share_service";
+}
+
 /** Revoke a share. */
 export interface Revoke {
   do: "revoke";
@@ -249,7 +267,7 @@ export interface WithoutArguments {
   do: "start_sandbox" | "stop_sandbox" | "reset_sandbox" | "list_sessions" | "refresh";
 }
 
-export type Command = LogIn | Renew | UseNamespace | OpenForward | ChangeForward | AskPod | UseDatabase | DescribeTable | ShareDatabase | Revoke | ActAs | SetLanguage | WithoutArguments;
+export type Command = LogIn | Renew | UseNamespace | OpenForward | ChangeForward | AskPod | UseDatabase | DescribeTable | ShareDatabase | ShareService | Revoke | ActAs | SetLanguage | WithoutArguments;
 
 /** Schema, name, kind, estimated rows, bytes, comment, owner (empty if you own it). */
 export type Table = [string, string, string, number | null, number | null, string, string];
@@ -309,12 +327,23 @@ export interface Preview {
   yaml: string;
 }
 
-/** The result of a share. */
-export interface ShareResult {
-  /** The line to send to the colleagues. */
-  line: string;
+/** The preview of a share of a service. */
+export interface ServicePreview {
+  /** The colleagues' access and its expiry, in one sentence. */
+  granted: string;
   colleagues: string[];
   until: number;
+  notes: Note[];
+  /** Empty if there is nothing to create. */
+  yaml: string;
+}
+
+/** The result of a share. */
+export interface ShareResult {
+  /** The colleagues' access and its expiry, in one sentence. */
+  granted: string;
+  /** The line to send to the colleagues. */
+  line: string;
   notes: Note[];
 }
 
@@ -326,7 +355,9 @@ export interface Replies {
   describe_table: Columns;
   list_schemas: string[];
   preview_share: Preview;
+  preview_service_share: ServicePreview;
   share: ShareResult;
+  share_service: ShareResult;
   /** By ``database/colleague``. */
   list_sessions: Record<string, OpenSessions>;
 }

@@ -12,12 +12,13 @@ import { SLOT } from "./history";
 import { watchVisibility } from "./visibility";
 import type { Dialog } from "./dialog";
 import { dialog } from "./dialogs";
-import { readForm, readShareRequest, type FormCommand } from "./forms";
+import { isShareForm, readForm, readShareRequest, type FormCommand } from "./forms";
 import { requestCell } from "./insertCellRequest";
 import type { Model } from "./model";
 import { morph } from "./morph";
 import { keys } from "./keys";
-import type { Command, ShareRequest, ViewMessage } from "./protocol";
+import { askForProxy, readPage } from "./portLink";
+import type { Command, ServiceShareRequest, ShareRequest, ViewMessage } from "./protocol";
 import { watchPress } from "./pressGuard";
 import { t, type RenderedItem, type ViewContext } from "./context";
 import type { Store } from "./store";
@@ -44,8 +45,8 @@ export class View implements ViewContext {
   copied = "";
   dialog: Dialog | null = null;
   expanded = "";
-  shareRequest: ShareRequest | null = null;
-  previewed: ShareRequest | null = null;
+  shareRequest: ShareRequest | ServiceShareRequest | null = null;
+  previewed: ShareRequest | ServiceShareRequest | null = null;
   rows: ReadonlyMap<string, RenderedItem> = new Map();
   readonly limits = new Map<string, number>();
 
@@ -102,6 +103,9 @@ export class View implements ViewContext {
   /** Update the view until the signal aborts. */
   run(signal: AbortSignal): void {
     const { store, root } = this;
+    void askForProxy(readPage(document)).then(() => {
+      if (!signal.aborted) this.draw();
+    });
     store.listen((changed) => {
       this.announce(changed);
       this.closeWhenDone();
@@ -194,6 +198,7 @@ export class View implements ViewContext {
       this.store.dismiss(keys.share(opened.database));
       this.give({ do: "list_schemas", database: opened.database }, keys.schemas(opened.database));
     }
+    if (opened.kind === "shareService") this.store.dismiss(keys.share(opened.service));
     if (opened.kind === "tables") {
       this.give({ do: "list_tables", database: opened.database }, keys.tables(opened.database));
     }
@@ -306,7 +311,8 @@ export class View implements ViewContext {
   }
 
   private remember(form: HTMLFormElement, { command }: FormCommand): void {
-    if (command.do === "preview_share") this.previewed = this.shareRequest = readShareRequest(form);
+    if (command.do === "preview_share" || command.do === "preview_service_share")
+      this.previewed = this.shareRequest = readShareRequest(form);
     this.draw();
   }
 
@@ -324,7 +330,7 @@ export class View implements ViewContext {
     if (dataset.filter !== undefined) {
       this.filters.set(dataset.filter, value);
       this.limits.delete(dataset.filter);
-    } else if (form?.dataset.form === "share") this.shareRequest = readShareRequest(form);
+    } else if (form && isShareForm(form)) this.shareRequest = readShareRequest(form);
     else return;
     this.draw();
   }

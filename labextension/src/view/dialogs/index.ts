@@ -8,6 +8,7 @@ import { login } from "./login";
 import { namespaces } from "./namespaces";
 import { events, log } from "./pods";
 import { share } from "./share";
+import { shareService } from "./shareService";
 import { tables } from "./tables";
 
 /** The open dialog: its heading and its content. */
@@ -43,6 +44,8 @@ function dialogContent(context: ViewContext, open: Dialog): [string, Content] {
       return [t(context, "eventsNamed", { name: open.pod }), events(context, open.pod)];
     case "share":
       return [t(context, "shareNamed", { name: open.database }), share(context, open.database)];
+    case "shareService":
+      return [t(context, "shareNamed", { name: open.service }), shareService(context, open.service)];
     case "tables":
       return [t(context, "tablesNamed", { name: open.database }), tables(context, open.database)];
   }

@@ -16,25 +16,16 @@ const NOTES = 2;
 /** The share dialog: the request, its preview, and then the line to send. */
 export function share(context: ViewContext, database: string): Content {
   const made = context.store.reply("share", keys.share(database));
-  return made ? shareResult(context, made) : form(context, database);
-}
-
-function form(context: ViewContext, database: string): Content {
+  if (made) return shareResult(context, made);
   const plan = context.store.reply("preview_share", keys.previewShare(database));
   // A preview of another request than the current one does not count.
   const current = plan !== undefined && isSameRequest(context.previewed, context.shareRequest);
-  const none = context.shareRequest?.schemas.length === 0;
-  return [
-    h(
-      "form",
-      { class: cls("stack"), "data-form": "share", "data-database": database },
-      field(
-        context,
-        "colleagues",
-        "colleagues",
-        { placeholder: "bob carol", required: true },
-        t(context, "colleaguesHint"),
-      ),
+  const request = context.shareRequest;
+  const none = request !== null && "schemas" in request && request.schemas.length === 0;
+  return previewedForm(context, {
+    attributes: { "data-form": "share", "data-database": database },
+    name: database,
+    fields: [
       h(
         "fieldset",
         { class: cls("choices") },
@@ -48,29 +39,63 @@ function form(context: ViewContext, database: string): Content {
         choice(t(context, "access.read-write"), { type: "radio", name: "access", value: "write" }),
       ),
       schemas(context, database, plan?.every ?? [], none),
+    ],
+    blocked: none ? t(context, "schemasNone") : "",
+    preview: current ? preview(context, database, plan) : null,
+  });
+}
+
+/** The parts of a form that is previewed before it is sent. */
+export interface PreviewedForm {
+  readonly attributes: Attributes;
+  /** The name of the shared thing, which is in the keys of the buttons. */
+  readonly name: string;
+  /** The fields between the colleagues and the duration. */
+  readonly fields: Content;
+  /** Why there can be no preview; empty if there can. */
+  readonly blocked: string;
+  /** The preview of the request in the form, if there is one. */
+  readonly preview: Content;
+}
+
+/** The form of a share: colleagues, fields, duration, and the two buttons. */
+export function previewedForm(context: ViewContext, shown: PreviewedForm): Content {
+  const { attributes, name, fields, blocked, preview } = shown;
+  return [
+    h(
+      "form",
+      { class: cls("stack"), ...attributes },
+      field(
+        context,
+        "colleagues",
+        "colleagues",
+        { placeholder: "bob carol", required: true },
+        t(context, "colleaguesHint"),
+      ),
+      fields,
       durationField(context),
       h(
         "div",
         { class: cls("row") },
-        submitButton(context, "preview", keys.previewShare(database), {
+        submitButton(context, "preview", keys.previewShare(name), {
           value: "plan",
-          class: cls("button", ...(current ? [] : ["main"])),
-          ...(none ? { "aria-disabled": "true", title: t(context, "schemasNone") } : {}),
+          class: cls("button", ...(preview ? [] : ["main"])),
+          ...(blocked ? { "aria-disabled": "true", title: blocked } : {}),
         }),
-        submitButton(context, "shareIt", keys.share(database), {
+        submitButton(context, "shareIt", keys.share(name), {
           value: "share",
-          class: cls("button", ...(current ? ["main"] : [])),
-          ...(current ? {} : { "aria-disabled": "true", title: t(context, "previewFirst") }),
+          class: cls("button", ...(preview ? ["main"] : [])),
+          ...(preview ? {} : { "aria-disabled": "true", title: t(context, "previewFirst") }),
         }),
       ),
     ),
-    outcome(context, keys.previewShare(database)),
-    outcome(context, keys.share(database)),
-    current && preview(context, plan),
+    outcome(context, keys.previewShare(name)),
+    outcome(context, keys.share(name)),
+    preview,
   ];
 }
 
-function choice(label: string, attributes: Attributes): HTMLElement {
+export function choice(label: string, attributes: Attributes): HTMLElement {
   return h("label", { class: cls("choice") }, h("input", attributes), " ", label);
 }
 
@@ -131,7 +156,7 @@ function isoDay(seconds: number): string {
   return new Date(seconds * 1000).toISOString().slice(0, 10);
 }
 
-function preview(context: ViewContext, plan: Preview): HTMLElement {
+function preview(context: ViewContext, database: string, plan: Preview): HTMLElement {
   const access = t(context, plan.read_write ? "access.read-write" : "access.read-only");
   const until = date(plan.until, context.language);
   return h(
@@ -146,7 +171,7 @@ function preview(context: ViewContext, plan: Preview): HTMLElement {
           "li",
           {},
           t(context, "wouldShare", { name, access, schemas: plan.schemas.join(", "), until }),
-          changeOf(context, plan, name),
+          changeOf(context, `${database.split("/").at(-1) ?? ""}/${name}`, plan.until),
           " ",
           h(
             "span",
@@ -162,21 +187,20 @@ function preview(context: ViewContext, plan: Preview): HTMLElement {
   );
 }
 
-/** The change of the expiry, if the database is already shared with a colleague. */
-function changeOf(context: ViewContext, plan: Preview, colleague: string): Content {
-  const name = context.dialog?.kind === "share" ? context.dialog.database.split("/").at(-1) : "";
-  const before = context.store.get("share", `${name ?? ""}/${colleague}`);
-  if (!before || before.until === plan.until) return null;
+/** The change of the expiry, if there is a share of that path, `DATABASE/COLLEAGUE`, already. */
+export function changeOf(context: ViewContext, path: string, until: number): Content {
+  const before = context.store.get("share", path);
+  if (!before || before.until === until) return null;
   const { language } = context;
   return h(
     "strong",
     { class: cls("change") },
-    ` ${t(context, "wouldChange", { before: day(before.until, language), after: day(plan.until, language) })}`,
+    ` ${t(context, "wouldChange", { before: day(before.until, language), after: day(until, language) })}`,
   );
 }
 
 /** The dangers and the first notes, and the others folded. */
-function notes(context: ViewContext, all: Note[]): Content {
+export function notes(context: ViewContext, all: Note[]): Content {
   const listed = (some: Note[]) =>
     h(
       "ul",
@@ -197,7 +221,7 @@ function notes(context: ViewContext, all: Note[]): Content {
   ];
 }
 
-function fullText(context: ViewContext, word: string, text: string): HTMLElement {
+export function fullText(context: ViewContext, word: string, text: string): HTMLElement {
   return h(
     "details",
     { class: cls("details"), "data-key": word },
@@ -206,18 +230,11 @@ function fullText(context: ViewContext, word: string, text: string): HTMLElement
   );
 }
 
-function shareResult(context: ViewContext, made: ShareResult): Content {
-  const names = made.colleagues.join(", ");
+export function shareResult(context: ViewContext, made: ShareResult): Content {
   return h(
     "div",
     { class: cls("stack"), "data-key": "made" },
-    h(
-      "p",
-      {},
-      shape("good"),
-      " ",
-      t(context, "isShared", { names, until: date(made.until, context.language) }),
-    ),
+    h("p", {}, shape("good"), " ", made.granted),
     h("p", {}, t(context, "sendLine")),
     h("p", { class: cls("address") }, h("code", {}, made.line), copyButton(context, made.line)),
     notes(context, made.notes),

@@ -53,7 +53,7 @@ export const fr: Record<MessageKey, string> = {
   connectOther: "La base d'un collègue",
   connected: "Connecté à {name}, utilisateur {user}. %query_db l'utilise désormais.",
   shares: "Partages",
-  noShares: "Vous ne partagez rien. Partager… est dans le menu de votre base.",
+  noShares: "Vous ne partagez rien. Partager… est dans le menu de vos bases et de vos services.",
   database: "Base",
   access: "Accès",
   until: "Jusqu'au",
@@ -61,6 +61,8 @@ export const fr: Record<MessageKey, string> = {
   revoke: "Révoquer…",
   revokeNamed: "Révoquer le partage de {name} avec {colleague}",
   revokeSure: "Révoquer le partage de {name} avec {colleague} ? Les sessions ouvertes se terminent aussitôt.",
+  revokeServiceSure:
+    "Révoquer le partage de {name} avec {colleague} ? Les connexions ouvertes peuvent continuer.",
   revokeYes: "Révoquer",
   revokeNo: "Garder",
   sandbox: "Bac à sable",
@@ -113,6 +115,8 @@ export const fr: Record<MessageKey, string> = {
   openNamed: "Ouvrir {name} dans le navigateur",
   needsProxy:
     "Ce port est sur la machine du notebook, pas sur la vôtre. Pour l'ouvrir ici, exécutez cette commande, puis relancez le serveur Jupyter : %pip install jupyter-server-proxy",
+  needsProxyAtLaunch:
+    "Ce port est sur la machine du notebook, pas sur la vôtre. Pour l'ouvrir ici, lancez le service avec un script d'initialisation qui exécute : pip install jupyter-server-proxy",
   sharedBy: "partagée par {namespace}",
   tables: "Tables",
   tablesNamed: "Tables de {name}",
@@ -142,7 +146,12 @@ export const fr: Record<MessageKey, string> = {
   wouldShare: "{name} : accès en {access} à {schemas} jusqu'au {until}.",
   sqlWhole: "SQL complet",
   objectsWhole: "Texte complet des objets du cluster",
-  isShared: "Partagée avec {names} jusqu'au {until}.",
+  port: "Port",
+  sharedPort: "port {port}",
+  opens: "Ce que le partage ouvre",
+  viaNetwork: "le réseau : ce port, pour tous les pods de leurs espaces de noms",
+  viaForward:
+    "une redirection : tous les ports des pods, pour leur compte et leurs notebooks ; il faut des pods aux noms fixes",
   sendLine: "Envoyez-leur cette ligne ; elle ne contient aucun secret :",
   whoIsConnected: "Qui est connecté ?",
   sessionsOpen: "{count} en ligne",
@@ -166,6 +175,8 @@ export const fr: Record<MessageKey, string> = {
   "state.ended": "terminé",
   "access.read-only": "lecture",
   "access.read-write": "lecture et écriture",
+  "access.network": "réseau",
+  "access.forward": "redirection",
   "unit.d": " j",
   "unit.h": " h",
   "unit.m": " min",
@@ -203,6 +214,8 @@ export const fr: Record<MessageKey, string> = {
   revokeAll: "Tout révoquer…",
   revokeAllNamed: "Tout révoquer : les partages de {name}",
   revokeAllSure: "Révoquer les {count} partages de {name} ? Les sessions ouvertes se terminent aussitôt.",
+  revokeAllServiceSure:
+    "Révoquer les {count} partages de {name} ? Les connexions ouvertes peuvent continuer.",
   revokeAllYes: "Tout révoquer",
   "state.connected": "connectée",
   "duration.1d": "un jour",

@@ -60,7 +60,8 @@ function forwardItem(context: ViewContext, id: string, forward: Forward): HTMLEl
   ]);
   const texts = [...addresses(forward).map(([text]) => text), forward.magic];
   const copied = texts.includes(context.copied) && context.copied;
-  const shown = [forward, clicks, copied, store.ended, currentNamespace(context)];
+  const { proxy } = readPage(document);
+  const shown = [forward, clicks, copied, store.ended, currentNamespace(context), proxy];
   const draw = () => [sparkline(minute), bytes(context, traffic)];
   return steadyItem(context, `forward ${id}`, shown, () => drawItem(context, id, forward, draw()), {
     shows: [traffic, minute],
@@ -107,7 +108,11 @@ function drawItem(context: ViewContext, id: string, forward: Forward, meta: Cont
       forward.reason && h("p", { class: cls("faint", "note") }, forward.reason),
       forward.notes && h("p", { class: cls("faint", "note") }, forward.notes),
       needsProxy(context, forward) &&
-        h("p", { class: cls("faint", "note") }, prose(t(context, "needsProxy"))),
+        h(
+          "p",
+          { class: cls("faint", "note") },
+          prose(t(context, context.store.single("who")?.remote ? "needsProxyAtLaunch" : "needsProxy")),
+        ),
       outcome(context, keys.stop(id)),
     ],
   });

@@ -19,7 +19,7 @@ import {
 
 type Row = [string, Share];
 
-/** Your shares, one line a person, grouped by database. */
+/** Your shares, one line a person, grouped by database or service. */
 export function shares(context: ViewContext): HTMLElement {
   const all = context.store.all("share");
   const found = filtered(context, "shares", all, ([path]) => path);
@@ -54,7 +54,7 @@ function groupByDatabase(rows: Row[]): Map<string, Row[]> {
 
 function whoIsConnected(context: ViewContext, all: Row[]): Content {
   return (
-    all.some(([, share]) => share.sessions === null) &&
+    all.some(([, share]) => share.sessions === null && !isService(share.database)) &&
     h(
       "div",
       { class: cls("row"), "data-key": "sessions" },
@@ -69,12 +69,18 @@ function whoIsConnected(context: ViewContext, all: Row[]): Content {
   );
 }
 
-/** The colleagues of the shares of one database. */
+/** Whether a service is shared, which counts no sessions and leaves open connections alone. */
+function isService(shared: string): boolean {
+  return shared.startsWith("svc/");
+}
+
+/** The colleagues of the shares of one database or service. */
 function group(context: ViewContext, database: string, rows: Row[], count: number): HTMLElement {
   const key = keys.revokeAll(database);
   const danger = { class: cls("button", "danger") };
   const yes = commandButton(context, t(context, "revokeAllYes"), key, { do: "revoke_all", database }, danger);
-  const sentence = t(context, "revokeAllSure", { name: database, count });
+  const sure = isService(database) ? "revokeAllServiceSure" : "revokeAllSure";
+  const sentence = t(context, sure, { name: database, count });
   return h(
     "div",
     { class: cls("sharegroup"), "data-key": `group ${database}` },
@@ -113,7 +119,7 @@ function shareItem(context: ViewContext, path: string, share: Share): HTMLElemen
       tone: share.tone,
       state: t(context, `state.${share.state}`),
       title: share.colleague,
-      detail: [t(context, `access.${share.access}`), share.schemas && ` · ${share.schemas}`],
+      detail: [t(context, `access.${share.access}`), share.scope && ` · ${scope(context, share)}`],
       meta: [
         open && h("span", { title: sessions(context, open) }, sessionsShort(context, open)),
         h("span", { title: date(share.until, context.language) }, day(share.until, context.language)),
@@ -131,6 +137,10 @@ function shareItem(context: ViewContext, path: string, share: Share): HTMLElemen
   );
 }
 
+function scope(context: ViewContext, share: Share): string {
+  return isService(share.database) ? t(context, "sharedPort", { port: share.scope }) : share.scope;
+}
+
 function sessionsShort(context: ViewContext, [count]: [number, number | null]): string {
   return count ? t(context, "sessionsOpen", { count }) : "";
 }
@@ -146,10 +156,11 @@ function revokeQuestion(context: ViewContext, path: string, { database, colleagu
   const command = { do: "revoke", database, colleague } as const;
   const danger = { class: cls("button", "danger") };
   const yes = commandButton(context, t(context, "revokeYes"), keys.revoke(path), command, danger);
+  const sure = isService(database) ? "revokeServiceSure" : "revokeSure";
   return question(
     context,
     path,
-    t(context, "revokeSure", { name: database, colleague }),
+    t(context, sure, { name: database, colleague }),
     yes,
     t(context, "revokeNo"),
   );

@@ -27,12 +27,12 @@ export function services(context: ViewContext): HTMLElement {
   const rows = visibleItems(context, "services", found).map(([name, service]) => {
     const shownAge = formatAge(context, service.created);
     const ports = service.ports.map((port) => portOf(context, open, "svc", name, port));
-    return steadyItem(context, `service ${name}`, [service, shownAge, ports], () =>
+    return steadyItem(context, `service ${name}`, [service, shownAge, ports, currentNamespace(context)], () =>
       item(context, `service ${name}`, {
         title: name,
         meta: h("span", { title: t(context, "age") }, shownAge),
         buttons: firstPort(context, ports),
-        menu: otherPorts(context, ports),
+        menu: [...otherPorts(context, ports), ports.length > 0 && shareAction(context, name)],
         below: ports.map(({ key }) => outcome(context, key)),
       }),
     );
@@ -169,6 +169,16 @@ function otherPorts(context: ViewContext, ports: PortShown[]): Action[] {
       "aria-pressed": each.done && "true",
     },
   }));
+}
+
+function shareAction(context: ViewContext, name: string): Action {
+  const service = `${currentNamespace(context)}/svc/${name}`;
+  return {
+    label: t(context, "share"),
+    name: t(context, "shareNamed", { name: service }),
+    icon: "share",
+    attributes: dialogAttributes({ kind: "shareService", service }),
+  };
 }
 
 /** The log and the events of a pod, in the menu. */
