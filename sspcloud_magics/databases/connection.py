@@ -109,10 +109,16 @@ class Connection(ABC):
         """The database inside the server."""
         return self._login.dbname
 
-    def current_login(self) -> Login:
-        """Return the login for another program's connection through the same route, with a renewed password."""
-        login = self._login if self._renew is None else self._renew(self._login)
-        return replace(login, address=self._login.address, port=self._login.port)
+    @property
+    def login(self) -> Login:
+        """The login as it was last read, for another program's connection through the same route."""
+        return self._login
+
+    def renew_login(self) -> None:
+        """Read the login again: a share may have a new password."""
+        if self._renew is not None:
+            found = self._renew(self._login)
+            self._login = replace(found, address=self._login.address, port=self._login.port)
 
     @property
     def closed(self) -> bool:

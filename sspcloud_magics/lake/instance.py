@@ -1,7 +1,7 @@
 """One DuckDB instance for this process: its settings, the databases that are attached to it, and the access to S3.
 
 The instance lives until `close`. Each use brings it up to date: databases that were connected or closed in the meantime are
-attached or detached, a share's renewed password replaces the old one, and the keys to S3 are read again.
+attached or detached, and the keys to S3 are read again. After a refused login, a share's renewed password replaces the old one.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class Instance:
         )
         # The attached databases, by their names in DuckDB.
         self._attached: dict[str, Attachment] = {}
+        # The connections that they go through, by the same names.
+        self._sources: dict[str, DatabaseConnection] = {}
         # Keep the files with certificate authorities alive, by the same names.
         self._owners: dict[str, _Owner] = {}
         # The access to S3 that DuckDB has; None until keys are found.
@@ -79,17 +81,35 @@ class Instance:
             If there are no keys to S3, and `needs_s3`.
         """
         with self._lock:
+            self._sources = dict(sources)
             for alias in [alias for alias in self._attached if alias not in sources]:
                 self._detach(alias)
-            for alias, source in sources.items():
-                wanted = Attachment(alias, source.current_login(), read_only, application(alias))
-                if self._attached.get(alias) != wanted:
-                    self._attach(source, wanted)
+            for alias in sources:
+                self._attach_if_changed(alias, read_only=read_only)
             try:
                 self._refresh_s3()
             except (UsageProblem, CredentialsNotFound):
                 if needs_s3:
                     raise
+
+    def _attach_if_changed(self, alias: str, *, read_only: bool) -> bool:
+        source = self._sources[alias]
+        wanted = Attachment(alias, source.login, read_only, application(alias))
+        if self._attached.get(alias) == wanted:
+            return False
+        self._attach(source, wanted)
+        return True
+
+    def renew_logins(self) -> bool:
+        """Read the logins again, attach the databases whose login has changed, and return whether there are any."""
+        with self._lock:
+            for source in self._sources.values():
+                source.renew_login()
+            changed = [
+                self._attach_if_changed(alias, read_only=self._attached[alias].read_only)
+                for alias in self._sources
+            ]
+            return any(changed)
 
     def _attach(self, source: DatabaseConnection, wanted: Attachment) -> None:
         if not self._owners:

@@ -19,7 +19,7 @@ from sspcloud_magics.databases.postgres.sql_lexer import Statement, statements
 from sspcloud_magics.errors import FileNotWritten, QueryFailed, SspcloudError, UsageProblem
 from sspcloud_magics.i18n import _, quote_words
 from sspcloud_magics.lake import frames
-from sspcloud_magics.lake.attachment import literal
+from sspcloud_magics.lake.attachment import identifier, literal
 from sspcloud_magics.lake.s3_client import explain_refusal, is_refusal
 from sspcloud_magics.lake.s3_target import S3Target, copy_options, is_s3
 from sspcloud_magics.printable import shorten
@@ -91,11 +91,13 @@ def run(instance: Instance, request: Request, cancel_at_servers: Callable[[], No
 
     def work() -> Any:
         for statement in parsed[:-1]:
-            _execute(cursor, statement.sql, _values(statement, request.params), request.params)
+            _execute(instance, cursor, statement.sql, _values(statement, request.params), request.params)
         last = parsed[-1]
         if request.output.to is not None:
             return _write(instance, cursor, last, request)
-        executed = _execute(cursor, last.sql, _values(last, request.params), request.params)
+        executed = _execute(instance, cursor, last.sql, _values(last, request.params), request.params)
+        if (with_offsets := _keep_offsets(last, executed.description)) is not None:
+            executed = _execute(instance, cursor, with_offsets, _values(last, request.params), request.params)
         if request.output.chunks is not None:
             return executed.to_arrow_reader(request.output.chunks)
         return _fetch(executed, request.options.limit)
@@ -146,11 +148,45 @@ def _plain(value: Any) -> Any:
 
 
 def _execute(
-    cursor: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any], variables: Mapping[str, Any]
+    instance: Instance,
+    cursor: duckdb.DuckDBPyConnection,
+    sql: str,
+    values: Sequence[Any],
+    variables: Mapping[str, Any],
 ) -> Any:
     """Run a statement in a frame whose only variables are the notebook's: DuckDB looks for DataFrames there."""
+    import duckdb  # noqa: PLC0415 - optional
+
     scope = {**variables, "_sspcloud_run": cursor.execute, "_sspcloud_sql": sql, "_sspcloud_values": values}
-    return eval("_sspcloud_run(_sspcloud_sql, _sspcloud_values)", scope)  # noqa: S307 - a constant # nosec B307
+    call = "_sspcloud_run(_sspcloud_sql, _sspcloud_values)"
+    try:
+        return eval(call, scope)  # noqa: S307 - a constant # nosec B307
+    except duckdb.Error as error:
+        # The statement has done nothing: a share's password may be a new one.
+        if _NO_CONNECTION not in str(error) or not instance.renew_logins():
+            raise
+        return eval(call, scope)  # noqa: S307 - a constant # nosec B307
+
+
+_NO_CONNECTION = "Unable to connect to Postgres"  # not translated: DuckDB's
+
+
+def _keep_offsets(statement: Statement, description: Any) -> str | None:
+    """Return the query with its times that have an offset as text, since Arrow would drop it; None if it has none."""
+    kinds = [str(each[1]) for each in description or ()]
+    if _TIMETZ not in kinds or statement.words[:1] not in _QUERIES:
+        return None
+    places = range(len(kinds))
+    columns = ", ".join(
+        f"c{place}{'::VARCHAR' if kinds[place] == _TIMETZ else ''} AS {identifier(description[place][0])}"
+        for place in places
+    )
+    names = ", ".join(f"c{place}" for place in places)
+    return f"SELECT {columns} FROM ({statement.sql}\n) AS q({names})"  # noqa: S608 - the user's own SQL
+
+
+_TIMETZ = "TIME WITH TIME ZONE"  # not translated: DuckDB's
+_QUERIES = (("select",), ("from",), ("with",), ("values",), ("table",))
 
 
 def _fetch(executed: Any, limit: int | None) -> Any:
@@ -175,14 +211,16 @@ def _write(
     values = _values(statement, request.params)
     if is_s3(place):
         target = S3Target(place, request.output.overwrite, request.partition_by)
-        with target.replaced(instance) as (batch, to):
-            rows = _execute(cursor, f"COPY ({statement.sql}) {to}", values, request.params).fetchone()[0]
+        with target.replace_objects(instance) as (batch, to):
+            rows = _execute(
+                instance, cursor, f"COPY ({statement.sql}) {to}", values, request.params
+            ).fetchone()[0]
         return Exported(place, rows, batch.size)
     file = user_path(place)
     copied = copy_options(file.name, request.partition_by)
     with replace_atomically(file, overwrite=request.output.overwrite) as unfinished:
         sql = f"COPY ({statement.sql}) TO {literal(str(unfinished))} ({copied})"
-        rows = _execute(cursor, sql, values, request.params).fetchone()[0]
+        rows = _execute(instance, cursor, sql, values, request.params).fetchone()[0]
     return Exported(file, rows, file.stat().st_size)
 
 
@@ -199,7 +237,9 @@ def plan(instance: Instance, sql: str, params: Mapping[str, Any]) -> str:
 
     def work() -> list[tuple[str, str]]:
         values = _values(statement, params)
-        rows: list[tuple[str, str]] = _execute(cursor, f"EXPLAIN {statement.sql}", values, params).fetchall()
+        rows: list[tuple[str, str]] = _execute(
+            instance, cursor, f"EXPLAIN {statement.sql}", values, params
+        ).fetchall()
         return rows
 
     text = "\n".join(rest for _kind, rest in run_interruptible(cursor, work, instance, lambda: None))

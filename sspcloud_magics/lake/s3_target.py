@@ -73,7 +73,7 @@ class S3Target:
         return found
 
     @contextmanager
-    def replaced(self, instance: Instance) -> Iterator[tuple[Batch, str]]:
+    def replace_objects(self, instance: Instance) -> Iterator[tuple[Batch, str]]:
         """Yield the end of a COPY statement, and complete its objects at the end of the block; an error leaves none.
 
         Raises

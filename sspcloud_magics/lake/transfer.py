@@ -69,7 +69,7 @@ class S3Destination:
             If S3 refuses.
         """
         target = self.target
-        with target.replaced(self.instance) as (batch, to):
+        with target.replace_objects(self.instance) as (batch, to):
             if target.partition_by:
                 rows, notes = self._divide(parts, to)
             else:

@@ -9,37 +9,30 @@ Partitions are read at different times, each in a transaction of its own: they a
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import socket
-import sys
-import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-
-import psycopg
 
 from sspcloud_magics.databases import kinds
 from sspcloud_magics.databases.arrow import import_optional
 from sspcloud_magics.databases.column_names import FOR_DASK, refuse_duplicates
 from sspcloud_magics.databases.credentials import find_credentials
 from sspcloud_magics.databases.postgres import query
+from sspcloud_magics.databases.postgres.column_ranges import Range, find_ranges, quote_column
 from sspcloud_magics.databases.postgres.results.statement_description import only_reads
-from sspcloud_magics.databases.postgres.session import search_path
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.sql_lexer import statements
 from sspcloud_magics.databases.query_options import Numeric, QueryOptions
 from sspcloud_magics.databases.route import Route
 from sspcloud_magics.errors import LoginRefused, UsageProblem
 from sspcloud_magics.i18n import _
-from sspcloud_magics.session import session
+from sspcloud_magics.session import dask_workers, session
 from sspcloud_magics.session.querying import current_connection
 from sspcloud_magics.sharing.route_selection import RouteRequest, open_by_route
 from sspcloud_magics.spelling import nearest
@@ -55,46 +48,9 @@ _RESERVE = 2
 """The connections of a role that workers leave to notebooks."""
 
 _MOST_PARTITIONS = 10_000
-# Seconds between looks at the state of a task, and the limit of a request to cancel.
-_WATCH_SECONDS = 0.5
-_CANCEL_SECONDS = 5.0
 # What pandas needs for a value besides the planner's width.
 _VALUE_BYTES = 8
 _NAME = re.compile(r'\s*(?:(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)\.)?(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)\s*')
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """The rows of a partition: ``low <= column < high``, as PostgreSQL's text.
-
-    Parameters
-    ----------
-    low, high
-        The bounds; None for no bound.
-    nulls
-        Whether rows with NULL belong to it, next to those of the range; alone if `only_nulls`.
-    only_nulls
-        Whether it has only the rows with NULL.
-    """
-
-    low: str | None = None
-    high: str | None = None
-    nulls: bool = False
-    only_nulls: bool = False
-
-    def condition(self, key: str) -> tuple[str, dict[str, str]]:
-        """Return the condition on a quoted column, and the values of its parameters."""
-        if self.only_nulls:
-            return f"{key} IS NULL", {}
-        values = {"sspcloud_low": self.low, "sspcloud_high": self.high}
-        parts = [
-            f"{key} {sign} :{name}"
-            for (name, value), sign in zip(values.items(), (">=", "<"), strict=True)
-            if value is not None
-        ]
-        condition = " AND ".join(parts) or "TRUE"
-        condition = f"({condition} OR {key} IS NULL)" if self.nulls and parts else condition
-        return condition, {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +93,12 @@ class PartitionReader:
         """Return the rows of a partition."""
         condition, bounds = rows.condition(self.key)
         sql = f"SELECT * FROM ({self.select}\n) AS q WHERE {condition}"  # noqa: S608 - the user's own SQL
-        with _slot(self), closing(self._open()) as connection, _cancel_with_task(connection):
+        slot = f"sspcloud {self.path} {self.user} {self.room}"  # not translated: a name
+        with (
+            dask_workers.take_slot(slot, self.room),
+            closing(self._open()) as connection,
+            dask_workers.cancel_with_task(connection.psycopg),
+        ):
             found = query.run(connection, sql, {**self.params, **bounds}, QueryOptions(numeric=self.numeric))
         return _as_plain_frame(found.frame)
 
@@ -239,7 +200,7 @@ def read_dask(
         )
     import dask  # noqa: PLC0415 - optional
 
-    _stop_reads_with_dask()
+    dask_workers.cancel_with_local_scheduler()
     with dask.config.set({"dataframe.convert-string": False}):  # the frames have their types
         return cast(
             "dask.dataframe.DataFrame",
@@ -268,9 +229,9 @@ def _plan(
         )
     select = parsed[0].text
 
-    def run(text: str, **more: Any) -> pd.DataFrame:
+    def run(text: str, **more: Any) -> Any:
         found = query.run(connected, text, {**params, **more}, QueryOptions(numeric=numeric))
-        return found.frame  # type: ignore[return-value]  # a query has rows
+        return found.frame
 
     empty = f"SELECT * FROM ({select}\n) AS q LIMIT 0"  # noqa: S608 - the user's own SQL
     described = query.run(connected, empty, params, QueryOptions(numeric=numeric))
@@ -283,18 +244,11 @@ def _plan(
             hint=_("did you mean {near}?", near=near) if near else _("name one of its columns"),
         )
     kind = described.types[list(meta.columns).index(column)]
-    if run(_IS_ARRAY, kind=kind)["is_array"][0]:
-        raise UsageProblem(
-            _("The column {column!r} is an array, and cannot divide the rows.", column=column),
-            hint=_("use a column of numbers, texts or dates"),
-        )
     if partitions is None:
-        top = json.loads(_text(run(f"EXPLAIN (FORMAT JSON) {select}")))[0]["Plan"]
+        top = run(f"EXPLAIN (FORMAT JSON) {select}").iloc[0, 0][0]["Plan"]
         size = top["Plan Rows"] * (top["Plan Width"] + _VALUE_BYTES * len(meta.columns))
         partitions = min(max(1, math.ceil(size / PARTITION_BYTES)), _MOST_PARTITIONS)
-    ranges = _find_ranges(
-        connected, run, select, table=table, column=column, kind=kind, partitions=partitions
-    )
+    ranges = find_ranges(connected, run, select, table=table, column=column, kind=kind, partitions=partitions)
     settings = run(_SETTINGS)
     forward = connected.forward
     reader = PartitionReader(
@@ -303,7 +257,7 @@ def _plan(
         user=connected.user,
         select=select,
         params={name: params[name] for name in parsed[0].names if name in params},
-        key=_quote(column),
+        key=quote_column(column),
         numeric=numeric,
         search_path=settings["search_path"][0],
         time_zone=settings["time_zone"][0],
@@ -312,11 +266,6 @@ def _plan(
         machine=_describe_machine(),
     )
     return reader, ranges, meta
-
-
-def _quote(column: str) -> str:
-    """Quote a column of the query `q`."""
-    return 'q."' + column.replace('"', '""') + '"'
 
 
 def _count_room(server: int, role: int) -> int:
@@ -330,84 +279,11 @@ def _count_room(server: int, role: int) -> int:
     return max(1, min(server // 2, role - _RESERVE if role >= 0 else server))
 
 
-def _find_ranges(
-    connected: DatabaseConnection,
-    run: Callable[..., pd.DataFrame],
-    select: str,
-    *,
-    table: str | None,
-    column: str,
-    kind: int,
-    partitions: int,
-) -> list[Range]:
-    """Return ranges of about one size: by the planner's statistics of a table, else by the query's own values."""
-    if partitions <= 1:
-        return [Range(nulls=True)]
-    found = None
-    if table is not None:
-        # The name means what it means to the user; the statistics are read with a pinned path.
-        oid = run("SELECT pg_catalog.to_regclass(:tbl)::pg_catalog.oid AS oid", tbl=table)["oid"][0]
-        with search_path.pin_search_path(connected.ready()[0]):
-            name = run("SELECT format_type(:kind::oid, NULL) AS name", kind=kind)["name"][0]
-            found = run(_STATISTICS.format(kind=name), oid=oid, col=column, parts=partitions)
-    if found is None or found.empty:
-        fractions = [place / partitions for place in range(1, partitions)]
-        found = run(_PERCENTILES.format(key=_quote(column), select=select), fractions=fractions)
-    bounds = list(dict.fromkeys(found["bound"].dropna()))
-    if not bounds:
-        return [Range(nulls=True)]
-    has_nulls = bool(found["nulls"].any())
-    edges: Sequence[str | None] = [None, *bounds, None]
-    ranges = [Range(low, high) for low, high in pairwise(edges)]
-    ranges[-1] = replace(ranges[-1], nulls=not has_nulls)
-    return [*ranges, Range(only_nulls=True)] if has_nulls else ranges
-
-
-_STATISTICS = """
-WITH found AS (
-    SELECT s.null_frac, s.most_common_vals::text::{kind}[] AS common, s.most_common_freqs AS freqs,
-           s.histogram_bounds::text::{kind}[] AS bounds,
-           1 - s.null_frac - coalesce((SELECT sum(f) FROM unnest(s.most_common_freqs) AS f), 0) AS rest
-    FROM pg_stats AS s JOIN pg_class AS c ON c.relname = s.tablename
-    JOIN pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = s.schemaname
-    WHERE c.oid = :oid::oid AND s.attname = :col ORDER BY s.inherited DESC LIMIT 1
-), points AS (
-    SELECT v.value, v.weight FROM found, unnest(common, freqs) AS v(value, weight)
-    UNION ALL
-    SELECT h.value, greatest(rest, 0) / greatest(cardinality(bounds) - 1, 1) FROM found, unnest(bounds) AS h(value)
-), placed AS (
-    SELECT value, sum(weight) OVER (ORDER BY value) - weight AS before, sum(weight) OVER () AS total FROM points
-), numbered AS (
-    SELECT value, least(floor(before * :parts / nullif(total, 0)), :parts - 1) AS place FROM placed
-)
-SELECT DISTINCT ON (place) value::text AS bound, (SELECT null_frac > 0 FROM found) AS nulls
-FROM numbered WHERE place > 0 ORDER BY place, value
-"""
-"""The first value of each part of a table, by the most common values and the histogram, without reading the table."""
-
-_PERCENTILES = """
-SELECT unnest(bounds)::text AS bound, nulls FROM (
-    SELECT percentile_disc(:fractions::float8[]) WITHIN GROUP (ORDER BY {key}) AS bounds,
-           count(*) > count({key}) AS nulls FROM ({select}
-) AS q) AS parts
-"""
-"""The same for a query, whose values of that column the server reads and sorts once."""
-
-_IS_ARRAY = """
-SELECT typcategory OPERATOR(pg_catalog.=) 'A'::pg_catalog."char" AS is_array FROM pg_catalog.pg_type
-WHERE oid OPERATOR(pg_catalog.=) :kind::pg_catalog.oid
-"""
-
 _SETTINGS = """
 SELECT pg_catalog.current_setting('search_path') AS search_path, pg_catalog.current_setting('TimeZone') AS time_zone,
     pg_catalog.current_setting('max_connections')::pg_catalog.int4 AS server, rolconnlimit AS role
 FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) CURRENT_USER
 """
-
-
-def _text(plan: pd.DataFrame) -> str:
-    value = plan.iloc[0, 0]
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _as_plain_frame(frame: Any) -> pd.DataFrame:
@@ -421,76 +297,3 @@ def _describe_machine() -> str:
     """Return a text that differs between machines, and between containers."""
     namespace = Path("/proc/self/ns/net")
     return f"{socket.gethostname()} {namespace.readlink() if namespace.exists() else ''}"
-
-
-@contextmanager
-def _slot(reader: PartitionReader) -> Iterator[None]:
-    """Wait until one of the places for connections is free: in the whole Dask cluster, or in this process."""
-    name = f"sspcloud {reader.path} {reader.user} {reader.room}"  # not translated: a name
-    if _find_worker() is None:
-        with _semaphore(name, reader.room):
-            yield
-        return
-    from distributed import Semaphore  # noqa: PLC0415 - optional
-
-    with Semaphore(max_leases=reader.room, name=name):  # type: ignore[no-untyped-call]  # Dask's
-        yield
-
-
-@cache
-def _semaphore(name: str, room: int) -> threading.BoundedSemaphore:  # noqa: ARG001 - one for each name
-    return threading.BoundedSemaphore(room)
-
-
-def _find_worker() -> Any:
-    """Return the Dask worker of this thread; None in a local scheduler."""
-    if "distributed" not in sys.modules:
-        return None
-    from distributed import get_worker  # noqa: PLC0415 - optional
-
-    with suppress(ValueError):
-        return get_worker()
-    return None
-
-
-# The sessions that read partitions in this process.
-_reading: set[psycopg.Connection[Any]] = set()
-
-
-@contextmanager
-def _cancel_with_task(connection: DatabaseConnection) -> Iterator[None]:
-    """Cancel the query at the server when Dask drops the task, such as after an interruption in the notebook."""
-    reading, ended = connection.psycopg, threading.Event()
-    if (worker := _find_worker()) is not None:
-        key = worker.get_current_task()
-
-        def watch() -> None:
-            while not ended.wait(_WATCH_SECONDS):
-                task = worker.state.tasks.get(key)
-                if task is None or task.state == "cancelled":
-                    _cancel(reading)
-
-        threading.Thread(target=watch, name="sspcloud-dask", daemon=True).start()
-    _reading.add(reading)
-    try:
-        yield
-    finally:
-        ended.set()
-        _reading.discard(reading)
-
-
-def _cancel(reading: psycopg.Connection[Any]) -> None:
-    with suppress(psycopg.Error):  # the query has just ended
-        reading.cancel_safe(timeout=_CANCEL_SECONDS)
-
-
-@cache
-def _stop_reads_with_dask() -> None:
-    """Cancel the reads of this process when a computation of a local scheduler fails or is interrupted."""
-    from dask.callbacks import Callback  # noqa: PLC0415 - optional
-
-    def finish(_graph: object, _state: object, has_failed: bool) -> None:
-        for each in list(_reading) if has_failed else ():
-            _cancel(each)
-
-    Callback(finish=finish).register()  # type: ignore[no-untyped-call]  # Dask's

@@ -45,7 +45,9 @@ def duckdb(*, read_only: bool = True) -> duckdb_package.DuckDBPyConnection:
     >>> import sspcloud_magics as ssp
     >>> ssp.duckdb().sql("SELECT count(*) FROM pg.public.communes").df()  # doctest: +SKIP
     """
-    return _refresh(read_only=read_only).open_shared()
+    found = _refresh(read_only=read_only)
+    found.renew_logins()
+    return found.open_shared()
 
 
 def query_duckdb(

@@ -383,6 +383,11 @@ def query_db(
         )
     if isinstance(to, str) and to.startswith("s3://"):
         return _query_to_s3(connected, sql, params, options=options, output=output, partition_by=partition_by)
+    if isinstance(to, str) and "://" in to:
+        raise UsageProblem(
+            _("{place} is neither a file nor an address in S3.", place=to),
+            hint=_("use --to s3://BUCKET/NAME.parquet"),
+        )
     if partition_by:
         raise UsageProblem(
             _("--partition-by needs an address in S3."),

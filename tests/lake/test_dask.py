@@ -18,7 +18,7 @@ import pytest
 import sspcloud_magics as ssp
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import SspcloudError, UsageProblem
-from sspcloud_magics.session import dask_frames, session
+from sspcloud_magics.session import dask_frames, dask_workers, session
 from tests.conftest import helper_commands
 from tests.support.database import DATABASE_PATH
 from tests.support.waiting import wait_until
@@ -146,7 +146,7 @@ def test_reads_stay_within_the_room(table, monkeypatch):
     run = dask_frames.query.run
 
     def count(connection, *given):
-        most.append(len(dask_frames._reading))
+        most.append(len(dask_workers._reading))
         return run(connection, *given)
 
     monkeypatch.setattr(dask_frames.query, "run", count)
@@ -245,15 +245,28 @@ def test_no_credential_leaves_the_notebook(workers, caplog):
     assert [text for text in seen if password in text] == []
 
 
-def test_interrupt_cancels_at_the_server(workers):
+def test_interrupted_cell_cancels_at_the_server(workers):
+    """Jupyter signals the kernel's whole process group, so the workers get the signal too."""
     frame = ssp.read_dask(
         "select code, pg_sleep(60)::text as s from communes", partition_on="code", partitions=1
     )
+    expected = ssp.query_db("select count(*) as n from communes")["n"][0]
+    ssp.read_dask("communes", partition_on="code", partitions=8).compute()  # each worker has read
     connected = session.session.connections[-1]
-    running = workers.compute(frame)
-    wait_until(lambda: _count_readers(connected, "pg_sleep(60)") > 0)
-    running.cancel()  # what an interrupted compute() does
+    processes = [os.getpid(), *workers.run(os.getpid).values()]
+
+    def interrupt() -> None:
+        wait_until(lambda: _count_readers(connected, "pg_sleep(60)") > 0)
+        for process in processes:
+            os.kill(process, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        frame.compute()
+    thread.join()
     wait_until(lambda: _count_readers(connected, "pg_sleep(60)") == 0)
+    assert len(ssp.read_dask("communes", partition_on="code", partitions=2).compute()) == expected
 
 
 def test_killed_worker_changes_no_row(workers):

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from sspcloud_magics.databases.query_options import Output, QueryOptions
-from sspcloud_magics.errors import ParameterError, QueryFailed, UsageProblem
+from sspcloud_magics.errors import FileNotWritten, ParameterError, QueryFailed, UsageProblem
 from sspcloud_magics.lake import query
 from sspcloud_magics.lake.attachment import CONNECTIONS
 from sspcloud_magics.lake.instance import application
@@ -103,7 +103,7 @@ def test_temporary_table_lasts_over_cells(instance):
 
 
 def test_login_appears_nowhere(instance, connection):
-    password = connection.current_login().password.reveal()
+    password = connection.login.password.reveal()
     texts = [
         ask(instance, f"SELECT * FROM {name}()").to_csv()
         for name in ("duckdb_databases", "duckdb_secrets", "duckdb_settings")
@@ -186,6 +186,21 @@ def test_query_at_the_server_is_cancelled(instance, connection):
     wait_until(lambda: not sleeps())
 
 
+def test_full_disk_is_told(instance):
+    for setting in ("memory_limit = '60MB'", "max_temp_directory_size = '1MB'"):
+        instance.duck.execute(f"SET GLOBAL {setting}")
+    with pytest.raises(FileNotWritten, match="disk is full"):
+        ask(instance, "SELECT i, hash(i) AS h FROM range(5000000) t(i) ORDER BY h")
+    assert ask(instance, "SELECT 1 AS a")["a"][0] == 1
+
+
+def test_too_little_memory_has_a_hint(instance):
+    for setting in ("memory_limit = '60MB'", "temp_directory = ''"):
+        instance.duck.execute(f"SET GLOBAL {setting}")
+    with pytest.raises(QueryFailed, match="write the rows with --to"):
+        ask(instance, "SELECT i, hash(i) AS h FROM range(5000000) t(i) ORDER BY h")
+
+
 def test_chunks_have_the_size_that_was_asked(instance):
     chunks = ask(instance, "SELECT i FROM range(25) t(i)", chunks=10)
     # Another query in between takes no rows away.
@@ -227,22 +242,33 @@ def test_comment_alone_is_no_statement(instance):
 
 
 def test_renewed_password_replaces_the_old_one(instance, connection, monkeypatch):
+    """A share's password is read again after a refused login, and not before each query."""
     connection.psycopg.execute("drop role if exists lake_colleague")
     connection.psycopg.execute("create role lake_colleague login password 'first'")
-    login = replace(connection.current_login(), user="lake_colleague", password=Secret("first"))
-    monkeypatch.setattr(connection, "current_login", lambda: login)
-    instance.refresh({"pg": connection})
-    assert (
-        ask(instance, "SELECT * FROM postgres_query('pg', 'select current_user')").iloc[0, 0]
-        == "lake_colleague"
-    )
+    login = replace(connection.login, user="lake_colleague", password=Secret("first"))
+    renewed = []
+
+    def renew(old: Any) -> Any:
+        renewed.append(old)
+        return replace(old, password=Secret("second"))
+
+    monkeypatch.setattr(connection, "_login", login)
+    monkeypatch.setattr(connection, "_renew", renew)
+    sql = "SELECT * FROM postgres_query('pg', 'select current_user')"
+    for _ in range(2):
+        instance.refresh({"pg": connection})
+        assert ask(instance, sql).iloc[0, 0] == "lake_colleague"
+    assert renewed == []
     connection.psycopg.execute("alter role lake_colleague password 'second'")
-    login = replace(login, password=Secret("second"))
-    instance.refresh({"pg": connection})
-    assert (
-        ask(instance, "SELECT * FROM postgres_query('pg', 'select current_user')").iloc[0, 0]
-        == "lake_colleague"
+    connection.psycopg.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'lake_colleague'"
     )
+    instance.refresh({"pg": connection})
+    assert ask(instance, sql).iloc[0, 0] == "lake_colleague"
+    assert len(renewed) == 1
+    instance.refresh({"pg": connection})
+    assert ask(instance, sql).iloc[0, 0] == "lake_colleague"
+    assert len(renewed) == 1
 
 
 def test_closed_connection_is_detached(instance):

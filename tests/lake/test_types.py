@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -34,6 +35,7 @@ SAME = {
     "interval": "i * interval '1 year 2 months 3 days -4 seconds'",
     "time": "time '10:00'",
     "bytea": "i::text::bytea",
+    "domain": "i::positive",
 }
 OTHER = {
     "uuid": ("md5(i::text)::uuid", "c4ca4238-a0b9-2382-0dcc-509a6f75849b"),
@@ -44,6 +46,10 @@ OTHER = {
     "range": ("int4range(i, i + 1)", "[1,2)"),
     "oid": ("7::oid", 7),
     "char": ("'b'::char(4)", "b"),
+    "multirange": ("int4multirange(int4range(i, i + 1))", "{[1,2)}"),
+    "array": ("array[i, 2]", [1, 2]),
+    "composite": ("(i, 'a')::pair", {"a": 1, "b": "a"}),
+    "timetz": ("timetz '10:00+02'", "10:00:00+02"),
     "point": ("'(1,2)'::point", {"x": 1.0, "y": 2.0}),
 }
 
@@ -56,7 +62,9 @@ def frames(connection, monkeypatch):
     columns = ", ".join(f'{sql} AS "{name}"' for name, sql in listed.items())
     nulls = ", ".join(f'CASE WHEN row = 1 THEN "{name}" END AS "{name}"' for name in listed)
     ssp.query_db(
-        "SET time zone 'UTC'; DROP TABLE IF EXISTS typed; DROP TYPE IF EXISTS mood; CREATE TYPE mood AS ENUM ('ok')"
+        "SET time zone 'UTC'; DROP TABLE IF EXISTS typed; DROP TYPE IF EXISTS mood; CREATE TYPE mood AS ENUM ('ok');"
+        "DROP DOMAIN IF EXISTS positive; CREATE DOMAIN positive AS int CHECK (value > 0); DROP TYPE IF EXISTS pair;"
+        "CREATE TYPE pair AS (a int, b text)"
     )
     ssp.query_db(
         f"CREATE TABLE typed AS SELECT {nulls} FROM (SELECT {columns} FROM (VALUES (1)) AS v(i)) AS t, "
@@ -74,5 +82,6 @@ def test_types_are_those_of_postgres(frames):
 
 def test_other_types_are_those_of_the_how_to(frames):
     _expected, found = frames
-    assert found.loc[0, list(OTHER)].tolist() == [value for _sql, value in OTHER.values()]
+    values = [list(each) if isinstance(each, np.ndarray) else each for each in found.loc[0, list(OTHER)]]
+    assert values == [value for _sql, value in OTHER.values()]
     assert found.loc[1, list(OTHER)].isna().all()
