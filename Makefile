@@ -59,7 +59,7 @@ quick: $(READY)  ## lint, layers, and the tests without a sandbox, a database, a
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
-	$(PYTEST) -m "not (slow or browser or servers or gibibyte or adversary or wide)"
+	$(PYTEST) -n logical -m "not (slow or browser or servers or gibibyte or adversary or wide)"
 
 check: $(FRONT)  ## formatting, lint, types, layers, words
 	$(BIN)/ruff format --check .

@@ -66,7 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark the tests whose fixtures need a sandbox or a database."""
-    if {"sandbox", "own_sandbox", "testbed", "server", "debian", "standby"} & set(
+    if {"sandbox", "own_sandbox", "practice", "testbed", "server", "debian", "standby"} & set(
         getattr(item, "fixturenames", ())
     ):
         item.add_marker("servers")

@@ -77,9 +77,18 @@ def brackets(count: int = 200_000) -> Behaviour:
     return answer(b'{"items": ' + b"[" * count + b"]" * count + b"}")
 
 
+@cache
+def _values(mebibytes: int) -> bytes:
+    return b'{"items": [' + b"{}," * ((mebibytes << 20) // 3) + b"{}]}"
+
+
 def many_values(mebibytes: int = 100) -> Behaviour:
     """Answer with a text whose values take twenty times its size in memory."""
-    return answer(b'{"items": [' + b"{}," * ((mebibytes << 20) // 3) + b"{}]}")
+
+    def behave(client: socket.socket) -> None:
+        answer(_values(mebibytes))(client)
+
+    return behave
 
 
 def json_answer(value: object) -> Behaviour:

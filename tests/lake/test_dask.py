@@ -9,7 +9,8 @@ import pickle
 import signal
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import psutil
@@ -24,8 +25,8 @@ from tests.support.database import DATABASE_PATH
 from tests.support.waiting import wait_until
 from tests.testbed import Sandbox
 
-pytest.importorskip("dask.dataframe")
-distributed = pytest.importorskip("distributed")
+if TYPE_CHECKING:
+    from distributed import Client
 
 # Dask's own threads and sockets end after the cluster is closed.
 pytestmark = [pytest.mark.servers, pytest.mark.filterwarnings("ignore::ResourceWarning")]
@@ -42,6 +43,13 @@ create table measured as select i as id, i::bigint as big, i::smallint % 7::smal
   '10.0.0.1'::inet as host, int4range(i, i + 1) as span4, null::int as nothing
   from generate_series(1, {ROWS}) i
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def dask() -> None:
+    """Import Dask, which takes a second, but not in each process that collects this file."""
+    pytest.importorskip("dask.dataframe")
+    pytest.importorskip("distributed")
 
 
 @pytest.fixture
@@ -159,11 +167,11 @@ def test_lost_server_process_is_an_error(table):
     """A query that ends in the middle is an error, and never fewer rows."""
     slow = "select id, pg_sleep(0.0005)::text as s from measured"
     frame = ssp.read_dask(slow, partition_on="id", partitions=2)
-    timer = threading.Timer(1, _end_readers, [table])
-    timer.start()
-    with pytest.raises(SspcloudError):
+    with (
+        _during_reads(table, "pg_sleep(0.0005)", lambda: _end_readers(table)),
+        pytest.raises(SspcloudError),
+    ):
         frame.compute(scheduler="threads")
-    timer.join()
 
 
 def _end_readers(table: DatabaseConnection) -> None:
@@ -175,10 +183,26 @@ def _end_readers(table: DatabaseConnection) -> None:
 
 def test_interrupt_cancels_local_reads(table):
     frame = ssp.read_dask("select id, pg_sleep(60)::text as s from measured", partition_on="id", partitions=1)
-    threading.Timer(1.5, os.kill, [os.getpid(), signal.SIGINT]).start()
-    with pytest.raises(KeyboardInterrupt):
+    with (
+        _during_reads(table, "pg_sleep(60)", lambda: os.kill(os.getpid(), signal.SIGINT)),
+        pytest.raises(KeyboardInterrupt),
+    ):
         frame.compute(scheduler="threads")
     wait_until(lambda: _count_readers(table, "pg_sleep(60)") == 0)
+
+
+@contextlib.contextmanager
+def _during_reads(table: DatabaseConnection, words: str, act: Callable[[], None]) -> Iterator[None]:
+    """Act once, as soon as the server runs a query with these words."""
+
+    def wait_and_act() -> None:
+        wait_until(lambda: _count_readers(table, words) > 0)
+        act()
+
+    thread = threading.Thread(target=wait_and_act)
+    thread.start()
+    yield
+    thread.join()
 
 
 def _count_readers(table: DatabaseConnection, words: str) -> int:
@@ -191,8 +215,10 @@ def _count_readers(table: DatabaseConnection, words: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def workers(sandbox: Sandbox) -> Iterator[distributed.Client]:
+def workers(sandbox: Sandbox) -> Iterator[Client]:
     """Two worker processes on this machine, and alice's connection."""
+    import distributed
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", str(sandbox.kubeconfig("alice")))
         patch.setenv("HOME", str(sandbox.home))
