@@ -83,7 +83,7 @@ def request(
     for _attempt in range(attempts):
         headers = sign(access, method, target, asked, body=body, moment=datetime.now(UTC))
         headers["Content-Type"] = "application/octet-stream"  # urllib's would be that of a form
-        sent = urllib.request.Request(url, bytes(body) if body else None, headers, method=method)  # noqa: S310 - http or https
+        sent = urllib.request.Request(url, body or None, headers, method=method)  # noqa: S310 - http or https
         try:
             with urllib.request.urlopen(sent, timeout=timeout) as answer:  # noqa: S310 # nosec B310
                 text = answer.read().decode(errors="replace") if method != "PUT" else ""
