@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pandas as pd
@@ -18,6 +20,7 @@ from sspcloud_magics.lake.s3_access import S3Access, find_access
 from sspcloud_magics.lake.s3_target import S3Target
 from sspcloud_magics.secret import Secret
 from tests.lake.test_query import ask
+from tests.support.ports import free_port
 from tests.support.s3_server import S3Server, start_s3
 from tests.support.waiting import wait_until
 
@@ -199,6 +202,53 @@ def test_refusals_of_s3_are_told_apart(code, error, words):
     text = f"<Error><Code>{code}</Code><Message>later</Message></Error>"
     with pytest.raises(error, match=words):
         raise s3_client.explain_refusal(text, "hers/a.parquet")
+
+
+class _Refusal(BaseHTTPRequestHandler):
+    """Refuses each request with the server's code, as S3 does."""
+
+    def _refuse(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = f"<Error><Code>{self.server.code}</Code><Message>refused</Message></Error>".encode()
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _refuse  # noqa: N815 - the names that http.server looks for
+
+    def log_message(self, *_given: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def refusing_s3(monkeypatch, s3) -> Iterator[Callable[[str], None]]:
+    """A server that refuses with a code, which the test sets, and the keys of the real one."""
+    server = ThreadingHTTPServer(("127.0.0.1", free_port()), _Refusal)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("AWS_S3_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+
+    def refuse(code: str) -> None:
+        server.code = code
+
+    yield refuse
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [("ExpiredToken", "have expired"), ("AccessDenied", "does not allow this in the bucket hers")],
+)
+def test_refused_export_says_why(instance, connection, refusing_s3, code, words):
+    refusing_s3(code)
+    instance.refresh({"pg": connection}, needs_s3=True)
+    for overwrite in (False, True):
+        with pytest.raises(LoginRefused, match=words):
+            upload(instance, connection, "select 1 as i", "s3://hers/a.parquet", overwrite=overwrite)
 
 
 @pytest.mark.parametrize(
