@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import inspect
+import logging
 import time
 import weakref
 from abc import ABC, abstractmethod
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from sspcloud_magics.forwards.forward import Forward
     from sspcloud_magics.forwards.lease import Lease
     from sspcloud_magics.forwards.manager import ForwardManager
+
+_log = logging.getLogger(__name__)
 
 _PROTECTION = {
     Tls.VERIFIED: N_("TLS, the server's certificate verified"),
@@ -69,6 +72,8 @@ class Connection(ABC):
 
     # The encryption of the session; each login sets it.
     tls: Tls
+    # The database inside the server, if neither the credentials nor the discovery name one.
+    usual_dbname = ""
 
     def __init__(
         self,
@@ -98,6 +103,8 @@ class Connection(ABC):
         # Counts statements that may change names or settings, so that caches know when they are stale.
         self.changes = 0
         self._lease: Lease | None = None
+        # Whether the session belongs to the parent process; set in a forked child until its own login.
+        self._is_inherited = False
 
     @property
     def user(self) -> str:
@@ -144,17 +151,99 @@ class Connection(ABC):
     def transaction(self) -> AbstractContextManager[Self]:
         """Run a block in a transaction: commit at its end, or roll back after an error."""
 
-    @abstractmethod
+    @classmethod
+    def open(
+        cls,
+        cluster: Cluster,
+        manager: ForwardManager,
+        database: Database,
+        used: DatabaseCredentials,
+        *,
+        dbname: str | None = None,
+        timeout: float = 30.0,
+        route: Route | None = None,
+        **more: Any,
+    ) -> Self:
+        """Connect to a database.
+
+        Parameters
+        ----------
+        cluster, manager
+            The cluster, and the manager that opens the forward.
+        database, used
+            The database, and the credentials to log in with.
+        dbname
+            The database inside the server; None for the one that the credentials or the discovery name.
+        timeout
+            The timeout of the forward and of the login, in seconds each.
+        route
+            The route to the server; None for a forward to its service.
+        **more
+            Further fields of the `Login`, which only some kinds of databases have.
+
+        Raises
+        ------
+        LoginRefused, DatabaseUnavailable, DatabaseNotTrusted
+            If the login fails.
+        TargetError, ForwardError, ClusterError
+            If the server cannot be reached.
+        """
+        login = Login(
+            host=f"{database.service}.{database.namespace}.svc",
+            port=database.port,
+            user=used.user,
+            password=used.password,
+            dbname=dbname or used.dbname or database.database or cls.usual_dbname,
+            timeout=timeout,
+            **more,
+        )
+        if route is None:
+            target = Target(database.namespace, "service", database.service)
+            route = Route("forward", "", target, database.port)
+        renew = partial(_share_again, cluster, database) if database.access else None
+        if route.target is None:
+            return cls(database, replace(login, address=route.address), route=route, renew=renew)
+        reach = partial(manager.lease, cluster, route.target, PortText(route.port), timeout=timeout)
+        return cls(database, login, route=route, renew=renew, reach=reach)
+
     def copy_connection(self) -> Self:
-        """Return another connection with the same login, route and settings; close it after use."""
+        """Return another connection with the same login, route and settings; close it after use.
 
-    @abstractmethod
+        Raises
+        ------
+        LoginRefused, DatabaseUnavailable, DatabaseNotTrusted, ForwardError
+            If the login fails.
+        """
+        return type(self)(self.database, self._login, route=self.route, reach=self._reach, renew=self._renew)
+
     def close(self) -> None:
-        """End the session, and release the forward. Closing twice has no effect."""
+        """End the session, and release the forward. Closing twice has no effect.
+
+        A query that runs in another thread fails with the end of the connection.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        _log.info("%s: the session ends", self.database.path)
+        with self.turn.if_free() as is_taken:
+            self._end_session(is_idle=is_taken)
+        self._give_up()
 
     @abstractmethod
+    def _end_session(self, *, is_idle: bool) -> None:
+        """End the session; if it is not idle, another thread uses it."""
+
     def reset_in_child(self) -> None:
         """Leave the session to the parent process after a fork; the child logs in at its first query."""
+        self._leave_to_parent()
+        self.turn = Turn(self._refuse_to_wait)
+        self._blocks, self._rows = [], None
+        self._lease = None
+        self._is_inherited = True
+
+    @abstractmethod
+    def _leave_to_parent(self) -> None:
+        """Let go of the session without a word to the server."""
 
     def apply_defaults(self, search_path: str | None, time_zone: str | None) -> None:  # noqa: B027 - most kinds have none
         """Apply the session's defaults from the next query on; a kind without such a setting ignores it."""
@@ -278,54 +367,6 @@ class Connection(ABC):
 def _row(name: str, value: str) -> str:
     style = "text-align:left;padding:.1em .8em .1em 0"
     return f'<tr><th style="{style}">{html.escape(name)}</th><td style="{style}">{html.escape(printable(value))}</td></tr>'
-
-
-def plan_login(
-    cluster: Cluster,
-    manager: ForwardManager,
-    database: Database,
-    used: DatabaseCredentials,
-    *,
-    dbname: str,
-    timeout: float,
-    route: Route | None,
-    **more: Any,
-) -> dict[str, Any]:
-    """Return the arguments of a `Connection` that logs in by a route; None is a forward to the service.
-
-    Parameters
-    ----------
-    cluster, manager
-        The cluster, and the manager that opens the forward.
-    database, used
-        The database, and the credentials to log in with.
-    dbname
-        The database inside the server.
-    timeout
-        The timeout of the login, in seconds.
-    route
-        The route to the server.
-    **more
-        Further fields of the `Login`, which only some kinds of databases have.
-    """
-    host = f"{database.service}.{database.namespace}.svc"
-    login = Login(
-        host=host,
-        port=database.port,
-        user=used.user,
-        password=used.password,
-        dbname=dbname,
-        timeout=timeout,
-        **more,
-    )
-    if route is None:
-        route = Route("forward", "", Target(database.namespace, "service", database.service), database.port)
-    renew = partial(_share_again, cluster, database) if database.access else None
-    found = {"database": database, "login": login, "route": route, "renew": renew}
-    if route.target is None:
-        return {**found, "login": replace(login, address=route.address)}
-    port = PortText(route.port)
-    return found | {"reach": partial(manager.lease, cluster, route.target, port, timeout=login.timeout)}
 
 
 def _share_again(cluster: Cluster, database: Database, login: Login) -> Login:

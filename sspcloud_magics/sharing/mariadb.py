@@ -24,7 +24,7 @@ from sspcloud_magics.databases import credentials
 from sspcloud_magics.databases.credentials import DatabaseCredentials
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.mariadb import errors
-from sspcloud_magics.databases.mariadb.connection import MariadbConnection, open_connection
+from sspcloud_magics.databases.mariadb.connection import MariadbConnection
 from sspcloud_magics.errors import CredentialsNotFound, Forbidden, QueryFailed, UsageProblem
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.i18n import _, _n, format_list, quote_words
@@ -69,7 +69,7 @@ def open_as_root(cluster: Cluster, manager: ForwardManager, database: Database) 
         password = found.value(key) if found else None
         if password:
             used = DatabaseCredentials(user="root", password=password, source=name)
-            return open_connection(cluster, manager, database, used)
+            return MariadbConnection.open(cluster, manager, database, used)
     raise CredentialsNotFound(
         _("Root's password of {path} was not found.", path=database.path),
         why=_(

@@ -18,7 +18,7 @@ from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.cluster.requests import object_reads
 from sspcloud_magics.databases.credentials import DatabaseCredentials
 from sspcloud_magics.databases.discovery import Database
-from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection, open_connection
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.session.search_path import PATH
 from sspcloud_magics.errors import CredentialsNotFound, Forbidden, QueryFailed
 from sspcloud_magics.forwards.manager import ForwardManager
@@ -46,7 +46,7 @@ def open_as_superuser(
         If the session does not keep its settings.
     """
     used = _superuser(cluster, database)
-    connection = open_connection(cluster, manager, database, used, dbname=dbname, options=OPTIONS)
+    connection = DatabaseConnection.open(cluster, manager, database, used, dbname=dbname, options=OPTIONS)
     try:
         check_settings(connection)
     except BaseException:

@@ -13,7 +13,7 @@ from sspcloud_magics.databases.credentials import find_credentials
 from sspcloud_magics.databases.export import Exported
 from sspcloud_magics.databases.postgres import kind
 from sspcloud_magics.databases.postgres.query import run
-from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection, open_connection
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.query_options import DEFAULTS, Output, QueryOptions
 from sspcloud_magics.databases.query_result import QueryResult, attach_notes
 from sspcloud_magics.forwards.manager import ForwardManager
@@ -24,7 +24,7 @@ def connect(
 ) -> DatabaseConnection:
     """Connect through a forward; `how` as `find_credentials` takes it."""
     found, used = find_credentials(cluster, name, **how)
-    return open_connection(cluster, manager, found, used, dbname=database)
+    return DatabaseConnection.open(cluster, manager, found, used, dbname=database)
 
 
 def chunks(

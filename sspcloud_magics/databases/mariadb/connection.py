@@ -17,21 +17,17 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import pymysql
 
 from sspcloud_magics import fork_hooks
-from sspcloud_magics.databases.connection import Connection, plan_login
-from sspcloud_magics.databases.credentials import DatabaseCredentials
+from sspcloud_magics.databases.connection import Connection
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.login import Login
 from sspcloud_magics.databases.mariadb import driver, errors
 from sspcloud_magics.databases.mariadb.driver import Session
 from sspcloud_magics.databases.mariadb.literals import quote
-from sspcloud_magics.databases.route import Route
-from sspcloud_magics.databases.session_lock import Turn
 from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.i18n import N_, _, quote_words
 
 if TYPE_CHECKING:
-    from sspcloud_magics.cluster.cluster import Cluster
-    from sspcloud_magics.forwards.manager import ForwardManager
+    pass
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -72,8 +68,6 @@ class MariadbConnection(Connection):
     def __init__(self, database: Database, login: Login, **more: Any) -> None:
         super().__init__(database, login, **more)
         self._blocks = []
-        # Whether the session belongs to the parent process; set in a forked child until its own login.
-        self._is_inherited = False
         # The time zone to set in each session, and the one that the current session has; empty for the server's own.
         self._time_zone = ""
         self._set_zone = ""
@@ -231,34 +225,19 @@ class MariadbConnection(Connection):
 
     def copy_connection(self) -> Self:
         """Return another connection with the same login, route and settings; close it after use."""
-        made = type(self)(self.database, self._login, route=self.route, reach=self._reach, renew=self._renew)
+        made = super().copy_connection()
         made._time_zone = self._time_zone  # noqa: SLF001 - of the same class
         return made
 
-    def close(self) -> None:
-        """End the session, and release the forward. Closing twice has no effect.
+    def _end_session(self, *, is_idle: bool) -> None:
+        if not is_idle:
+            driver.hang_up(self._session)
+        elif self._session.open:
+            self.stop_reading()
+            self._session.close()
 
-        A query that runs in another thread fails with the end of the connection.
-        """
-        if self._closed:
-            return
-        self._closed = True
-        _log.info("%s: the session ends", self.database.path)
-        with self.turn.if_free() as is_taken:
-            if not is_taken:
-                driver.hang_up(self._session)
-            elif self._session.open:
-                self.stop_reading()
-                self._session.close()
-        self._give_up()
-
-    def reset_in_child(self) -> None:
-        """Leave the session to the parent process after a fork; the child logs in at its first query."""
+    def _leave_to_parent(self) -> None:
         driver.leave_to_parent(self._session)
-        self.turn = Turn(self._refuse_to_wait)
-        self._blocks, self._rows = [], None
-        self._lease = None
-        self._is_inherited = True
 
     def _log_in_again(self) -> None:
         if self._renew is not None:
@@ -288,28 +267,3 @@ class MariadbConnection(Connection):
         self.tls = driver.protection(session)
         _log.info("%s: logged in as %s (%s)", self.database.path, self.user, self.tls.name)
         return session
-
-
-def open_connection(
-    cluster: Cluster,
-    manager: ForwardManager,
-    database: Database,
-    used: DatabaseCredentials,
-    *,
-    dbname: str | None = None,
-    timeout: float = 30.0,
-    route: Route | None = None,
-) -> MariadbConnection:
-    """Connect to a database by a route; None is a forward to its service.
-
-    Raises
-    ------
-    LoginRefused, DatabaseUnavailable
-        If the login fails.
-    TargetError, ForwardError, ClusterError
-        If the server cannot be reached.
-    """
-    named = dbname or used.dbname or database.database or ""
-    return MariadbConnection(
-        **plan_login(cluster, manager, database, used, dbname=named, timeout=timeout, route=route)
-    )

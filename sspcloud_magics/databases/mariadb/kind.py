@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from sspcloud_magics.databases import arrow
 from sspcloud_magics.databases.mariadb import query
 from sspcloud_magics.databases.mariadb.catalogue import columns, describe_table, tables
-from sspcloud_magics.databases.mariadb.connection import MariadbConnection, open_connection
+from sspcloud_magics.databases.mariadb.connection import MariadbConnection
 from sspcloud_magics.databases.output import run_into
 from sspcloud_magics.databases.query_options import Output, QueryOptions
 from sspcloud_magics.errors import UsageProblem
@@ -31,7 +31,7 @@ __all__ = [
     "tables",
 ]
 
-
+open_connection = MariadbConnection.open
 explains_in_text = False
 
 

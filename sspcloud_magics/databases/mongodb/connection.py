@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pymongo
 from bson.binary import UuidRepresentation
@@ -11,19 +11,15 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.errors import PyMongoError
 
 from sspcloud_magics import fork_hooks
-from sspcloud_magics.databases.connection import Connection, plan_login
-from sspcloud_magics.databases.credentials import DatabaseCredentials
+from sspcloud_magics.databases.connection import Connection
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.login import Login, Tls
 from sspcloud_magics.databases.mongodb import errors
-from sspcloud_magics.databases.route import Route
-from sspcloud_magics.databases.session_lock import Turn
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
 
 if TYPE_CHECKING:
-    from sspcloud_magics.cluster.cluster import Cluster
-    from sspcloud_magics.forwards.manager import ForwardManager
+    pass
 
 _log = logging.getLogger(__name__)
 
@@ -44,10 +40,10 @@ class MongodbConnection(Connection):
         If the login fails.
     """
 
+    usual_dbname = "test"
+
     def __init__(self, database: Database, login: Login, **more: Any) -> None:
         super().__init__(database, login, **more)
-        # Whether the client belongs to the parent process; set in a forked child until its own login.
-        self._is_inherited = False
         self._client = self._log_in()
         self._closed = False
         fork_hooks.register(self)
@@ -86,26 +82,12 @@ class MongodbConnection(Connection):
             hint=_("with ssp.connection().client.start_session() as session: …   is PyMongo's own"),
         )
 
-    def copy_connection(self) -> Self:
-        """Return another connection with the same login and route; close it after use."""
-        return type(self)(self.database, self._login, route=self.route, reach=self._reach, renew=self._renew)
-
-    def close(self) -> None:
-        """Close the client, and release the forward. Closing twice has no effect."""
-        if self._closed:
-            return
-        self._closed = True
-        _log.info("%s: the client closes", self.database.path)
+    def _end_session(self, *, is_idle: bool) -> None:  # noqa: ARG002 - a client may be closed by any thread
         if not self._is_inherited:
             self._client.close()
-        self._give_up()
 
-    def reset_in_child(self) -> None:
-        """Leave the client to the parent process after a fork: PyMongo's clients do not survive it."""
-        self.turn = Turn(self._refuse_to_wait)
-        self._rows = None
-        self._lease = None
-        self._is_inherited = True
+    def _leave_to_parent(self) -> None:
+        """Do nothing: PyMongo's clients do not survive a fork."""
 
     def _log_in(self) -> Any:
         self._lease_forward()
@@ -139,28 +121,3 @@ class MongodbConnection(Connection):
         self.tls = Tls.ABSENT  # the chart offers none
         _log.info("%s: logged in as %s", self.database.path, self.user)
         return client
-
-
-def open_connection(
-    cluster: Cluster,
-    manager: ForwardManager,
-    database: Database,
-    used: DatabaseCredentials,
-    *,
-    dbname: str | None = None,
-    timeout: float = 30.0,
-    route: Route | None = None,
-) -> MongodbConnection:
-    """Connect to a database by a route; None is a forward to its service.
-
-    Raises
-    ------
-    LoginRefused, DatabaseUnavailable
-        If the login fails.
-    TargetError, ForwardError, ClusterError
-        If the server cannot be reached.
-    """
-    named = dbname or used.dbname or database.database or "test"
-    return MongodbConnection(
-        **plan_login(cluster, manager, database, used, dbname=named, timeout=timeout, route=route)
-    )

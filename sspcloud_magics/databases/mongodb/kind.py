@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from sspcloud_magics.databases.mongodb import query
 from sspcloud_magics.databases.mongodb.catalogue import columns, describe_table, tables
-from sspcloud_magics.databases.mongodb.connection import MongodbConnection, open_connection
+from sspcloud_magics.databases.mongodb.connection import MongodbConnection
 from sspcloud_magics.databases.output import run_into
 from sspcloud_magics.databases.query_options import Output, QueryOptions
 from sspcloud_magics.databases.query_result import Part, attach_notes
@@ -28,7 +28,7 @@ __all__ = [
     "tables",
 ]
 
-
+open_connection = MongodbConnection.open
 explains_in_text = False
 
 

@@ -11,7 +11,7 @@ from sspcloud_magics.databases.output import run_into
 from sspcloud_magics.databases.postgres import query
 from sspcloud_magics.databases.postgres.catalogue import columns, describe_table, tables
 from sspcloud_magics.databases.postgres.query import explain
-from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection, open_connection
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.transfer import copy
 from sspcloud_magics.databases.postgres.transfer.bulk_load import load_table
 from sspcloud_magics.databases.postgres.transfer.sqlalchemy_engine import engine
@@ -35,7 +35,7 @@ __all__ = [
     "tables",
 ]
 
-
+open_connection = DatabaseConnection.open
 explains_in_text = True
 
 

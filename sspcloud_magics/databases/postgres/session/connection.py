@@ -23,14 +23,14 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
 import psycopg
 from psycopg import pq
 
 from sspcloud_magics import fork_hooks
 from sspcloud_magics.databases import credentials
-from sspcloud_magics.databases.connection import Connection, plan_login
+from sspcloud_magics.databases.connection import Connection
 from sspcloud_magics.databases.credentials import DatabaseCredentials
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.login import Login, Tls
@@ -40,7 +40,7 @@ from sspcloud_magics.databases.postgres.session import pg_errors, pooler, sessio
 from sspcloud_magics.databases.postgres.session.session_settings import Preferences, Settings
 from sspcloud_magics.databases.postgres.sql_lexer import Statement, statements
 from sspcloud_magics.databases.route import Route
-from sspcloud_magics.databases.session_lock import QueuedThread, Turn
+from sspcloud_magics.databases.session_lock import QueuedThread
 from sspcloud_magics.errors import (
     ConnectionBusy,
     QueryFailed,
@@ -120,6 +120,8 @@ class DatabaseConnection(Connection):
         If the login fails.
     """
 
+    usual_dbname = "defaultdb"
+
     def __init__(
         self,
         database: Database,
@@ -132,8 +134,6 @@ class DatabaseConnection(Connection):
     ) -> None:
         super().__init__(database, login, route=route, reach=reach, renew=renew)
         self._blocks: list[Block] = []
-        # Whether the session belongs to the parent process; set in a forked child until its own login.
-        self._is_inherited = False
         # The turn in which the session was last used.
         self._used_in: QueuedThread | None = None
         # State that would be lost with the session, as text: temporary tables, cursors …
@@ -149,6 +149,19 @@ class DatabaseConnection(Connection):
         self.settings.begin(self._session, is_pooled=self.is_pooled)
         self._closed = False
         fork_hooks.register(self)
+
+    @classmethod
+    def open(
+        cls,
+        cluster: Cluster,
+        manager: ForwardManager,
+        database: Database,
+        used: DatabaseCredentials,
+        **more: Any,
+    ) -> Self:
+        """Connect to a database, and verify it with the authority of the credentials or of its chart."""
+        ca = used.ca or credentials.authority(cluster, database)
+        return super().open(cluster, manager, database, used, ca=ca, **more)
 
     @property
     def in_transaction(self) -> bool:
@@ -510,29 +523,14 @@ class DatabaseConnection(Connection):
             renew=self._renew,
         )
 
-    def close(self) -> None:
-        """End the session, and release the forward. Closing twice has no effect.
+    def _end_session(self, *, is_idle: bool) -> None:
+        if is_idle:
+            self._session.close()
+        else:
+            _hang_up(self._session)
 
-        A query that runs in another thread fails with the end of the connection.
-        """
-        if self._closed:
-            return
-        self._closed = True
-        _log.info("%s: the session ends", self.database.path)
-        with self.turn.if_free() as is_taken:
-            if is_taken:
-                self._session.close()
-            else:
-                _hang_up(self._session)
-        self._give_up()
-
-    def reset_in_child(self) -> None:
-        """Leave the session to the parent process after a fork; the child logs in at its first query."""
+    def _leave_to_parent(self) -> None:
         forked_sessions.leave_to_parent(self._session, self.database.path, self._rows)
-        self.turn = Turn(self._refuse_to_wait)
-        self._blocks, self._rows = [], None
-        self._lease = None
-        self._is_inherited = True
 
     def _find_pooler(self, session: Session) -> None:
         """Detect a pooler that keeps no session."""
@@ -623,55 +621,3 @@ def _hang_up(session: Session) -> None:
         socket.fromfd(session.pgconn.socket, socket.AF_INET, socket.SOCK_STREAM) as link,
     ):
         link.shutdown(socket.SHUT_RDWR)
-
-
-def open_connection(
-    cluster: Cluster,
-    manager: ForwardManager,
-    database: Database,
-    used: DatabaseCredentials,
-    *,
-    dbname: str | None = None,
-    options: str = "",
-    timeout: float = 30.0,
-    route: Route | None = None,
-) -> DatabaseConnection:
-    """Connect to a database.
-
-    Parameters
-    ----------
-    cluster, manager
-        The cluster, and the manager that opens the forward.
-    database, used
-        The database, and the credentials to log in with.
-    dbname
-        The database inside the server; None for the one that the credentials or the discovery name.
-    options
-        Command-line options for the session.
-    timeout
-        The timeout of the forward and of the login, in seconds each.
-    route
-        The route to the server; None for a forward to its service.
-
-    Raises
-    ------
-    LoginRefused, DatabaseUnavailable, DatabaseNotTrusted
-        If the login fails.
-    TargetError, ForwardError, ClusterError
-        If the server cannot be reached.
-    """
-    named = dbname or used.dbname or database.database or "defaultdb"
-    ca = used.ca or credentials.authority(cluster, database)
-    return DatabaseConnection(
-        **plan_login(
-            cluster,
-            manager,
-            database,
-            used,
-            dbname=named,
-            timeout=timeout,
-            route=route,
-            ca=ca,
-            options=options,
-        )
-    )
