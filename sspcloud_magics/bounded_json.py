@@ -18,6 +18,10 @@ MAX_DEPTH = 100
 """Levels of nesting. A list of pods has 15 levels, a list of Deployments with their managed fields 20."""
 
 
+MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading the fields of a malformed object raises."""
+
+
 class LimitExceeded(ValueError):
     """Input exceeds a limit; the message is the second half of a sentence, such as "more than 100 levels of nesting"."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 import pandas as pd
 
-from sspcloud_magics.cluster.workloads.tables import ResourceTable, Row, TableColumn, TableView
+from sspcloud_magics.cluster.workloads.tables import ResourceTable, Row, TableColumn, TableView, make_table
 from sspcloud_magics.i18n import _, _n, format_bytes, format_number
 from sspcloud_magics.printable import printable
 
@@ -25,6 +25,17 @@ def as_like(pattern: str | None, escape: str) -> str:
     for special in (escape, "%", "_"):
         like = like.replace(special, escape + special)
     return like.replace("*", "%").replace("?", "_")
+
+
+def make_tables(found: pd.DataFrame, pattern: str | None, near: str = "") -> ResourceTable:
+    """Return tables and views as a table; one without rows shows why, and the name that was meant."""
+    nothing = (
+        _("No table or view that you may read matches '{pattern}'.", pattern=pattern)
+        if pattern
+        else _("No table or view that you may read.")
+    )
+    nothing += " " + _("Did you mean {near}?", near=near) if near else ""
+    return make_table(found, replace(TABLES_VIEW, nothing=nothing))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,6 +15,21 @@ from sspcloud_magics.magics.display import Note, with_notes
 from sspcloud_magics.magics.status_line import steps
 from sspcloud_magics.sharing.durations import quote_duration
 
+# Options of both %share_db and %share.
+_COLLEAGUES = argument(
+    "--with",
+    dest="colleagues",
+    metavar="NAME",
+    nargs="+",
+    required=True,
+    help=N_("the accounts of colleagues, such as bob; projet-NAME for a group"),
+)
+_REASON = argument("--reason", metavar="TEXT", default="", help=N_("a reason, for later readers"))
+_PREFIX = argument(
+    "--prefix", metavar="PREFIX", help=N_("the cluster's prefix of user names, if it cannot be read")
+)
+_DRY_RUN = argument("--dry-run", action="store_true", help=N_("show the plan, and do nothing"))
+
 
 @magics_class
 class SharingMagics(Magics):
@@ -24,14 +39,7 @@ class SharingMagics(Magics):
     @needs_local_scope
     @magic_arguments(interrupted=N_("Run the same line again to complete the share."))
     @argument("database_name", metavar="DATABASE", help=N_("one of your databases"))
-    @argument(
-        "--with",
-        dest="colleagues",
-        metavar="NAME",
-        nargs="+",
-        required=True,
-        help=N_("the accounts of colleagues, such as bob; projet-NAME for a group"),
-    )
+    @_COLLEAGUES
     @argument(
         "--read-write",
         action="store_true",
@@ -65,16 +73,14 @@ class SharingMagics(Magics):
             "network: also let their namespaces reach the port without a forward; network-only: only that port"
         ),
     )
-    @argument("--reason", metavar="TEXT", default="", help=N_("a reason, for later readers"))
+    @_REASON
     @argument(
         "--for-kubectl",
         action="store_true",
         help=N_("also grant what kubectl port-forward needs: to list all your pods"),
     )
-    @argument(
-        "--prefix", metavar="PREFIX", help=N_("the cluster's prefix of user names, if it cannot be read")
-    )
-    @argument("--dry-run", action="store_true", help=N_("show the plan, and do nothing"))
+    @_PREFIX
+    @_DRY_RUN
     @line_magic
     def share_db(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
         """Share one of your databases with colleagues, for a limited time.
@@ -115,14 +121,7 @@ class SharingMagics(Magics):
     @magic_arguments(interrupted=N_("Run the same line again to complete the share."))
     @argument("target", metavar="svc/NAME", help=N_("one of your services"))
     @argument("port", metavar="PORT", nargs="?", help=N_("its port, if it has several"))
-    @argument(
-        "--with",
-        dest="colleagues",
-        metavar="NAME",
-        nargs="+",
-        required=True,
-        help=N_("the accounts of colleagues, such as bob; projet-NAME for a group"),
-    )
+    @_COLLEAGUES
     @argument(
         "--for", dest="duration", metavar="TIME", default="7d", help=N_("the duration: 7d, 12h, 1d12h (7d)")
     )
@@ -134,11 +133,9 @@ class SharingMagics(Magics):
             "network: their namespaces reach this port; forward: they may forward to its pods, with all ports of these"
         ),
     )
-    @argument("--reason", metavar="TEXT", default="", help=N_("a reason, for later readers"))
-    @argument(
-        "--prefix", metavar="PREFIX", help=N_("the cluster's prefix of user names, if it cannot be read")
-    )
-    @argument("--dry-run", action="store_true", help=N_("show the plan, and do nothing"))
+    @_REASON
+    @_PREFIX
+    @_DRY_RUN
     @line_magic
     def share(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
         """Share the address of one of your services with colleagues, for a limited time.

@@ -15,6 +15,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from sspcloud_magics.bounded_json import MALFORMED
 from sspcloud_magics.errors import (
     Forbidden,
     PodNotReady,
@@ -52,7 +53,6 @@ _WATCH_SECONDS = 240
 _POLL_INTERVAL = 1.0
 _MAX_PAUSE = 10.0
 # The exceptions that reading a malformed object can raise.
-_MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 # Seconds for which a program counts as just started, and may not listen yet. Slower ones need a readiness probe.
 _FRESH = 30.0
 
@@ -504,7 +504,7 @@ def _explain_malformed_objects() -> Iterator[None]:
     """Turn the exceptions of reading a malformed object into a `ServerError`."""
     try:
         yield
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise ServerError(
             _("The API server returned a malformed object."),
             why=_("A Kubernetes API server would not send it ({error}).", error=type(error).__name__),

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import urllib3
 
 from sspcloud_magics import platforms
+from sspcloud_magics.bounded_json import MALFORMED
 from sspcloud_magics.cluster.api.resources import Attempt
 from sspcloud_magics.cluster.api.transport import json_object
 from sspcloud_magics.cluster.platform import launcher
@@ -269,9 +270,6 @@ class HasServer(Protocol):
         """The base URL of its API server."""
 
 
-_FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-
-
 @contextmanager
 def report_malformed(cluster: HasServer) -> Iterator[None]:
     """Report an object of the API with missing or malformed fields.
@@ -286,7 +284,7 @@ def report_malformed(cluster: HasServer) -> Iterator[None]:
     """
     try:
         yield
-    except _FAULTS as error:
+    except MALFORMED as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         why = _(
             "An object lacks a required field ({error} in {function}, {file}:{line}).",

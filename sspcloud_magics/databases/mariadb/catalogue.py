@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import pandas as pd
 
@@ -15,9 +14,9 @@ from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.databases.query_result import Columns
 from sspcloud_magics.databases.table_description import (
     COLUMNS_VIEW,
-    TABLES_VIEW,
     TableDescription,
     as_like,
+    make_tables,
 )
 from sspcloud_magics.errors import QueryFailed, UsageProblem
 from sspcloud_magics.i18n import _
@@ -76,12 +75,7 @@ def tables(connection: MariadbConnection, pattern: str | None = None) -> pd.Data
         views), ``comment`` (string).
     """
     found = _frame(connection, _TABLES, pattern=as_like(pattern, "|"))
-    nothing = (
-        _("No table or view that you may read matches '{pattern}'.", pattern=pattern)
-        if pattern
-        else _("No table or view that you may read.")
-    )
-    return make_table(found, replace(TABLES_VIEW, nothing=nothing))
+    return make_tables(found, pattern)
 
 
 def describe_table(connection: MariadbConnection, name: str, *, seconds: float = 5.0) -> TableDescription:

@@ -207,30 +207,7 @@ def run(
     params: Mapping[str, object] | None = None,
     options: QueryOptions = DEFAULTS,
 ) -> QueryResult:
-    """Run SQL, and return its rows with notes.
-
-    Parameters
-    ----------
-    connection
-        The connection.
-    sql
-        One or several statements; ``:name`` is a parameter.
-    params
-        The values of the parameters by name; only the names in `sql` are looked up.
-    options
-        The options of the query.
-
-    Raises
-    ------
-    UsageProblem
-        If there is no statement.
-    ParameterError
-        If a parameter has no value, or one that cannot be bound. Nothing is sent in that case.
-    QueryFailed
-        If the server refuses a statement. The connection stays usable.
-    ConnectionLost
-        If the connection ends. The next query connects again.
-    """
+    """Run SQL, and return its rows with notes; parameters and exceptions are those of `postgres.query.run`."""
     with connection.turn, collector_paused():
         session, remarks = connection.ready()
         parsed, texts = _prepare(session, sql, params)
@@ -273,22 +250,8 @@ def parts(
 ) -> Generator[Part, None, None]:
     """Run one query, and yield its rows in parts as they arrive; at least one part.
 
-    The session is busy until the end, or until the generator is closed, which cancels the query. Take a turn
-    (``with connection.turn``) for each step, and to close the generator.
-
-    Parameters
-    ----------
-    connection, sql, params, options
-        As for `run`; `sql` is one query.
-    size
-        The minimum number of rows in a part; the last part may have fewer.
-    most
-        Not used.
-
-    Raises
-    ------
-    UsageProblem
-        If `sql` is not a single statement that returns rows. The other exceptions are those of `run`.
+    The session is busy until the end, or until the generator is closed, which cancels the query. All is as for
+    `postgres.query.parts`, but `most` is not used.
     """
     session, _remarks = connection.ready()
     parsed, texts = _prepare(session, sql, params)

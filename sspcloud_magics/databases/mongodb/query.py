@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-import pandas as pd
 from pymongo.errors import PyMongoError
 
 from sspcloud_magics.databases.mongodb import errors
@@ -37,27 +36,8 @@ def run(
 ) -> QueryResult:
     """Run a command, and return its documents with notes.
 
-    Parameters
-    ----------
-    connection
-        The connection.
-    text
-        The command document: its text, with ``:name`` for values, or a dict.
-    params
-        The values of the parameters by name.
-    options
-        The options of the query.
-
-    Raises
-    ------
-    UsageProblem
-        If the text is no command document.
-    ParameterError
-        If a parameter has no value, or one that cannot be bound.
-    QueryFailed
-        If the server refuses the command.
-    ConnectionLost
-        If the connection ends; PyMongo connects again with the next command.
+    `text` is the command document, as text with ``:name`` for values or as a dict. The other parameters and the
+    exceptions are those of `postgres.query.run`.
     """
     command = _prepare(text, params, options)
     name = next(iter(command))
@@ -160,10 +140,3 @@ def translate(connection: MongodbConnection, options: QueryOptions) -> Iterator[
         yield
     except PyMongoError as error:
         raise errors.make_error(error, place=connection.database.path, timeout=options.timeout) from None
-
-
-def frame_of(connection: MongodbConnection, command: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the documents of a command."""
-    frame = run(connection, command).frame
-    assert frame is not None  # noqa: S101 - each command has one
-    return frame

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pandas as pd
 
@@ -15,7 +14,7 @@ from sspcloud_magics.databases.postgres.session.search_path import pin_search_pa
 from sspcloud_magics.databases.postgres.sql import name_cache, name_hints
 from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.databases.query_result import Columns
-from sspcloud_magics.databases.table_description import COLUMNS_VIEW, TABLES_VIEW, TableDescription, as_like
+from sspcloud_magics.databases.table_description import COLUMNS_VIEW, TableDescription, as_like, make_tables
 from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.i18n import _
 
@@ -121,17 +120,12 @@ def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.Dat
         ``comment`` (string).
     """
     like = as_like(pattern, "\\")
-    nothing = (
-        _("No table or view that you may read matches '{pattern}'.", pattern=pattern)
-        if pattern
-        else _("No table or view that you may read.")
-    )
     with _explain_locks(connection):
         found = _frame(connection, _TABLES, pattern=like)
+    near = ""
     if found.empty and pattern and (known := name_cache.get_names_for_hint(connection)):
         near = name_hints.find_near_relation(pattern, known)
-        nothing += " " + _("Did you mean {near}?", near=near) if near else ""
-    return make_table(found, replace(TABLES_VIEW, nothing=nothing))
+    return make_tables(found, pattern, near)
 
 
 def describe_table(connection: DatabaseConnection, name: str, *, seconds: float = 5.0) -> TableDescription:

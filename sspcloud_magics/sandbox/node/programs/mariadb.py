@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -16,7 +15,7 @@ from typing import Final
 from sspcloud_magics.sandbox import mariadb, postgres
 from sspcloud_magics.sandbox.node.connection import Connection
 from sspcloud_magics.sandbox.node.programs.pod import Pod, run, say
-from sspcloud_magics.sandbox.node.programs.postgres import Incoming, _die_with_parent, _pump
+from sspcloud_magics.sandbox.node.programs.postgres import Incoming, _pump, run_server
 
 PORT: Final = 3306
 READY: Final = b"ready for connections"
@@ -45,15 +44,6 @@ async def _serve(socket: str, client: Connection) -> None:
         server.close()
 
 
-async def _log(server: asyncio.subprocess.Process, ready: asyncio.Event) -> None:
-    assert server.stdout is not None  # noqa: S101 - it was asked for
-    while line := await server.stdout.readline():
-        sys.stdout.buffer.write(line)
-        sys.stdout.buffer.flush()
-        if READY in line:
-            ready.set()
-
-
 async def main() -> int:
     """Run the server until it ends or the node stops it."""
     stopping = asyncio.Event()
@@ -68,37 +58,22 @@ async def main() -> int:
     if not (data / "mysql").exists():
         await asyncio.to_thread(mariadb.initialise, programs, data, _statements(dict(pod.env)))
     socket = str(sockets / "mysqld.sock")
-    server = await asyncio.create_subprocess_exec(
-        *programs.server(data),
-        "--skip-networking",
-        f"--socket={socket}",
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        cwd=data,
-        env=programs.environment,
-        preexec_fn=_die_with_parent,
-        **postgres.identity(),
-    )
-    ready = asyncio.Event()
     tasks: set[asyncio.Task[None]] = set()
-    logging = asyncio.create_task(_log(server, ready))
-    ended = asyncio.create_task(server.wait())
-    waiting = [asyncio.create_task(ready.wait()), asyncio.create_task(stopping.wait())]
-    await asyncio.wait({ended, *waiting}, return_when=asyncio.FIRST_COMPLETED)
-    if ready.is_set() and not stopping.is_set():
+
+    async def announce() -> None:
         serve = partial(Incoming, partial(_serve, socket), tasks)
         listening = await asyncio.get_running_loop().create_server(serve, "127.0.0.1", 0)
         pod.announce(PORT, listening.sockets[0])
-        await asyncio.wait({ended, waiting[1]}, return_when=asyncio.FIRST_COMPLETED)
-    if not ended.done():
-        with contextlib.suppress(ProcessLookupError):
-            server.terminate()
-        await asyncio.wait({ended}, timeout=5)
-        if not ended.done():
-            server.kill()
-    await logging
-    return 0 if stopping.is_set() else ended.result() or 1
+
+    return await run_server(
+        [*programs.server(data), "--skip-networking", f"--socket={socket}"],
+        data,
+        stopping,
+        announce,
+        sign=READY,
+        stops=(signal.SIGTERM, signal.SIGKILL),
+        env=programs.environment,
+    )
 
 
 if __name__ == "__main__":

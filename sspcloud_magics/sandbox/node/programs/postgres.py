@@ -20,7 +20,7 @@ import ssl
 import struct
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -192,13 +192,55 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGQUIT)
 
 
-async def _log(server: asyncio.subprocess.Process, ready: asyncio.Event) -> None:
+async def run_server(
+    command: Sequence[str],
+    data: Path,
+    stopping: asyncio.Event,
+    announce: Callable[[], Awaitable[None]],
+    *,
+    sign: bytes,
+    stops: Sequence[signal.Signals],
+    env: Mapping[str, str] | None = None,
+) -> int:
+    """Run a database server until it ends or the node stops it, and return the exit code.
+
+    `announce` runs once the server's log has the `sign`; `stops` are the signals that end the server, one after the other.
+    """
+    server = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=data,
+        env=env,
+        preexec_fn=_die_with_parent,
+        **postgres.identity(),
+    )
+    ready = asyncio.Event()
+    logging = asyncio.create_task(_log(server, ready, sign))
+    ended = asyncio.create_task(server.wait())
+    waiting = [asyncio.create_task(ready.wait()), asyncio.create_task(stopping.wait())]
+    await asyncio.wait({ended, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if ready.is_set() and not stopping.is_set():
+        await announce()
+        await asyncio.wait({ended, waiting[1]}, return_when=asyncio.FIRST_COMPLETED)
+    if not ended.done():
+        for number in stops:
+            with contextlib.suppress(ProcessLookupError):
+                server.send_signal(number)
+            if (await asyncio.wait({ended}, timeout=STOP_SECONDS))[0]:
+                break
+    await logging
+    return 0 if stopping.is_set() else ended.result() or 1
+
+
+async def _log(server: asyncio.subprocess.Process, ready: asyncio.Event, sign: bytes) -> None:
     """Copy the server's log, and set `ready` when the server accepts connections."""
     assert server.stdout is not None  # noqa: S101 - it was asked for
     while line := await server.stdout.readline():
         sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
-        if READY in line:
+        if sign in line:
             ready.set()
 
 
@@ -233,44 +275,30 @@ async def main() -> int:
     postgres.give(sockets)
     _unlock(data)
     settings = {"listen_addresses": "", "unix_socket_directories": str(sockets), "port": str(PORT)}
-    server = await asyncio.create_subprocess_exec(
-        str(postgres.binaries() / "postgres"),
-        "-D",
-        str(data),
-        *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        cwd=data,
-        preexec_fn=_die_with_parent,
-        **postgres.identity(),
-    )
-    ready = asyncio.Event()
     tasks: set[asyncio.Task[None]] = set()
-    logging = asyncio.create_task(_log(server, ready))
-    ended = asyncio.create_task(server.wait())
-    waiting = [asyncio.create_task(ready.wait()), asyncio.create_task(stopping.wait())]
-    await asyncio.wait({ended, *waiting}, return_when=asyncio.FIRST_COMPLETED)
-    if ready.is_set() and not stopping.is_set():
+
+    async def announce() -> None:
         front = Front(f"{sockets}/.s.PGSQL.{PORT}", _context(pod.config.get("tls")))
-        loop = asyncio.get_running_loop()
         listeners: list[tuple[int, type[Incoming], Callable[[Connection], Coroutine[Any, Any, None]]]] = [
             (HEALTH_PORT, Incoming, _http),
             (METRICS_PORT, Incoming, _http),
             (PORT, Client, front.serve),  # the last: once it is announced, the others are open too
         ]
         for port, protocol, serve in listeners:
-            listening = await loop.create_server(partial(protocol, serve, tasks), "127.0.0.1", 0)
+            listening = await asyncio.get_running_loop().create_server(
+                partial(protocol, serve, tasks), "127.0.0.1", 0
+            )
             pod.announce(port, listening.sockets[0])
-        await asyncio.wait({ended, waiting[1]}, return_when=asyncio.FIRST_COMPLETED)
-    if not ended.done():
-        for number in (signal.SIGINT, signal.SIGQUIT):  # fast, then immediate shutdown
-            with contextlib.suppress(ProcessLookupError):
-                server.send_signal(number)
-            if (await asyncio.wait({ended}, timeout=STOP_SECONDS))[0]:
-                break
-    await logging
-    return 0 if stopping.is_set() else ended.result() or 1
+
+    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    return await run_server(
+        [str(postgres.binaries() / "postgres"), "-D", str(data), *options],
+        data,
+        stopping,
+        announce,
+        sign=READY,
+        stops=(signal.SIGINT, signal.SIGQUIT),  # fast, then immediate shutdown
+    )
 
 
 if __name__ == "__main__":
