@@ -84,6 +84,15 @@ def test_failure_in_the_middle_leaves_nothing(store, connection, s3):
 
 
 @pytest.mark.usefixtures("small_parts")
+def test_wide_rows_are_written_in_small_parts(store, connection):
+    """Memory holds bytes, not a number of rows: these are fewer than a row group has."""
+    place = "s3://diffusion/wide.parquet"
+    upload(store, connection, LARGE.format(more=""), place)
+    found = ask(store, f"SELECT max(row_group_num_rows) AS n FROM parquet_metadata('{place}')")
+    assert found["n"][0] < 40_000 / 4
+
+
+@pytest.mark.usefixtures("small_parts")
 def test_failure_of_duckdb_leaves_nothing(store, s3):
     sql = "SELECT i, repeat('x', 1000) AS t, CASE WHEN i = 39000 THEN error('broken') END AS q FROM range(40000) t(i)"
     with pytest.raises(QueryFailed, match="broken"):
