@@ -29,8 +29,8 @@ LOCALE = {"LANG": "C.UTF-8", "TZ": "UTC"}
 
 MEMORY = Path("/dev/shm")
 """Where Linux has files in memory."""
-ENOUGH = 4 << 30
-"""The bytes that must be free in memory and in `MEMORY`; four processes need some two GiB."""
+ENOUGH = 6 << 30
+"""The bytes that must be free in memory and in `MEMORY`; one process used at most 1.1 GiB."""
 
 
 def make_folder(memory: Path = MEMORY, enough: int = ENOUGH) -> Path:
