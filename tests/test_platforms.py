@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import sspcloud_magics
+import sspcloud_magics as ssp
 from sspcloud_magics import platforms
 from sspcloud_magics.cluster.platform import copy_script_again, launcher, services_page
+from sspcloud_magics.cluster.requests.manifests import parse_manifests
+from sspcloud_magics.databases.discovery import database_table
+from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import language
 from sspcloud_magics.platforms import SSPCLOUD, Platform, detect
+from sspcloud_magics.session import manifests
+from sspcloud_magics.sharing.colleagues import parse_colleague
 
+PACKAGE = Path(ssp.__file__).parent
 VAULT = {"VAULT_ADDR": "https://vault.example.org"}
 
 
@@ -63,9 +71,40 @@ def test_services_of_sspcloud_speak_french() -> None:
     assert language.from_environment(in_service | VAULT) == {}
 
 
+def test_names_of_another_platform() -> None:
+    platforms.configure({"url": "https://datalab.example.org", "users": "u-", "groups": "team-"})
+    with pytest.raises(UsageProblem) as refused:
+        parse_colleague("Bob!")
+    assert "team-NAME" in refused.value.hint
+    with pytest.raises(UsageProblem) as refused:
+        ssp.use_namespace("No!")
+    assert "u-bob or team-x" in refused.value.hint
+    assert "%databases -n u-NAME" in repr(database_table([], "u-bob", "u-bob"))
+    subjects = [{"kind": "User", "name": name} for name in ("u-bob", "user-bob")]
+    text = f"{{apiVersion: v1, kind: RoleBinding, metadata: {{name: x}}, subjects: {json.dumps(subjects)}}}"
+    [binding] = parse_manifests(text)
+    assert [note.split()[0] for note in manifests._find_notes(binding)] == ["u-bob"]
+
+
 def test_address_is_in_one_module() -> None:
-    package = Path(sspcloud_magics.__file__).parent
-    front_end = package.parent / "labextension" / "src"
-    files = [*package.rglob("*.py"), *front_end.rglob("*.ts*")]
-    found = [file.name for file in files if re.search(r"sspcloud\.fr", file.read_text("utf-8"))]
+    front_end = PACKAGE.parent / "labextension" / "src"
+    written = [file for file in PACKAGE.rglob("*") if file.suffix in (".py", ".po", ".yaml", ".sql", ".html")]
+    found = [
+        file.name
+        for file in (*written, *front_end.rglob("*.ts*"))
+        if re.search(r"sspcloud\.fr", file.read_text("utf-8"))
+    ]
     assert found == ["platforms.py"]
+
+
+def test_prefixes_are_in_one_module() -> None:
+    """The sandbox is a cluster of SSPCloud, and has its prefixes."""
+    prefixes = {SSPCLOUD.users, SSPCLOUD.groups, SSPCLOUD.accounts}
+    found = {
+        file.name
+        for file in PACKAGE.rglob("*.py")
+        if "sandbox" not in file.parts
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and node.value in prefixes
+    }
+    assert found == {"platforms.py"}

@@ -600,8 +600,9 @@ def database_table(listed: Sequence[Database], namespace: str = "", mine: str = 
     )
     if namespace == mine != "":
         nothing += " " + _(
-            "To see a database that a colleague shares with you, name their namespace: %databases -n user-NAME, "
-            "or run the %connect_db line that they sent you."
+            "To see a database that a colleague shares with you, name their namespace: %databases -n {prefix}NAME, "
+            "or run the %connect_db line that they sent you.",
+            prefix=platforms.current().users,
         )
     rows = ({name: getattr(one, name) for name in dtypes} for one in listed)
     return table(rows, dtypes, TableView(columns, "database", nothing, frozenset(apart), paths=True))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sspcloud_magics import platforms
 from sspcloud_magics.cluster.api.api_errors import NotFound
 from sspcloud_magics.cluster.requests.apply import AppliedObject, apply_manifest, choose_namespace
 from sspcloud_magics.cluster.requests.kinds import Kind, find_manifest_kind
@@ -191,7 +192,7 @@ def _find_notes(manifest: Manifest) -> Iterator[str]:
     subjects = manifest.body.get("subjects") if manifest.kind == "RoleBinding" else None
     for subject in subjects if isinstance(subjects, list) else ():
         name = str(subject.get("name")) if isinstance(subject, dict) and subject.get("kind") == "User" else ""
-        if name.startswith(("user-", "projet-")):
+        if platforms.current().is_namespace(name):
             yield _(
                 "{name} is a namespace and not a user, so this binding grants nothing. "
                 "%k8s_whoami shows the names of users.",

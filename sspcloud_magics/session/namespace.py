@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+from sspcloud_magics import platforms
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
 from sspcloud_magics.session import session
@@ -40,9 +41,14 @@ def use_namespace(namespace: str) -> str:
     """
     name = namespace.strip()
     if not _LABEL.fullmatch(name):
+        platform = platforms.current()
         raise UsageProblem(
             _("{name!r} cannot be the name of a namespace.", name=name[:80]),
-            hint=_("use lower-case letters, digits and hyphens, such as user-bob or projet-x"),
+            hint=_(
+                "use lower-case letters, digits and hyphens, such as {users}bob or {groups}x",
+                users=platform.users,
+                groups=platform.groups,
+            ),
         )
     with session.session.lock:
         before = session.current_cluster()

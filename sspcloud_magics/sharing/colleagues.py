@@ -106,7 +106,10 @@ def parse_colleague(text: str, *, prefix: str | None = None, owner: str = "") ->
             why=_("Names on the datalab have only lower-case letters, digits and '-'."),
             hint="\n".join(
                 [
-                    _("write the name of their account, such as bob, or projet-NAME for a group"),
+                    _(
+                        "write the name of their account, such as bob, or {groups}NAME for a group",
+                        groups=platform.groups,
+                    ),
                     *(
                         [_("in lower case: {name}", name=bare.lower())]
                         if _NAME.fullmatch(bare.lower())
@@ -119,7 +122,9 @@ def parse_colleague(text: str, *, prefix: str | None = None, owner: str = "") ->
     if namespace == owner:
         raise UsageProblem(
             _("{text!r} is you: you do not need a share of your own database.", text=text),
-            hint=_("name a colleague: --with bob, or --with projet-NAME for a group"),
+            hint=_(
+                "name a colleague: --with bob, or --with {groups}NAME for a group", groups=platform.groups
+            ),
         )
     person = Subject("Group" if group else "User", f"{prefix}{bare}")
     notebooks = Subject("Group", f"system:serviceaccounts:{namespace}")

@@ -52,10 +52,11 @@ class Who(TypedDict):
 
 
 class Platform(TypedDict):
-    """The addresses of the platform's pages: the login script, and the services. Empty if unknown."""
+    """The addresses of the platform's pages (the login script, and the services; empty if unknown), and its prefix of groups."""
 
     account: str
     services: str
+    groups: str
 
 
 class Pod(TypedDict):

@@ -216,7 +216,11 @@ class SnapshotScheduler:
     def _collect(self) -> Snapshot:
         known = platforms.current()
         language: Language = {"chosen": i18n.get_choice(i18n.Source.SETTING)}
-        platform: Platform = {"account": known.account_page, "services": known.services_page}
+        platform: Platform = {
+            "account": known.account_page,
+            "services": known.services_page,
+            "groups": known.groups,
+        }
         return {
             "platform": platform,
             "language": language,

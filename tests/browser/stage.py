@@ -170,6 +170,7 @@ def session(now: float | None = None) -> dict[str, Any]:
         "platform": {
             "account": "https://datalab.sspcloud.fr/account",
             "services": "https://datalab.sspcloud.fr/my-services",
+            "groups": "projet-",
         },
         "who": WHO | {"ends": int(now) + 6 * HOUR + 720},
         "forward/1": {

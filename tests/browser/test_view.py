@@ -103,7 +103,8 @@ def service_share(page: Page) -> None:
         | {"database": "svc/front", "scope": "443"}
         for name in ("bob", "erin")
     }
-    tell(page, session() | {"service/front": front} | shares)
+    told = session() | {"service/front": front} | shares
+    tell(page, told | {"platform": told["platform"] | {"groups": "team-"}})
     choose_in_menu(page, "front", "Share user-alice/svc/front")
     page.get_by_label("Colleagues").fill("bob carol")
     page.get_by_label("443 https").check()
@@ -662,6 +663,7 @@ def test_a_service_is_shared_as_previewed(pages: Callable[..., Page]) -> None:
     expect(preview).to_contain_text("may reach port 443 of svc/front")
     expect(preview.locator("strong")).to_contain_text("→")
     expect(preview.get_by_role("listitem").first).to_contain_text("⚠")
+    expect(dialog).to_contain_text("or team-x for a group")
     make = dialog.get_by_role("button", name="Share", exact=True)
     page.get_by_label("a forward:").check()
     expect(make).to_have_attribute("aria-disabled", "true")

@@ -51,6 +51,11 @@ export function t(context: ViewContext, key: string, values: Values = {}): strin
 }
 
 /** The current namespace. */
+/** The name of a group, as an example. */
+export function exampleGroup(context: ViewContext): string {
+  return `${context.store.single("platform")?.groups ?? ""}x`;
+}
+
 export function currentNamespace(context: ViewContext): string {
   return context.store.single("who")?.namespace ?? "";
 }

@@ -43,10 +43,11 @@ export interface Who {
   remote: boolean;
 }
 
-/** The addresses of the platform's pages: the login script, and the services. Empty if unknown. */
+/** The addresses of the platform's pages (the login script, and the services; empty if unknown), and its prefix of groups. */
 export interface Platform {
   account: string;
   services: string;
+  groups: string;
 }
 
 /** A pod of your namespace. */

@@ -1,7 +1,7 @@
 import { cls, h, type Content } from "../dom";
 import { keys } from "../keys";
 import { field, commandButton, outcome, submitButton } from "../components";
-import { t, type ViewContext } from "../context";
+import { exampleGroup, t, type ViewContext } from "../context";
 
 /** The namespace dialog: a recent namespace, or any by its name. */
 export function namespaces(context: ViewContext): Content {
@@ -21,7 +21,7 @@ export function namespaces(context: ViewContext): Content {
     h(
       "form",
       { class: cls("stack"), "data-form": "namespace" },
-      field(context, "namespace", "otherNamespace", { placeholder: "projet-x" }),
+      field(context, "namespace", "otherNamespace", { placeholder: exampleGroup(context) }),
       h(
         "div",
         { class: cls("row") },

@@ -3,7 +3,7 @@ import type { Note, Preview, ShareResult } from "../protocol";
 import { date, day } from "../format";
 import { keys } from "../keys";
 import { copyButton, field, outcome, plainButton, prose, shape, submitButton } from "../components";
-import { t, type ViewContext } from "../context";
+import { exampleGroup, t, type ViewContext } from "../context";
 import { isSameRequest } from "../forms";
 
 /** The durations that the share dialog suggests. */
@@ -70,7 +70,7 @@ export function previewedForm(context: ViewContext, shown: PreviewedForm): Conte
         "colleagues",
         "colleagues",
         { placeholder: "bob carol", required: true },
-        t(context, "colleaguesHint"),
+        t(context, "colleaguesHint", { group: exampleGroup(context) }),
       ),
       fields,
       durationField(context),
