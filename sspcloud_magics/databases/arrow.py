@@ -65,15 +65,7 @@ def import_optional(package: str, extra: str, what: str) -> Any:
 
 
 def to_plain_columns(frame: pd.DataFrame, types: Sequence[int]) -> list[pd.Series[Any]]:
-    """Return the columns of a frame, with objects other than bytes and times converted to strings.
-
-    Parameters
-    ----------
-    frame
-        The rows.
-    types
-        The type OID of each column.
-    """
+    """Return the columns of a frame, with objects other than bytes and times converted to strings."""
     columns = []
     for index, oid in enumerate(types):
         column = frame.iloc[:, index]

@@ -77,11 +77,6 @@ def _view(rows: list[dict[str, Any]]) -> TableView:
 def forward_table(forwards: Iterable[Forward]) -> ResourceTable:
     """Return forwards as a DataFrame.
 
-    Parameters
-    ----------
-    forwards
-        The forwards, as from `ForwardManager.forwards`.
-
     Returns
     -------
     ResourceTable

@@ -11,15 +11,7 @@ if TYPE_CHECKING:
 
 
 def to_pandas(table: pa.Table, *, numeric: str = "float") -> pd.DataFrame:
-    """Return an Arrow table as a DataFrame: nullable integers and booleans, strings, dates in seconds.
-
-    Parameters
-    ----------
-    table
-        The rows.
-    numeric
-        ``"float"`` for float64, ``"decimal"`` for `decimal.Decimal`.
-    """
+    """Return an Arrow table as a DataFrame: nullable integers and booleans, strings, dates in seconds."""
     import pyarrow as pa  # noqa: PLC0415 - optional
     from pyarrow import types  # noqa: PLC0415 - optional
 

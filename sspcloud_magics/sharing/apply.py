@@ -86,11 +86,6 @@ def apply_plan(
 ) -> ShareResult:
     """Revoke excess privileges, then create, complete or renew the shares of a plan.
 
-    Parameters
-    ----------
-    removed
-        The results for the plan's ended shares, which are removed already.
-
     Raises
     ------
     Forbidden

@@ -52,13 +52,6 @@ def to_yaml(value: Any) -> str:
 def hide_values(item: Mapping[str, Any], mark: str = HIDDEN) -> dict[str, Any]:
     """Return a copy of an object without its secret values, and without its managed fields.
 
-    Parameters
-    ----------
-    item
-        The object.
-    mark
-        The text instead of a value.
-
     Examples
     --------
     >>> hide_values({"kind": "Secret", "metadata": {"name": "s"}, "data": {"password": "czNjcmV0"}})["data"]

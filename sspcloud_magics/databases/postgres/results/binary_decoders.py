@@ -70,17 +70,7 @@ class Decoder:
 
 
 def get_decoder(oid: int, numeric: Numeric, *, json_text: bool = False) -> Decoder | None:
-    """Return the decoder for a type; None if the type needs the text format.
-
-    Parameters
-    ----------
-    oid
-        The OID of the type.
-    numeric
-        The Python type for numeric.
-    json_text
-        Whether to keep JSON as text.
-    """
+    """Return the decoder for a type; None if the type needs the text format."""
     if oid in _TEXTS:
         return _texts()
     if json_text and oid in column_types.JSON:

@@ -25,15 +25,7 @@ _SET_HERE = (
 def make_statement_error(
     error: psycopg.Error, statement: Statement, connection: DatabaseConnection, *, is_ours: bool = False
 ) -> QueryFailed:
-    """Return this package's error for a failed statement, with a hint that depends on the connection.
-
-    Parameters
-    ----------
-    error, statement, is_ours
-        As for `pg_errors.make_statement_error`.
-    connection
-        The connection that ran the statement.
-    """
+    """Return this package's error for a failed statement, with a hint that depends on the connection."""
     only_reads = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
     return pg_errors.make_statement_error(
         error,
