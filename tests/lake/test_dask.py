@@ -168,7 +168,7 @@ def test_lost_server_process_is_an_error(table):
     slow = "select id, pg_sleep(0.0005)::text as s from measured"
     frame = ssp.read_dask(slow, partition_on="id", partitions=2)
     with (
-        _during_reads(table, "pg_sleep(0.0005)", lambda: _end_readers(table)),
+        _run_during_reads(table, "pg_sleep(0.0005)", lambda: _end_readers(table)),
         pytest.raises(SspcloudError),
     ):
         frame.compute(scheduler="threads")
@@ -184,7 +184,7 @@ def _end_readers(table: DatabaseConnection) -> None:
 def test_interrupt_cancels_local_reads(table):
     frame = ssp.read_dask("select id, pg_sleep(60)::text as s from measured", partition_on="id", partitions=1)
     with (
-        _during_reads(table, "pg_sleep(60)", lambda: os.kill(os.getpid(), signal.SIGINT)),
+        _run_during_reads(table, "pg_sleep(60)", lambda: os.kill(os.getpid(), signal.SIGINT)),
         pytest.raises(KeyboardInterrupt),
     ):
         frame.compute(scheduler="threads")
@@ -192,7 +192,7 @@ def test_interrupt_cancels_local_reads(table):
 
 
 @contextlib.contextmanager
-def _during_reads(table: DatabaseConnection, words: str, act: Callable[[], None]) -> Iterator[None]:
+def _run_during_reads(table: DatabaseConnection, words: str, act: Callable[[], None]) -> Iterator[None]:
     """Act once, as soon as the server runs a query with these words."""
 
     def wait_and_act() -> None:
@@ -316,6 +316,7 @@ def test_killed_helper_is_an_error_or_changes_nothing(workers):
     for child in psutil.Process().children():
         if "sspcloud_magics.tunnel" in " ".join(child.cmdline()):
             child.kill()
+            child.wait()  # its sockets are closed, that of the notebook's own session too
     with contextlib.suppress(SspcloudError):
         assert sorted(running.result(timeout=90)["code"]) == expected
     again = ssp.read_dask("communes", partition_on="code", partitions=4).compute()
