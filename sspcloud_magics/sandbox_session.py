@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics import session
-from sspcloud_magics.errors import SandboxFailed
+from sspcloud_magics.errors import SandboxFailed, SspcloudError
 from sspcloud_magics.i18n import _, quote_words
 
 if TYPE_CHECKING:
@@ -66,7 +67,26 @@ def become(person: str) -> Identity:
         return session.login(kubeconfig=sandbox.kubeconfig(person))
 
 
-def end(*, forget: bool = False, progress: Callable[[str], None] | None = None) -> tuple[Status, bool]:
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The result of `end`.
+
+    Parameters
+    ----------
+    status
+        The state of the sandbox.
+    was_used
+        Whether this process was logged in to it.
+    has_login
+        Whether a configuration names another cluster, which this process uses from now on.
+    """
+
+    status: Status
+    was_used: bool
+    has_login: bool
+
+
+def end(*, forget: bool = False, progress: Callable[[str], None] | None = None) -> Ended:
     """Stop the sandbox and save its state, and close the forwards and connections of this process to it.
 
     Parameters
@@ -78,8 +98,8 @@ def end(*, forget: bool = False, progress: Callable[[str], None] | None = None) 
 
     Returns
     -------
-    Status, bool
-        The state of the sandbox, and whether this process was logged in to it.
+    Ended
+        The state of the sandbox, and the login that applies now.
 
     Raises
     ------
@@ -88,11 +108,17 @@ def end(*, forget: bool = False, progress: Callable[[str], None] | None = None) 
     """
     with _module() as sandbox:
         server = sandbox.status().server
-        try:
-            after = (sandbox.reset if forget else sandbox.stop)(progress=progress)
-        finally:
-            left = server is not None and session.leave(server)
-    return after, left
+        # First, so that no forward and no panel tries to reach a server that is stopping.
+        left = server is not None and session.leave(server)
+        after = (sandbox.reset if forget else sandbox.stop)(progress=progress)
+    return Ended(after, left, left and _has_login(server))
+
+
+def _has_login(stopped: str | None) -> bool:
+    try:
+        return session.current_cluster().configured_server != stopped
+    except SspcloudError:
+        return False
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -18,6 +19,19 @@ def user_path(text: str | Path) -> Path:
     """
     # Path.expanduser raises a RuntimeError for a user who does not exist.
     return Path(os.path.expanduser(text))  # noqa: PTH111
+
+
+def short_path(path: Path) -> str:
+    """Return a path for display, without the folders that name a user or a machine.
+
+    Examples
+    --------
+    >>> short_path(Path.home() / ".kube/config"), short_path(Path("/srv/bob/config"))
+    ('~/.kube/config', '…/config')
+    """
+    with suppress(ValueError, RuntimeError):  # outside of the home, or there is none
+        return f"~/{path.relative_to(Path.home()).as_posix()}"
+    return f"…/{path.name}"
 
 
 def state_folder() -> Path:

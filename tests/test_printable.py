@@ -28,11 +28,11 @@ from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.magics import dataframe_display
 from sspcloud_magics.magics.completion import KnownNames, candidates
 from sspcloud_magics.magics.display import Note
-from sspcloud_magics.magics.progress import Line, Output
 from sspcloud_magics.magics.status_line import steps
 from sspcloud_magics.printable import printable, printable_values, shorten
 from sspcloud_magics.sharing.rendering import Answer
 from sspcloud_magics.target import PortText, Target
+from sspcloud_magics.transient_text import NotebookOutput, TerminalLine
 from sspcloud_magics.tunnel.ipc import ForwardCounters, ForwardSpec, ForwardState, State
 from sspcloud_magics.widgets import static_fallback
 from sspcloud_magics.widgets.controller import Controller
@@ -113,9 +113,9 @@ def frame(show: Callable[[pd.DataFrame], str | None]) -> str:
 
 def progress() -> str:
     stream = io.StringIO()
-    Line(stream).show(HOSTILE)
+    TerminalLine(stream).show(HOSTILE)
     told: list[str] = []
-    output = Output()
+    output = NotebookOutput()
     output._send = lambda data: told.extend(data.values())  # type: ignore[method-assign]
     output.show(HOSTILE)
     return stream.getvalue().removeprefix("\r") + "".join(told)
@@ -169,7 +169,10 @@ def test_no_surface_lets_it_through(surface: str) -> None:
     assert not [mark for mark in ACTING if mark in shown]
 
 
-def test_the_status_line_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_status_line_is_escaped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     with steps(quiet=0) as tell:
         tell(HOSTILE)
         shown = capsys.readouterr().err

@@ -42,7 +42,7 @@ from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired,
 from sspcloud_magics.i18n import _
 from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.secret import without_frames
-from sspcloud_magics.user_files import user_path
+from sspcloud_magics.user_files import short_path, user_path
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.api.client import ApiClient
@@ -91,6 +91,10 @@ class AccessSource(Protocol):
     def namespace(self) -> str:
         """The default namespace of the source."""
 
+    @property
+    def server(self) -> str:
+        """The base URL of the API server; readable without credentials."""
+
     def current(self) -> Access:
         """Return the current access."""
 
@@ -126,11 +130,11 @@ class ServerAndTokenFile:
         insecure_skip_tls_verify: bool,
         credentials_without_tls: bool,
     ) -> None:
-        self._server = server_url(server)
+        self.server = server_url(server)
         self._without_tls = credentials_without_tls
-        if not (credentials_without_tls or self._server.startswith("https://")):
+        if not (credentials_without_tls or self.server.startswith("https://")):
             raise KubeconfigInvalid(
-                _("No token is sent to {server}.", server=self._server), why=not_sent(), hint=without_tls()
+                _("No token is sent to {server}.", server=self.server), why=not_sent(), hint=without_tls()
             )
         self._token = TokenFile(token_file)
         self._insecure = insecure_skip_tls_verify
@@ -143,7 +147,8 @@ class ServerAndTokenFile:
     @property
     def description(self) -> str:
         """A description for the user."""
-        return _("server {server} with the token of {file}", server=self._server, file=self._token.path)
+        file = short_path(self._token.path)
+        return _("server {server} with the token of {file}", server=self.server, file=file)
 
     def files(self) -> list[tuple[str, Path]]:
         """Return the files that hold credentials, each with its kind."""
@@ -152,7 +157,7 @@ class ServerAndTokenFile:
     def current(self) -> Access:
         """Return the access with the current token of the file."""
         return Access(
-            server=self._server,
+            server=self.server,
             ca=self._ca,
             insecure_skip_tls_verify=self._insecure,
             token=self._token.read(),
@@ -172,7 +177,7 @@ class ServerAndTokenFile:
             raise TokenExpired(
                 _(
                     "{server} does not accept the token of {path}.",
-                    server=self._server,
+                    server=self.server,
                     path=self._token.path,
                 ),
                 hint=_("write a fresh token into the file, then run the cell again"),
@@ -223,6 +228,11 @@ class Cluster:
     def source(self) -> str:
         """The description of its source for the user, such as ``the mounted service-account token``."""
         return self._login.source.description
+
+    @property
+    def configured_server(self) -> str:
+        """The base URL of the API server, without reading credentials."""
+        return self._login.source.server
 
     def access(self) -> Access:
         """Return the current access, after reading changed files and renewing expired plugin credentials.
@@ -365,7 +375,7 @@ def find_cluster(
     Examples
     --------
     >>> find_cluster(server="https://localhost:6443", token_file="/tmp/token").source
-    'server https://localhost:6443 with the token of /tmp/token'
+    'server https://localhost:6443 with the token of …/token'
     """
     environ = os.environ if environ is None else environ
     considered: list[ConsideredSource] = []

@@ -74,6 +74,11 @@ class Connection(ABC):
     tls: Tls
     # The database inside the server, if neither the credentials nor the discovery name one.
     usual_dbname = ""
+    # What to type next; a command ends before three blanks.
+    _next_steps = (
+        N_("%tables   lists the tables that you may read"),
+        N_("%query_db SELECT …   returns rows as a DataFrame"),
+    )
 
     def __init__(
         self,
@@ -346,22 +351,37 @@ class Connection(ABC):
         """Return facts about the session that only this kind of database has."""
         return []
 
-    def __repr__(self) -> str:
+    @property
+    def _headline(self) -> str:
         state = _("closed") if self._closed else _("connected as {user}", user=self.user)
-        lines = [_("{path} ({kind}): {state}", path=self.database.path, kind=self.database.kind, state=state)]
-        if not self._closed:
-            facts = self._facts()[1:]
-            width = max(len(name) for name, _value in facts)
-            lines += [f"  {name:<{width}}  {value}" for name, value in facts]
-        return printable("\n".join(lines))
+        return _("{path} ({kind}): {state}", path=self.database.path, kind=self.database.kind, state=state)
+
+    @property
+    def _danger(self) -> str:
+        """The encryption if it is not the expected one, else empty."""
+        return "" if self._closed or self.tls is Tls.VERIFIED else self.protection
+
+    def __repr__(self) -> str:
+        steps = [] if self._closed else [f"→ {_(step)}" for step in self._next_steps]
+        return printable("\n".join(filter(None, [self._headline, self._danger, *steps])))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - IPython's signature
-        head, *_rest = repr(self).split("\n")
-        rows = "" if self._closed else "".join(_row(name, value) for name, value in self._facts())
-        return {
-            "text/plain": repr(self),
-            "text/html": f'<div><strong>{html.escape(head)}</strong><table style="margin:.3em 0 0">{rows}</table></div>',
-        }
+        parts = [f"<strong>{html.escape(self._headline)}</strong>"]
+        if self._danger:
+            parts.append(f"<div>{html.escape(self._danger)}</div>")
+        if not self._closed:
+            steps = "".join(_show_step(_(step)) for step in self._next_steps)
+            rows = "".join(_row(name, value) for name, value in self._facts())
+            facts = f'<table style="margin:.3em 0 0">{rows}</table>'
+            summary = html.escape(_("Details"))
+            parts.append(f'<ul style="margin:.3em 0;padding-left:1.4em">{steps}</ul>')
+            parts.append(f"<details><summary>{summary}</summary>{facts}</details>")
+        return {"text/plain": repr(self), "text/html": printable(f"<div>{''.join(parts)}</div>")}
+
+
+def _show_step(step: str) -> str:
+    command, _gap, rest = step.partition("   ")
+    return f"<li><code>{html.escape(command)}</code> {html.escape(rest)}</li>"
 
 
 def _row(name: str, value: str) -> str:

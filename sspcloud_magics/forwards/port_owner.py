@@ -34,16 +34,21 @@ class PortOwner:
         The file name of its notebook; empty if it has none.
     is_helper
         Whether it is the helper process of a kernel or a script.
+    is_mine
+        Whether it runs as this user; only the administrator sees the others.
     """
 
     pid: int
     name: str
     notebook: str = ""
     is_helper: bool = False
+    is_mine: bool = True
 
     def __str__(self) -> str:
         if self.pid == os.getpid():
             return _("this kernel itself, but not by a forward (process {pid})", pid=self.pid)
+        if not self.is_mine:
+            return _("{name} of another user (process {pid})", name=self.name, pid=self.pid)
         if self.is_helper and self.notebook:
             return _("a forward of the notebook {notebook}", notebook=self.notebook)
         if self.is_helper:
@@ -66,8 +71,11 @@ def find_port_owner(port: int) -> PortOwner | None:
     try:
         process = psutil.Process(pid)
         name = process.name()
+        is_mine = process.username() == psutil.Process().username()
     except psutil.Error:
         return None
+    if not is_mine:  # the name of a notebook is its user's
+        return PortOwner(pid, name, is_mine=False)
     command: list[str] = []
     notebook = ""
     # The process may belong to another user, or have just ended.

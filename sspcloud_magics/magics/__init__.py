@@ -31,6 +31,7 @@ from sspcloud_magics.magics.settings import SSPCloud
 from sspcloud_magics.magics.sharing import SharingMagics
 from sspcloud_magics.magics.sql_completion import KnownTables, sources, sql_matcher
 from sspcloud_magics.magics.tables import TableMagics
+from sspcloud_magics.magics.unloading import announce_open
 from sspcloud_magics.widgets import side_panel
 
 if TYPE_CHECKING:
@@ -141,5 +142,6 @@ def unload(shell: InteractiveShell) -> None:
     shell.Completer.custom_matchers[:] = [
         each for each in shell.Completer.custom_matchers if each not in loaded.matchers
     ]
+    announce_open(shell)
     cleanup = shell.input_transformers_cleanup
     cleanup[:] = [each for each in cleanup if each not in loaded.transformers]

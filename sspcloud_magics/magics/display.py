@@ -64,7 +64,7 @@ def with_notes(result: Any, *, apart: str | None = None) -> Any:
 
 def _step(step: str) -> str:
     command, gap, rest = step.partition("   ")
-    if not command.startswith("%"):
+    if not gap:
         return escape(step)
     style = "font-family:var(--jp-code-font-family,monospace)"
     return f'<code style="{style}">{escape(command)}</code>{" " if gap else ""}{escape(rest)}'

@@ -6,20 +6,13 @@ first row also shows that it runs.
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from html import escape
-from typing import Any, TextIO
 
-from IPython.core.getipython import get_ipython
-from IPython.display import display
-
-from sspcloud_magics.audience import is_watched
 from sspcloud_magics.i18n import _, _n, format_bytes, format_number
-from sspcloud_magics.printable import printable
+from sspcloud_magics.transient_text import NotebookOutput, TerminalLine, open_transient_text
 
 QUIET = 1.0
 """Seconds before the first display: most queries are shorter."""
@@ -66,74 +59,20 @@ class Progress:
         return " · ".join([*parts, rate, time])
 
 
-class Line:
-    """A line of a terminal that carriage returns overwrite.
-
-    Parameters
-    ----------
-    stream
-        The terminal.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        # The text on the line.
-        self._shown = ""
-
-    def show(self, words: str) -> None:
-        """Replace the text."""
-        words = printable(words, one_line=True)
-        self._stream.write("\r" + words.ljust(len(self._shown)))
-        self._stream.flush()
-        self._shown = words
-
-    def wipe(self) -> None:
-        """Erase the text."""
-        if self._shown:
-            self.show("")
-            self._stream.write("\r")
-            self._stream.flush()
-
-
-class Output:
-    """A replaceable output of a notebook."""
-
-    def __init__(self) -> None:
-        # IPython's handle of the output, created by the first display.
-        self._handle: Any = None
-
-    def show(self, words: str) -> None:
-        """Replace the text."""
-        words = printable(words, one_line=True)
-        html = f'<div style="color:var(--jp-ui-font-color2, #808080);font-size:90%">{escape(words)}</div>'
-        self._send({"text/plain": words, "text/html": html})
-
-    def wipe(self) -> None:
-        """Replace the output by an empty one."""
-        if self._handle is not None:
-            self._send({})
-
-    def _send(self, bundle: dict[str, str]) -> None:
-        if self._handle is None:
-            self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]  # IPython's
-        else:
-            self._handle.update(bundle, raw=True)
-
-
 @contextmanager
-def show_progress(place: Line | Output | None = None) -> Iterator[Progress]:
+def show_progress(place: TerminalLine | NotebookOutput | None = None) -> Iterator[Progress]:
     """Show progress while the block runs, if a user watches.
 
     Parameters
     ----------
     place
-        The display; if None, an output in a notebook, or the error stream elsewhere.
+        The display; None chooses one.
     """
     progress = Progress()
-    if place is None and not is_watched():
+    where = place or open_transient_text()
+    if where is None:
         yield progress
         return
-    where = place or (Output() if _in_notebook() else Line(sys.stderr))
     over = threading.Event()
 
     def update() -> None:
@@ -149,7 +88,3 @@ def show_progress(place: Line | Output | None = None) -> Iterator[Progress]:
         over.set()
         thread.join()
         where.wipe()
-
-
-def _in_notebook() -> bool:
-    return getattr(get_ipython(), "kernel", None) is not None

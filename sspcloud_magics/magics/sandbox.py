@@ -110,9 +110,13 @@ def _describe(status: Status) -> Note:
 def _end(order: str) -> Note:
     """Stop or reset the sandbox, and leave it if this notebook is in it."""
     with steps() as progress:
-        after, left = sandbox_session.end(forget=order == "reset", progress=progress)
+        ended = sandbox_session.end(forget=order == "reset", progress=progress)
     what = _("The sandbox is stopped.") if order == "stop" else _("The sandbox is reset.")
-    if after.running:
+    if ended.status.running:
         return Note(what, (_("%sandbox as bob   switches to bob in it"),))
-    identity = (_("%k8s_whoami   shows who you are now"),) if left else ()
-    return Note(what, (_("%sandbox start   starts it again"), *identity))
+    then = [_("%sandbox start   starts it again")]
+    if ended.has_login:
+        then.append(_("%k8s_whoami   shows who you are now"))
+    elif ended.was_used:
+        then.append(_("%k8s_login FILE   logs in with the script of your account page"))
+    return Note(what, tuple(then))

@@ -1,17 +1,12 @@
-"""Description of the current step on one line, which is erased at the end; nothing for work shorter than a second.
-
-Nothing is shown if a machine runs the notebook, because the erased line would be saved as an empty one.
-"""
+"""Description of the current step as transient text; nothing for work shorter than a second."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sspcloud_magics.audience import is_watched
-from sspcloud_magics.magics.progress import Line
+from sspcloud_magics.transient_text import open_transient_text
 
 QUIET = 1.0
 """Seconds before the first display."""
@@ -19,7 +14,7 @@ QUIET = 1.0
 
 @contextmanager
 def steps(quiet: float = QUIET) -> Iterator[Callable[[str], None]]:
-    """Yield a ``progress`` function for the Python API, which shows its text on the error stream.
+    """Yield a ``progress`` function for the Python API, which shows its text if a person watches.
 
     Parameters
     ----------
@@ -27,14 +22,14 @@ def steps(quiet: float = QUIET) -> Iterator[Callable[[str], None]]:
         Seconds before the first display.
     """
     began = time.monotonic()
-    watched = is_watched()
-    line = Line(sys.stderr)
+    place = open_transient_text()
 
     def show(words: str) -> None:
-        if watched and time.monotonic() - began >= quiet:
-            line.show(f"{words} …")
+        if place is not None and time.monotonic() - began >= quiet:
+            place.show(f"{words} …")
 
     try:
         yield show
     finally:
-        line.wipe()
+        if place is not None:
+            place.wipe()

@@ -31,7 +31,7 @@ def lines(snapshot: Mapping[str, Any]) -> list[str]:
     )
     error = snapshot.get("source/who")
     if isinstance(error, dict):
-        shown += [error["what"], *(f"→ {step}" for step in error["hint"].splitlines())]
+        shown += [error["what"], *(f"→ {step}" for step in error["hint"].splitlines()[:1])]
     shown += [_forward(value) for key, value in snapshot.items() if key.startswith("forward/")]
     shown += [
         _("connected to {database} as {user}", database=value["database"], user=value["user"])

@@ -234,6 +234,29 @@ def test_each_state_has_its_sentence_and_its_next_step(
     page.screenshot(path=place / f"view-ended-{language}-{theme}.png")
 
 
+@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize("state", ["token expired", "configuration"])
+def test_lost_login_is_no_error(pages: Callable[..., Page], language: str, state: str) -> None:
+    """It says what happened and the way out; the reason, with its paths, is folded."""
+    page = pages(language=language)
+    shown, _sentences, steps = SAID[state]
+    assert shown is not None
+    tell(page, shown)
+    title = {
+        "token expired": ("Your login has ended", "Votre connexion a expiré"),
+        "configuration": ("Your login cannot be read", "Votre configuration est illisible"),
+    }[state][["en", "fr"].index(language)]
+    expect(page.get_by_role("heading", name=title)).to_be_visible()
+    assert page.get_by_role("alert").count() == 0
+    assert page.locator("[class*=tone-bad], .jp-SSPCloudPanel-bad").count() == 0
+    reason = page.get_by_text(shown["source/who"]["what"])
+    expect(reason).to_be_hidden()
+    page.get_by_text({"en": "Why do I see this?", "fr": "Pourquoi"}[language]).click()
+    expect(reason).to_be_visible()
+    page.get_by_role("button", name=steps[["en", "fr"].index(language)], exact=True).click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
 @pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.wide)])
 def test_sandbox_is_reset_after_a_question(pages: Callable[..., Page], theme: str) -> None:
     page = pages(theme=theme, width=590)

@@ -169,5 +169,20 @@ def test_other_notebooks_are_named(environment, argument, words):
         process.stdin.close()
 
 
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root sees the others' processes")
+def test_root_is_not_told_of_others_notebooks():
+    with subprocess.Popen(
+        [sys.executable, "-c", f"import os; os.setuid(65534){LISTEN}", "sspcloud_magics.tunnel"],
+        env={"JPY_SESSION_NAME": "/home/bob/secret-plans.ipynb"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        owner = find_port_owner(int(process.stdout.readline()))
+        process.stdin.close()
+    name = psutil.Process().name()
+    assert str(owner) == f"{name} of another user (process {process.pid})"
+    assert owner.notebook == ""
+
+
 def test_owner_as_text():
     assert str(PortOwner(7, "postgres")) == "postgres (process 7)"

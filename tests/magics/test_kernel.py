@@ -157,15 +157,35 @@ def test_password_prompt_is_refused_without_a_user(kernel: Kernel) -> None:
     assert "--url-env" in reply["evalue"]
 
 
-def test_progress_is_shown_only_to_a_user(kernel: Kernel) -> None:
-    """A notebook that a machine runs is saved, and an erased line of progress is noise in it."""
-    cell = (
-        "from sspcloud_magics.magics.status_line import steps\nwith steps(quiet=0) as tell: tell('working')"
-    )
-    for watched in (False, True):
-        _, shown = kernel.end(kernel.begin(cell, watched=watched))
-        printed = "".join(each["content"]["text"] for each in shown if each["msg_type"] == "stream")
-        assert ("working" in printed) == watched
+@pytest.mark.parametrize(
+    "begin",
+    [
+        "from sspcloud_magics.magics.status_line import steps\nwith steps(quiet=0) as tell: tell('working')",
+        (
+            "import os, threading\n"
+            "from sspcloud_magics.cluster.auth import login_prompt\n"
+            "from sspcloud_magics.transient_text import NotebookOutput\n"
+            "shown, show = threading.Event(), NotebookOutput.show\n"
+            "NotebookOutput.show = lambda place, words, show=show: (show(place, words), shown.set())\n"
+            "read, write = os.pipe()\n"
+            "prompt = login_prompt.LoginPrompt('login', os.fdopen(read, 'rb'), quiet=0)\n"
+            "written = os.write(write, b'working\\n')\n"
+            "given = get_ipython().kernel._allow_stdin and shown.wait(60)\n"
+            "prompt.close()"
+        ),
+    ],
+    ids=["steps", "login command"],
+)
+def test_progress_is_shown_only_to_a_user(kernel: Kernel, begin: str) -> None:
+    """An output of its own, empty at the end: text on the error stream would leave a band in the notebook."""
+    _, shown = kernel.end(kernel.begin(begin))
+    assert {each["msg_type"] for each in shown} <= {"status", "execute_input"}
+    _, shown = kernel.end(kernel.begin(begin, watched=True))
+    first, last = (each for each in shown if each["msg_type"] not in {"status", "execute_input"})
+    assert (first["msg_type"], last["msg_type"]) == ("display_data", "update_display_data")
+    assert "working" in first["content"]["data"]["text/html"]
+    assert last["content"]["data"] == {}
+    assert first["content"]["transient"] == last["content"]["transient"]
 
 
 def test_interrupt_cancels_the_query_alone(kernel: Kernel) -> None:

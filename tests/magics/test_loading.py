@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -88,6 +89,22 @@ def test_reloading_keeps_the_session(notebook: Notebook) -> None:
     ours = [type(each).__name__ for each in notebook.shell.configurables]
     assert ours.count("SSPCloud") == 1
     assert len(notebook.shell.Completer.custom_matchers) == 2
+
+
+def test_unloading_says_what_stays_open(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = SimpleNamespace(is_live=True, routes=[("127.0.0.1:5432", "bob/svc/db:5432")])
+    other = SimpleNamespace(is_live=True, routes=[("127.0.0.1:1500", "bob/svc/mon-api:8000")])
+    connected = SimpleNamespace(forward=used, database=SimpleNamespace(path="bob/db"), user="reader")
+    monkeypatch.setattr(session, "open_forwards", lambda: [used, other])
+    monkeypatch.setattr(session, "open_connections", lambda: [connected])
+    notebook.run("%reload_ext sspcloud_magics")
+    assert "stay open" not in notebook.printed
+    notebook.run("%unload_ext sspcloud_magics")
+    assert "bob/db, connected as reader\n127.0.0.1:1500 → bob/svc/mon-api:8000\n→ " in notebook.printed
+    assert "5432" not in notebook.printed
+    assert "ssp.close()" in notebook.printed
+    notebook.run("1")
+    assert "stay open" not in notebook.printed
 
 
 @pytest.mark.parametrize(

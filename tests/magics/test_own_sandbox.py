@@ -55,12 +55,24 @@ def test_practising_from_start_to_stop(home: Path, notebook: Notebook) -> None:
 
     stopped = str(notebook.run("%sandbox stop"))
     assert "stopped" in stopped
-    assert "%k8s_whoami" in stopped
+    assert "%k8s_login FILE" in stopped
+    assert "%k8s_whoami" not in stopped, "it would fail: there is no other login"
     assert not sandbox.status().running
     assert forward.state == "stopped"
     assert connected.closed
     assert session.recent_use().cluster is None
     assert isinstance(notebook.fail("%k8s_whoami"), errors.NotLoggedIn)
+
+    notebook.run("%sandbox start")
+    notebook.run("%config SSPCloud.kubeconfig = '{sandbox.kubeconfig(\"carol\")}'")
+    assert "%k8s_whoami" not in str(notebook.run("%sandbox stop")), "that login is the stopped sandbox's too"
+    mine = home.parent / "token"
+    mine.write_text("not-asked")
+    notebook.run(f"%config SSPCloud.token_file = '{mine}'")
+    notebook.run("%config SSPCloud.kubeconfig = ''")
+    notebook.run("%config SSPCloud.server = 'https://127.0.0.1:9'")
+    notebook.run("%sandbox start")
+    assert "%k8s_whoami" in str(notebook.run("%sandbox stop"))
 
     assert "is reset" in str(notebook.run("%sandbox reset"))
     assert not (home / "kubeconfig-bob").exists()

@@ -13,7 +13,8 @@ import pytest
 import sspcloud_magics as ssp
 from sspcloud_magics import errors
 from sspcloud_magics.magics.arguments import fill_in
-from sspcloud_magics.magics.progress import Line, Progress, show_progress
+from sspcloud_magics.magics.progress import Progress, show_progress
+from sspcloud_magics.transient_text import TerminalLine
 from tests.magics.conftest import Notebook
 from tests.support.database import DATABASE
 from tests.testbed import Sandbox
@@ -296,7 +297,7 @@ def test_progress_tells_rows_and_their_rate() -> None:
 
 def test_a_terminals_line_is_wiped_away() -> None:
     stream = io.StringIO()
-    line = Line(stream)
+    line = TerminalLine(stream)
     line.wipe()
     assert not stream.getvalue()
     line.show("1,000 rows")
@@ -308,7 +309,7 @@ def test_a_terminals_line_is_wiped_away() -> None:
 def test_slow_query_shows_progress_and_ends_its_thread() -> None:
     shows: list[str] = []
 
-    class Place(Line):
+    class Place(TerminalLine):
         def show(self, words: str) -> None:
             super().show(words)
             shows.append(words)

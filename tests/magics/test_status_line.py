@@ -6,8 +6,9 @@ from sspcloud_magics.magics.status_line import steps
 
 
 @pytest.fixture(autouse=True)
-def watched(monkeypatch):
-    monkeypatch.setattr("sspcloud_magics.magics.status_line.is_watched", lambda: True)
+def terminal(monkeypatch):
+    for module in ("audience", "transient_text"):
+        monkeypatch.setattr(f"sspcloud_magics.{module}.has_terminal", lambda: True)
 
 
 def test_step_covers_the_last_and_leaves_nothing(capsys):

@@ -24,6 +24,7 @@ from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired
 from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.i18n.system_reasons import system_reason
 from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
+from sspcloud_magics.user_files import short_path
 
 _NO_ENTRY = {
     "cluster": N_("The context {name} in {file} names no cluster."),
@@ -108,7 +109,12 @@ class ContextAccess:
     @property
     def description(self) -> str:
         """A description for the user."""
-        return _("context {name} of {file}", name=self._name, file=self._file)
+        return _("context {name} of {file}", name=self._name, file=short_path(self._file))
+
+    @property
+    def server(self) -> str:
+        """The base URL of the API server."""
+        return str(self._trust["server"])
 
     def _load(self, kubeconfig: Kubeconfig) -> None:
         context = kubeconfig.context(self._name)
@@ -210,7 +216,7 @@ class ContextAccess:
     @property
     def _has_credentials(self) -> bool:
         """Whether the user has credentials that may be sent: not in clear text, as in client-go's ClientConfig."""
-        is_encrypted = str(self._trust["server"]).startswith("https://")
+        is_encrypted = self.server.startswith("https://")
         return not self._is_anonymous and (is_encrypted or self._without_tls)
 
     @property

@@ -1,7 +1,7 @@
 """Display of a login command's messages while it waits for the user, such as a code to type on a web page.
 
-They appear on one line, which is erased at the end: commands also print credentials, so the notebook, errors and the
-log keep none of the messages. Nothing appears if the command ends within `QUIET` seconds, or if no person
+They are transient text (`sspcloud_magics.transient_text`): commands also print credentials, so the notebook, errors
+and the log keep none of the messages. Nothing appears if the command ends within `QUIET` seconds, or if no person
 watches. Secrets are only found in complete lines, so an incomplete line is shown when the command pauses.
 """
 
@@ -10,17 +10,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import IO
 
-from sspcloud_magics.audience import has_terminal, is_watched
+from sspcloud_magics.audience import has_terminal
 from sspcloud_magics.log_file import without_secrets
 from sspcloud_magics.printable import printable
 from sspcloud_magics.secret import HIDDEN
+from sspcloud_magics.transient_text import open_transient_text
 
 QUIET = 1.0
 """For how many seconds nothing is shown: a command that has a valid token is done by then."""
@@ -78,8 +77,8 @@ class LoginPrompt:
         # Guards all of the above, and wakes `_follow`.
         self._news = threading.Condition()
         threading.Thread(target=self._read, name="sspcloud-login-prompt", daemon=True).start()
-        # An automatic run of a notebook would save the erased text, as would the log of a pipeline.
-        if is_watched():
+        self._place = open_transient_text()
+        if self._place is not None:
             threading.Thread(target=self._follow, name="sspcloud-login-line", daemon=True).start()
 
     def close(self) -> None:
@@ -87,8 +86,8 @@ class LoginPrompt:
         with self._news:
             self._is_over = True
             self._news.notify_all()
-            if self._shown:
-                self._write(" " * len(self._shown) + "\r")
+            if self._place is not None:
+                self._place.wipe()
 
     def _read(self) -> None:
         with self._stderr as stderr:
@@ -127,21 +126,13 @@ class LoginPrompt:
     def _show(self, lines: Iterable[str]) -> None:
         # Remove secrets once more: one may be split over two lines.
         words = printable(without_secrets(" ".join(lines)), one_line=True)
-        if words:
+        if words and self._place is not None:
             beginning, width = f"{self._command}: ", _width()
             line = (beginning + words[max(0, len(beginning) + len(words) - width) :])[:width]
             if line != self._shown:
                 self._changes += 1
-                self._write(line.ljust(len(self._shown)))
+                self._place.show(line)
                 self._shown = line
-
-    @staticmethod
-    def _write(line: str) -> None:
-        # The stream may be closed, or its terminal gone: the caller must still stop the command.
-        if sys.stderr is not None:
-            with suppress(OSError, ValueError):
-                sys.stderr.write(f"\r{line}")
-                sys.stderr.flush()
 
 
 def _width() -> int:

@@ -38,7 +38,7 @@ class MountedToken:
         self.namespace = _namespace(mount, environ)
         host = environ["KUBERNETES_SERVICE_HOST"]
         port = environ.get("KUBERNETES_SERVICE_PORT") or "443"
-        self._server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+        self.server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
     @property
     def description(self) -> str:
@@ -52,7 +52,7 @@ class MountedToken:
             ca = pem.extract(self._ca.read_bytes(), pem.CERTIFICATE) if self._ca.exists() else None
         except OSError as error:
             raise NotLoggedIn(_("{file} cannot be read.", file=self._ca), why=system_reason(error)) from None
-        return Access(server=self._server, ca=ca, token=self._token.read())
+        return Access(server=self.server, ca=ca, token=self._token.read())
 
     def renew(self, refused: Access) -> Access:
         """Return an access that differs from `refused`.

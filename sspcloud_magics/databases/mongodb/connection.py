@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import pymongo
 from bson.binary import UuidRepresentation
@@ -16,10 +16,7 @@ from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.login import Login, Tls
 from sspcloud_magics.databases.mongodb import errors
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.i18n import _
-
-if TYPE_CHECKING:
-    pass
+from sspcloud_magics.i18n import N_, _
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +38,10 @@ class MongodbConnection(Connection):
     """
 
     usual_dbname = "test"
+    _next_steps = (
+        N_("%tables   lists the collections that you may read"),
+        N_("%%query_db   takes a command document, and returns documents as a DataFrame"),
+    )
 
     def __init__(self, database: Database, login: Login, **more: Any) -> None:
         super().__init__(database, login, **more)

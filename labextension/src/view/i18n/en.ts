@@ -191,6 +191,8 @@ export const en = {
   welcomeText: "Query a colleague's database, forward a port, share your data: all from your notebook.",
   haveAccount: "I have an account",
   tryIt: "Try without one",
+  loginOver: "Your login has ended",
+  loginUnreadable: "Your login cannot be read",
   whyWelcome: "Why do I see this?",
   usedNow: "as {user} · used by %query_db",
   usedAlso: "as {user}",

@@ -199,6 +199,8 @@ export const fr: Record<MessageKey, string> = {
     "Interroger la base d'un collègue, rediriger un port, partager vos données : tout depuis votre notebook.",
   haveAccount: "J'ai un compte",
   tryIt: "Essayer sans compte",
+  loginOver: "Votre connexion a expiré",
+  loginUnreadable: "Votre configuration est illisible",
   whyWelcome: "Pourquoi cette page ?",
   usedNow: "utilisateur {user} · utilisée par %query_db",
   usedAlso: "utilisateur {user}",

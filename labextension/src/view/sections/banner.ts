@@ -4,8 +4,8 @@ import { keys } from "../keys";
 import { commandButton, dialogButton, outcome, SILENT, trouble } from "../components";
 import { t, type ViewContext } from "../context";
 
-/** Errors that a login fixes. */
-const LOG_IN = ["NotLoggedIn", "TokenExpired", "KubeconfigInvalid"];
+/** Errors that a login fixes, with the title of their state. */
+const LOG_IN = { TokenExpired: "loginOver", KubeconfigInvalid: "loginUnreadable" } as const;
 /** The first user of the practice cluster that you act as. */
 const FIRST_PERSON = "alice";
 const main = { class: cls("button", "main") };
@@ -18,15 +18,19 @@ export function banner(context: ViewContext): HTMLElement | null {
   const told = store.get("source", "who");
   if (!told || told === true) return null;
   if (told.code === "NotLoggedIn") return welcome(context, told);
-  return bannerBox(
-    "alert",
-    trouble(context, told),
-    h(
-      "div",
-      { class: cls("row") },
-      LOG_IN.includes(told.code) && dialogButton(context, "logIn", { kind: "login" }, main),
-      commandButton(context, t(context, "retry"), keys.refresh, { do: "refresh" }),
-    ),
+  if (told.code in LOG_IN) return logInAgain(context, told, told.code as keyof typeof LOG_IN);
+  return bannerBox("alert", trouble(context, told), h("div", { class: cls("row") }, retry(context)));
+}
+
+/** A login that has ended or cannot be read is an ordinary state: what happened, and the way out. */
+function logInAgain(context: ViewContext, told: ErrorMessage, code: keyof typeof LOG_IN): HTMLElement {
+  return h(
+    "div",
+    { class: cls("banner", "welcome"), role: "status", "data-key": "banner" },
+    h("h3", {}, t(context, LOG_IN[code])),
+    h("p", {}, t(context, `step.${code}`)),
+    h("div", { class: cls("row") }, dialogButton(context, "logIn", { kind: "login" }, main)),
+    why(context, told),
   );
 }
 
@@ -60,17 +64,25 @@ function welcome(context: ViewContext, told: ErrorMessage): HTMLElement {
       dialogButton(context, "haveAccount", { kind: "login" }, main),
       sandbox && begin,
     ),
-    h(
-      "details",
-      { class: cls("details"), "data-key": "why" },
-      h("summary", {}, t(context, "whyWelcome")),
-      h("p", {}, told.what),
-      told.why && h("p", {}, told.why),
-      commandButton(context, t(context, "retry"), keys.refresh, { do: "refresh" }),
-    ),
+    why(context, told),
     outcome(context, keys.startSandbox),
     outcome(context, keys.actAs(FIRST_PERSON)),
   );
+}
+
+function why(context: ViewContext, told: ErrorMessage): HTMLElement {
+  return h(
+    "details",
+    { class: cls("details"), "data-key": "why" },
+    h("summary", {}, t(context, "whyWelcome")),
+    h("p", {}, told.what),
+    told.why && h("p", {}, told.why),
+    retry(context),
+  );
+}
+
+function retry(context: ViewContext): HTMLElement {
+  return commandButton(context, t(context, "retry"), keys.refresh, { do: "refresh" });
 }
 
 function bannerBox(role: string | null, ...content: Content[]): HTMLElement {
