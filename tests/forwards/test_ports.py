@@ -172,7 +172,7 @@ def test_other_notebooks_are_named(environment, argument, words):
 @pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root sees the others' processes")
 def test_root_is_not_told_of_others_notebooks():
     with subprocess.Popen(
-        [sys.executable, "-c", f"import os; os.setuid(65534){LISTEN}", "sspcloud_magics.tunnel"],
+        [sys.executable, "-c", f"import os, socket; os.setuid(65534){LISTEN}", "sspcloud_magics.tunnel"],
         env={"JPY_SESSION_NAME": "/home/bob/secret-plans.ipynb"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
