@@ -33,7 +33,8 @@ def panel(*, language: str | None = None) -> Panel:
     Raises
     ------
     UsageProblem
-        If there are no messages in the language, or this process was forked.
+        If there are no messages in the language, this process was forked, or it is an app of marimo, whose visitors
+        would share one login.
 
     Examples
     --------

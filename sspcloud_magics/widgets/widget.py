@@ -7,6 +7,7 @@ the notebook saves nothing of the cluster.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -109,9 +110,10 @@ def get_panel() -> Panel:
     Raises
     ------
     UsageProblem
-        If the process was forked: JupyterLab communicates with its parent.
+        If the process was forked: JupyterLab communicates with its parent. If it serves several visitors.
     """
     global _panel  # noqa: PLW0603 - one per process, as there is one session
+    _refuse_several_visitors()
     if fork_hooks.is_child():
         raise UsageProblem(
             _("A forked process has no panel: JupyterLab communicates with its parent."),
@@ -121,3 +123,16 @@ def get_panel() -> Panel:
         if _panel is None or _panel.comm is None:
             _panel = Panel()
         return _panel
+
+
+def _refuse_several_visitors() -> None:
+    """Refuse to show one identity to all visitors of an app of marimo, which are threads of one process."""
+    marimo: Any = sys.modules.get("marimo")  # an app has imported it
+    if marimo is not None and marimo.running_in_notebook() and marimo.app_meta().mode == "run":
+        raise UsageProblem(
+            _("The panel does not work in an app of marimo."),
+            why=_(
+                "All visitors of the app share one process, so they would share one login and its connections."
+            ),
+            hint=_("marimo edit FILE   runs the notebook for you alone"),
+        )

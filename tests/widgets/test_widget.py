@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,6 +44,22 @@ def test_without_a_cluster_its_text_says_what_to_do(panel: widget.Panel) -> None
 def test_what_comes_from_the_cluster_is_escaped() -> None:
     who = {"user": "<b>", "namespace": "n", "server": "s"}
     assert "&lt;b&gt;" in static_fallback.html({"who": who})
+
+
+@pytest.mark.parametrize(("mode", "is_refused"), [("run", True), ("edit", False), (None, False)])
+def test_marimo_app_has_no_panel(
+    panel: widget.Panel, monkeypatch: pytest.MonkeyPatch, mode: str | None, is_refused: bool
+) -> None:
+    """Its visitors are threads of one process; `marimo edit` runs a process for each notebook."""
+    marimo = SimpleNamespace(
+        running_in_notebook=lambda: mode is not None, app_meta=lambda: SimpleNamespace(mode=mode)
+    )
+    monkeypatch.setitem(sys.modules, "marimo", marimo)
+    if is_refused:
+        with pytest.raises(UsageProblem, match="share one login"):
+            ssp.panel()
+    else:
+        assert ssp.panel() is panel
 
 
 @pytest.fixture
