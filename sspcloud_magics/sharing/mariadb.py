@@ -6,6 +6,7 @@ The cluster's half is the same as for PostgreSQL: a Job with its Secret, Role an
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -16,6 +17,7 @@ from functools import partial
 from typing import Any
 
 import pymysql
+from pymysql.constants import ER
 
 from sspcloud_magics.cluster.api.resources import JOBS
 from sspcloud_magics.cluster.cluster import Cluster
@@ -25,6 +27,7 @@ from sspcloud_magics.databases.credentials import DatabaseCredentials
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.mariadb import errors
 from sspcloud_magics.databases.mariadb.connection import MariadbConnection
+from sspcloud_magics.databases.mariadb.literals import quote_name
 from sspcloud_magics.errors import CredentialsNotFound, Forbidden, QueryFailed, UsageProblem
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.i18n import _, _n, format_list, quote_words
@@ -44,6 +47,8 @@ _PLACES = (("{}", "mariadb-root-password"), ("discoverable-{}", "mariadb-passwor
 _END_SECONDS = 10.0
 """Longest wait for the end of a colleague's sessions."""
 _POLL_SECONDS = 0.1
+# The first part of a name with a dot, as the server writes it.
+_QUALIFIER = re.compile(r"`((?:[^`]|``)+)`\.`")
 
 
 def open_as_root(cluster: Cluster, manager: ForwardManager, database: Database) -> MariadbConnection:
@@ -150,12 +155,13 @@ def make_plan(
         cluster, request, inventory, colleagues, existing=existing, privileges=privileges
     )
     notes += [advisories.warn_spelling(colleagues), _describe_end(roles)]
-    notes += more + _warn_public(connection)
+    notes += [*more, *_warn_public(connection), *_warn_views(connection, chosen, every)]
     if request.read_write:
+        notes += _warn_triggers(connection, chosen)
         notes.append(
             _(
                 "They may change and delete every row of {schemas}, and create tables in {own}, which stay with you. "
-                "They create no views, procedures, triggers or events, and run none of yours.",
+                "They create no views, procedures, triggers or events, and call none of your procedures.",
                 schemas=format_list(chosen),
                 own=format_list(roles),
             )
@@ -201,10 +207,53 @@ def _ensure_user(
         _refuse_code(connection, [share.role])
         if _select(connection, mariadb_sql.ALL_USERS, share.role):
             _lock_out(connection, share.role)
+        privileges = share.privileges
+        notes = _detach(connection, share.role, privileges.schemas if privileges.read_write else ())
         for statement in plan.statements(share, mariadb_sql.make_verifier(password)):
             if statement not in mariadb_sql.lock(share.role):
                 connection.execute(statement)
-    return []
+    return notes
+
+
+def _detach(connection: MariadbConnection, role: str, kept: Sequence[str] = ()) -> list[str]:
+    """Remove what gives a user tables outside of its own database and of those in `kept`; return notes on it."""
+    tables = [
+        quote_name(str(name))
+        for (name,) in _select(connection, mariadb_sql.MERGES.format(role))
+        if _find_parts(connection, role, str(name)) - {role, *kept}
+    ]
+    keys = [
+        (quote_name(str(table)), quote_name(str(name)))
+        for table, name, target in _select(connection, mariadb_sql.REFERENCES.format(role))
+        if target not in (role, *kept)
+    ]
+    for table in tables:
+        connection.execute(f"DROP TABLE {quote_name(role)}.{table}")
+    for table, name in keys:
+        connection.execute(f"ALTER TABLE {quote_name(role)}.{table} DROP FOREIGN KEY {name}")
+    removed = [*tables, *(f"{table} ({name})" for table, name in keys)]
+    if not removed:
+        return []
+    return [
+        _(
+            "Removed from the database {role}, because it reached into other databases: {names}.",
+            role=role,
+            names=format_list(removed),
+        )
+    ]
+
+
+def _find_parts(connection: MariadbConnection, role: str, table: str) -> set[str]:
+    """Return the databases of the tables of a MERGE table, except its own; a missing table may be created anywhere."""
+    try:
+        ((_name, text),) = _select(connection, f"SHOW CREATE TABLE {quote_name(role)}.{quote_name(table)}")
+    except pymysql.Error as error:
+        return {""} if errors.number_of(error) == ER.WRONG_MRG_TABLE else set()
+    return _find_qualifiers(str(text))
+
+
+def _find_qualifiers(text: str) -> set[str]:
+    return {name.replace("``", "`") for name in _QUALIFIER.findall(text)}
 
 
 def take_inventory(cluster: Cluster, connection: MariadbConnection, database: Database) -> Inventory:
@@ -302,10 +351,10 @@ def _remove_user(connection: MariadbConnection, role: str) -> list[str]:
     with connection.turn, _refusal(role):
         connection.ready()
         code = _list_code(connection, {role})
+        notes = _detach(connection, role)
         connection.execute(mariadb_sql.drop(role))
         _end_sessions(connection, role)  # of a login that was under way when the user was barred
         prepared = len(_select(connection, "XA RECOVER"))
-    notes = []
     if code:
         notes.append(
             _(
@@ -346,6 +395,42 @@ def _warn_public(connection: MariadbConnection) -> list[str]:
         return []
     return [
         rendering.Risk(_("Every user of the server has privileges in: {names}.", names=format_list(names)))
+    ]
+
+
+def _warn_views(connection: MariadbConnection, chosen: Sequence[str], every: Sequence[str]) -> list[str]:
+    """Name the views through which colleagues read more than what is shared."""
+    hidden = set(every) - set(chosen)
+    found = [
+        f"{schema}.{name}"
+        for schema, name, text in _select(connection, mariadb_sql.VIEWS)
+        if schema in chosen and hidden & _find_qualifiers(str(text))
+    ]
+    if not found:
+        return []
+    return [
+        rendering.Risk(
+            _(
+                "Views read other databases with their definer's privileges, for colleagues too: {views}.",
+                views=format_list(found),
+            )
+        )
+    ]
+
+
+def _warn_triggers(connection: MariadbConnection, chosen: Sequence[str]) -> list[str]:
+    found = [
+        f"{schema}.{name}" for schema, name in _select(connection, mariadb_sql.TRIGGERS) if schema in chosen
+    ]
+    if not found:
+        return []
+    return [
+        rendering.Risk(
+            _(
+                "Triggers run with their definer's privileges when colleagues change rows: {triggers}.",
+                triggers=format_list(found),
+            )
+        )
     ]
 
 

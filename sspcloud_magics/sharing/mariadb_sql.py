@@ -4,6 +4,10 @@ MariaDB decides by names as little as by types whose code runs: code has a *defi
 with its caller's. So a colleague gets no privilege that creates code (views, procedures, triggers, events), and none that runs
 the owner's (EXECUTE). Nothing that a colleague can write then runs with the privileges of anyone else.
 
+Two kinds of tables in a colleague's own database refer to tables elsewhere, and outlast the privileges on them. A MERGE table
+reads and writes the tables of its UNION by the privileges on itself alone. A foreign key tells which values the other table
+has, and stops its owner's DELETE, TRUNCATE and DROP. So both go once those tables are not shared any more.
+
 MariaDB has no expiry of a login, and no comment on a user. The role ``sspcloud_share``, which has no privilege, marks the users
 of shares. A user whose share is gone from the cluster is removed by the owner's next command.
 """
@@ -40,10 +44,32 @@ FROM mysql.roles_mapping m WHERE m.Role = '{MARK}' AND m.User LIKE 'share|_%' ES
 ALL_USERS = "SELECT User FROM mysql.user WHERE is_role = 'N' AND User LIKE 'share|_%' ESCAPE '|'"
 
 PUBLIC = """
-SELECT DISTINCT Db FROM mysql.db WHERE User IN ('', 'PUBLIC')
-UNION SELECT DISTINCT Db FROM mysql.tables_priv WHERE User IN ('', 'PUBLIC') ORDER BY 1
+SELECT Db FROM mysql.db WHERE User IN ('', 'PUBLIC')
+UNION SELECT Db FROM mysql.tables_priv WHERE User IN ('', 'PUBLIC')
+UNION SELECT Db FROM mysql.procs_priv WHERE User IN ('', 'PUBLIC')
+UNION SELECT '*' FROM mysql.global_priv WHERE User IN ('', 'PUBLIC') AND JSON_VALUE(Priv, '$.access') <> 0 ORDER BY 1
 """
-"""The databases, as patterns, that every user of the server may use."""
+"""The databases, as patterns, that every user of the server may use; ``*`` is all of them."""
+
+VIEWS = """
+SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS
+WHERE SECURITY_TYPE = 'DEFINER' ORDER BY 1, 2
+"""
+"""Views that read with their definer's privileges; the server writes all names in them in full."""
+
+TRIGGERS = "SELECT EVENT_OBJECT_SCHEMA, TRIGGER_NAME FROM information_schema.TRIGGERS ORDER BY 1, 2"
+
+MERGES = """
+SELECT TABLE_NAME FROM information_schema.TABLES
+WHERE TABLE_SCHEMA = '{}' AND TABLE_TYPE = 'BASE TABLE' AND COALESCE(ENGINE, 'MRG_MyISAM') = 'MRG_MyISAM'
+"""
+"""The MERGE tables of a role's database; the server does not tell the engine of one whose UNION is broken."""
+
+REFERENCES = """
+SELECT TABLE_NAME, CONSTRAINT_NAME, UNIQUE_CONSTRAINT_SCHEMA
+FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = '{}'
+"""
+"""The foreign keys in a role's database, and the databases of the tables that they refer to."""
 
 CODE = """
 SELECT DEFINER, CONCAT('view ', TABLE_SCHEMA, '.', TABLE_NAME) FROM information_schema.VIEWS

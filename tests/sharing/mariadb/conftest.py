@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 import sspcloud_magics as ssp
-from tests.support.mariadb_sandbox import open_mariadb_sandbox
+from sspcloud_magics.databases.mariadb.connection import MariadbConnection
+from sspcloud_magics.session import sharing
+from tests.support.mariadb_sandbox import RELEASE, open_mariadb_sandbox
 from tests.testbed import Sandbox
 
 
@@ -29,3 +31,12 @@ def be(sandbox: Sandbox) -> Iterator[Callable[[str], Any]]:
     be("alice")
     yield be
     ssp.close()
+
+
+@pytest.fixture
+def root(be: Callable[[str], Any]) -> Iterator[MariadbConnection]:
+    """Root's connection, as sharing has it."""
+    service = sharing.service()
+    connection = service.connect(service.find(RELEASE))
+    yield connection
+    connection.close()

@@ -15,21 +15,11 @@ from sspcloud_magics.errors import (
     SspcloudError,
     UsageProblem,
 )
-from sspcloud_magics.session import sharing
 from tests.support.mariadb_sandbox import RELEASE
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 PATH = f"user-alice/{RELEASE}"
-
-
-@pytest.fixture
-def root(be):
-    """Root's connection, as sharing has it."""
-    service = sharing.service()
-    connection = service.connect(service.find(RELEASE))
-    yield connection
-    connection.close()
 
 
 @pytest.fixture
