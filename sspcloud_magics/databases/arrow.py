@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import pandas as pd
 
@@ -227,3 +227,32 @@ def _require_geometries(frame: pd.DataFrame, types: Sequence[int]) -> pd.DataFra
             hint=_("select one of type geometry or geography, or leave out --as geopandas"),
         )
     return frame
+
+
+def to_pandas(frame: Any) -> pd.DataFrame:
+    """Convert a DataFrame of polars or Arrow to pandas, with its types.
+
+    Raises
+    ------
+    UsageProblem
+        If it is not a DataFrame.
+    """
+    made = frame
+    if hasattr(frame, "to_pandas"):
+        if type(frame).__module__.startswith("polars") and hasattr(frame, "iter_columns"):
+            made = pd.DataFrame({column.name: _polars_column(column) for column in frame.iter_columns()})
+        else:
+            made = frame.to_pandas(types_mapper=pd.ArrowDtype)
+    if not isinstance(made, pd.DataFrame):
+        raise UsageProblem(
+            _("A {type} is not a DataFrame.", type=type(frame).__name__),
+            hint=_("convert it: df = pd.DataFrame(…)"),
+        )
+    return made
+
+
+def _polars_column(column: Any) -> pd.Series[Any]:
+    try:
+        return cast("pd.Series[Any]", column.to_pandas(use_pyarrow_extension_array=True))
+    except Exception:  # noqa: BLE001 - any error for a type that Arrow does not have, such as 128-bit integers
+        return pd.Series(column.to_list(), dtype=object)

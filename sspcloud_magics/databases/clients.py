@@ -84,8 +84,9 @@ spark = SparkSession.builder.config(
 ).enableHiveSupport().getOrCreate()
 spark.sql("SHOW DATABASES").toPandas()""",
     ),
+    # The extra with a hyphen: with an underscore, pip before 23.3 installs PyHive without it.
     "spark-thrift-server": Client(
-        "'pyhive[hive_pure_sasl]'",
+        "'pyhive[hive-pure-sasl]'",
         """\
 import pandas
 from pyhive import hive

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import N_, _
 from sspcloud_magics.printable import shorten
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_BYTES = 63
 """The length of an identifier in PostgreSQL, in bytes: NAMEDATALEN - 1 of a default build."""
@@ -25,6 +28,22 @@ FOR_POLARS = N_("Several columns are named {first!r}, and a polars DataFrame nee
 
 _MOST_LISTED = 5
 _NO_CHARACTERS = re.compile("[\0\ud800-\udfff]")  # NUL and lone surrogates
+
+
+def list_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the names of a DataFrame's columns for a table.
+
+    Raises
+    ------
+    UsageProblem
+        If one is empty or not unique, or there is none.
+    """
+    names = [str(column) for column in frame.columns]
+    if len(set(names)) != len(names) or not names or "" in names:
+        raise UsageProblem(
+            _("The columns of a table need unique names."), hint=_("rename the columns: df.columns = [...]")
+        )
+    return names
 
 
 def list_duplicates(names: Iterable[str]) -> list[str]:

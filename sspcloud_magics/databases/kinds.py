@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.databases.discovery import Database
     from sspcloud_magics.databases.query_result import Columns
     from sspcloud_magics.databases.route import Route
+    from sspcloud_magics.databases.sql_names import Dialect
     from sspcloud_magics.forwards.manager import ForwardManager
 
 
@@ -60,6 +61,10 @@ class Kind(Protocol):
         output: Output,
     ) -> Any:
         """Run a query, and return the result in the form that `output` names."""
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """The kind's SQL; None if it has none."""
 
     @property
     def explains_in_text(self) -> bool:

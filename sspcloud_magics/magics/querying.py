@@ -381,25 +381,31 @@ class QueryingMagics(Magics):
         """Return the name to save a cell's statement under, and the statement with the saved ones prepended."""
         if given.save is None and not given.saved_statements:
             return "", cell
-        if session.current_connection(given.open_database).database.kind != "postgres":
+        connection = session.current_connection(given.open_database)
+        from sspcloud_magics.databases import kinds  # noqa: PLC0415 - the magics load without it
+
+        dialect = kinds.get(connection.database.kind).dialect
+        if dialect is None:
             raise UsageProblem(
-                _("--save and --with need a connection to PostgreSQL."),
-                hint=_("write the query into the cell, as WITH name AS (SELECT …) SELECT …"),
+                _("--save and --with are for SQL, and {path} is MongoDB.", path=connection.database.path),
+                hint=_("keep the command in a variable: ssp.query_db(command)"),
             )
         from sspcloud_magics.databases.postgres.sql import cte, name_cache  # noqa: PLC0415 - the magics load without it
 
         saved, name = self.history.find_saved(), ""
         if given.save is not None:
-            read = name_cache.last_read(session.current_connection(given.open_database))
+            read = name_cache.last_read(connection)
             name = cte.check_name(given.save, read.names.reserved if read and read.names else ())
-            cte.check_query(cell, name, given.saved_statements, saved)
+            cte.check_query(cell, name, given.saved_statements, saved, dialect)
             if why := why_not_kept(f"{line}\n{cell}"):
                 raise UsageProblem(
                     _("The statement cannot be saved."),
                     why=why,
                     hint=_("write a secret as a parameter: :name"),
                 )
-        return name, cte.compose(cell, given.saved_statements, saved) if given.saved_statements else cell
+        if not given.saved_statements:
+            return name, cell
+        return name, cte.compose(cell, given.saved_statements, saved, dialect)
 
     def _record(
         self,

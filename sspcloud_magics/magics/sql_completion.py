@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
-    from sspcloud_magics.databases.postgres.sql.schema_names import SchemaNames
+    from sspcloud_magics.databases.sql_names import Dialect, SchemaNames
     from sspcloud_magics.magics.completion import Matcher, Source
     from sspcloud_magics.magics.query_history import QueryHistory
 
@@ -52,6 +52,7 @@ _KINDS = frozenset(
         N_("parameter"),
     }
 )
+_SQL = ("postgres", "mariadb")
 _NO_VALUES = (ModuleType, FunctionType, type)
 
 
@@ -90,7 +91,7 @@ class KnownTables:
             if self._thread is not None and self._thread.is_alive():
                 return
             opened: Any = session.open_connections()
-            due = [each for each in opened if each.database.kind == "postgres" and self._is_due(each)]
+            due = [each for each in opened if each.database.kind in _SQL and self._is_due(each)]
             if due:
                 self._thread = threading.Thread(
                     target=self._fetch, args=(due,), name="sspcloud-tables", daemon=True
@@ -109,17 +110,26 @@ class KnownTables:
         if thread is not None:
             thread.join(timeout)
 
-    def _fetch(self, due: Iterable[DatabaseConnection]) -> None:
-        from sspcloud_magics.databases.postgres.sql import schema_names  # noqa: PLC0415 - on the thread, after first use
-
+    def _fetch(self, due: Iterable[Any]) -> None:
         for connection in due:
             before, changes = name_cache.last_read(connection), connection.changes
             try:
-                with closing(connection.copy_connection()) as copy, copy.turn, copy.with_settings():
-                    read: SchemaNames | None = schema_names.read(copy.psycopg)
+                with closing(connection.copy_connection()) as copy, copy.turn:
+                    read: SchemaNames | None = _read_names(copy)
             except Exception:  # noqa: BLE001 - the next query reports the error
                 read = None if before is None else before.names
             name_cache.keep(connection, read, changes)
+
+
+def _read_names(copy: Any) -> SchemaNames:
+    if copy.database.kind == "mariadb":
+        from sspcloud_magics.databases.mariadb import catalogue  # noqa: PLC0415 - on the thread, after first use
+
+        return catalogue.read_names(copy)
+    from sspcloud_magics.databases.postgres.sql import schema_names  # noqa: PLC0415 - on the thread, after first use
+
+    with copy.with_settings():
+        return schema_names.read(copy.psycopg)
 
 
 def find_sql(context: CompletionContext) -> tuple[str, int, str] | None:
@@ -195,13 +205,17 @@ def sql_matcher(known: KnownTables, shell: InteractiveShell, history: QueryHisto
         if found is None:
             return nothing
         known.refresh_soon()
-        from sspcloud_magics.databases.postgres.sql import schema_names, sql_completion  # noqa: PLC0415 - the magics load without it
+        from sspcloud_magics.databases import kinds, sql_names  # noqa: PLC0415 - the magics load without them
+        from sspcloud_magics.databases.postgres.sql import sql_completion  # noqa: PLC0415
 
         sql, cursor, options = found
+        there = known.names(_find_option("db", options)) or sql_names.SchemaNames()
+        dialect = kinds.get("mariadb").dialect if there.mark == "`" else sql_names.POSTGRES
+        assert dialect is not None  # noqa: S101 - both have SQL
+        typed, sql = sql, dialect.mask(sql)
         # Complete the SQL that the server will get: saved statements have columns.
-        before, sql = _prepend_saved(sql, options, history)
-        sql, cursor = before + sql, cursor + len(before)
-        there = known.names(_find_option("db", options)) or schema_names.SchemaNames()
+        before, sql = _prepend_saved(sql, options, history, dialect)
+        sql, typed, cursor = before + sql, before + typed, cursor + len(before)
         start, offers = sql_completion.offers(
             sql, cursor, there, _list_variables(shell, _find_option("params", options))
         )
@@ -211,14 +225,14 @@ def sql_matcher(known: KnownTables, shell: InteractiveShell, history: QueryHisto
             if printable(each.text, one_line=True) == each.text
         ]
         return SimpleMatcherResult(
-            completions=completions, suppress=True, matched_fragment=sql[start:cursor], ordered=True
+            completions=completions, suppress=True, matched_fragment=typed[start:cursor], ordered=True
         )
 
     matching: Matcher = cast("Any", context_matcher)(identifier="sspcloud_magics_sql")(sspcloud_sql)
     return matching
 
 
-def _prepend_saved(sql: str, options: str, history: QueryHistory) -> tuple[str, str]:
+def _prepend_saved(sql: str, options: str, history: QueryHistory, dialect: Dialect) -> tuple[str, str]:
     """Return the saved statements that a cell uses, as a WITH clause before its SQL, and the SQL that follows."""
     uses = [name for names in _WITH.findall(options) for name in names.split()]
     if not uses:
@@ -226,7 +240,9 @@ def _prepend_saved(sql: str, options: str, history: QueryHistory) -> tuple[str, 
     from sspcloud_magics.databases.postgres.sql import cte, sql_scope  # noqa: PLC0415 - the magics load without it
 
     try:
-        listed = cte.compose("SELECT", uses, history.find_saved()).removesuffix(" SELECT")
+        listed = dialect.mask(
+            cte.compose("SELECT", uses, history.find_saved(), dialect).removesuffix(" SELECT")
+        )
     except UsageProblem:
         return "", sql
     words = list(itertools.islice(sql_scope.lexemes(sql), 2))

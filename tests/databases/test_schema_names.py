@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from sspcloud_magics.databases.postgres.sql import schema_names
+from sspcloud_magics.databases.sql_names import Relation
 from tests.support.postgres_servers import Server
 from tests.support.queries import query
 
@@ -27,7 +28,7 @@ def shop(connection):
 
 def test_relations_have_their_columns_and_types(connection, shop):
     found = schema_names.read(connection.psycopg)
-    assert found.relation("shop", "orders") == schema_names.Relation(
+    assert found.relation("shop", "orders") == Relation(
         "shop", "orders", "table", (("id", "integer"), ("With Blank", "numeric(9,2)"))
     )
     assert found.relation("shop", "recent").kind == "view"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sspcloud_magics.databases.postgres.sql.schema_names import Relation, SchemaNames
 from sspcloud_magics.databases.postgres.sql.sql_completion import offers
+from sspcloud_magics.databases.sql_names import Relation, SchemaNames
 
 INDIVIDUS = (("id", "integer"), ("age", "smallint"), ("code_commune", "text"), ("Salaire Net", "numeric"))
 COMMUNES = (("code_commune", "text"), ("nom", "text"), ("population", "integer"))

@@ -56,9 +56,71 @@ def test_mariadb(notebook, mariadb):
     notebook.run("%%query_db --begin --commit\ninsert into t values (3)")
     assert notebook.run("%tables")["name"].tolist() == ["t"]
     assert notebook.run("%describe_table t").columns["name"].tolist() == ["a"]
-    assert isinstance(notebook.fail("%%query_db --save x\nselect 1"), UsageProblem)
-    assert "to_sql" in str(notebook.fail("%load_table df t2"))
     assert len(notebook.run("%queries")) > 5
+
+
+@pytest.fixture
+def loaded(notebook, mariadb):
+    """A table with names that need quotes, on the connection."""
+    login = Login(
+        host="127.0.0.1",
+        port=mariadb.port,
+        user="root",
+        password=Secret(mariadb.password),
+        dbname="defaultdb",
+    )
+    connect(MariadbConnection(Database("m", "user-alice", "mariadb", "m", 3306), login))
+    notebook.run(
+        "import pandas as pd\nframe = pd.DataFrame({'revenu': [10, 20, 30], 'Code Insee': ['a', 'b', 'c']})"
+    )
+    assert "3 rows" in str(notebook.run('%load_table frame "Mes Revenus" --replace'))
+    notebook.shell._sspcloud_magics.tables.wait(60)
+    yield notebook
+    with mariadb.connect(database="defaultdb") as root, root.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS `Mes Revenus`, menages")
+
+
+def test_mariadb_saved_statements(loaded):
+    """A saved query has MariaDB's comments, backticks and escapes; another uses it, and a third both."""
+    loaded.run(
+        "%%query_db --save riches\nselect revenu, `Code Insee` as c -- d'un\nfrom `Mes Revenus` # `x\nwhere revenu > 10 and 'it\\'s #' <> ''"
+    )
+    loaded.run("%%query_db --save deux --with riches\nselect max(revenu) as m from riches")
+    found = loaded.run(
+        "%%query_db --with deux\nwith trois as (select m + 1 as n from deux)\nselect n from trois"
+    )
+    assert found["n"].tolist() == [31]
+    refused = loaded.fail(
+        "%%query_db --with riches\ndelete from `Mes Revenus` where revenu in (select revenu from riches)"
+    )
+    assert "only SELECT can have WITH" in str(refused)
+    assert "%load_table" in refused.hint
+    assert "SELECT, VALUES or TABLE" in str(loaded.fail("%%query_db --save x\nshow tables"))
+    assert "saved as rich" in str(loaded.fail("%%query_db --with rich\nselect 1"))
+
+
+def test_mariadb_load_table(loaded):
+    assert loaded.run("%query_db select sum(revenu) as s from `Mes Revenus`")["s"].tolist() == [60]
+    assert "already exists" in str(loaded.fail('%load_table frame "Mes Revenus"'))
+    loaded.run('%load_table frame "Mes Revenus" --append')
+    assert len(loaded.run("%query_db select * from `Mes Revenus`")) == 6
+
+
+def test_mariadb_completion(loaded):
+    """Tables and columns, in backticks where they need them; nothing inside a string or a comment."""
+    loaded.run("%query_db create or replace table menages (revenu int, nom text)")
+    loaded.shell._sspcloud_magics.tables.wait(60)
+    line = "%query_db SELECT * FROM "
+    assert loaded.complete(line + "mena") == [line + "menages"]
+    assert loaded.complete(line + "Mes") == [line + "`Mes Revenus`"]
+    assert loaded.complete(line + "`Mes") == [line + "`Mes Revenus`"]
+    cell = "%%query_db\nSELECT `x` # it's\nFROM `Mes Revenus` m WHERE m.Co"
+    assert loaded.complete(cell) == [cell[:-2] + "`Code Insee`"]
+    cell = "%%query_db\nSELECT * FROM menages WHERE rev"
+    assert loaded.complete(cell) == [cell + "enu"]
+    assert not loaded.complete("%query_db SELECT 'it\\' mena")
+    assert not loaded.complete("%%query_db\nSELECT 1 # mena")
+    assert "%load_table frame menages" in loaded.complete("%load_table frame mena")
 
 
 def test_mongodb(notebook, mongodb):

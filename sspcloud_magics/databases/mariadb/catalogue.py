@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from itertools import groupby
+from typing import Any
 
 import pandas as pd
 
@@ -12,6 +14,7 @@ from sspcloud_magics.databases.mariadb.literals import quote_name
 from sspcloud_magics.databases.mariadb.query import run
 from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.databases.query_result import Columns
+from sspcloud_magics.databases.sql_names import Relation, SchemaNames
 from sspcloud_magics.databases.table_description import (
     COLUMNS_VIEW,
     TableDescription,
@@ -58,6 +61,19 @@ FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = :schema AND TABLE_NAME =
 GROUP BY INDEX_NAME, NON_UNIQUE ORDER BY INDEX_NAME <> 'PRIMARY', INDEX_NAME
 """
 
+_NAMES = """
+SELECT t.TABLE_SCHEMA, t.TABLE_NAME, IF(t.TABLE_TYPE LIKE '%VIEW', 'view', 'table'), c.COLUMN_NAME, c.COLUMN_TYPE
+FROM information_schema.TABLES t JOIN information_schema.COLUMNS c USING (TABLE_SCHEMA, TABLE_NAME)
+WHERE t.TABLE_SCHEMA NOT IN ('information_schema', 'performance_schema', 'sys')
+ORDER BY t.TABLE_SCHEMA = DATABASE() DESC, 1, 2, c.ORDINAL_POSITION LIMIT 200000
+"""
+
+_FUNCTIONS = """
+SELECT ROUTINE_SCHEMA, ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_TYPE = 'FUNCTION'
+UNION ALL SELECT 'pg_catalog', LOWER(FUNCTION) FROM information_schema.SQL_FUNCTIONS
+"""
+_RESERVED = "SELECT WORD FROM information_schema.KEYWORDS"
+
 _PART = r"`(?:[^`]|``)+`|\"(?:[^\"]|\"\")+\"|[^\s.`\"]+"
 _NAME = re.compile(rf"(?:({_PART})\.)?({_PART})")
 _PLAIN = re.compile(r"[a-zA-Z_][\w$]*", re.ASCII)
@@ -78,6 +94,34 @@ def tables(connection: MariadbConnection, pattern: str | None = None) -> pd.Data
     return make_tables(found, pattern)
 
 
+def read_names(connection: MariadbConnection) -> SchemaNames:
+    """Read the names that SQL may use, for completion; call it in a turn.
+
+    Raises
+    ------
+    pymysql.Error
+        If the server refuses.
+    """
+    with connection.ready()[0].cursor() as cursor:
+
+        def rows(sql: str) -> list[tuple[Any, ...]]:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+        found = [
+            Relation(schema, name, kind, tuple((each[3], each[4]) for each in group))
+            for (schema, name, kind), group in groupby(rows(_NAMES), key=lambda row: row[:3])
+        ]
+        return SchemaNames(
+            path=tuple(name for (name,) in rows("SELECT DATABASE()") if name),
+            schemas=tuple(name for (name,) in rows("SHOW DATABASES")),
+            relations={(each.schema, each.name): each for each in found},
+            functions=tuple(rows(_FUNCTIONS)),
+            reserved=frozenset(word.lower() for (word,) in rows(_RESERVED)),
+            mark="`",
+        )
+
+
 def describe_table(connection: MariadbConnection, name: str, *, seconds: float = 5.0) -> TableDescription:
     """Describe one table.
 
@@ -95,7 +139,7 @@ def describe_table(connection: MariadbConnection, name: str, *, seconds: float =
     QueryFailed
         If the table does not exist.
     """
-    facts = _find(connection, *_split(name))
+    facts = _find(connection, *split_name(name))
     schema, table, definer = str(facts["schema"]), str(facts["name"]), str(facts["owner"])
     path = f"{_quote(schema)}.{_quote(table)}"
     head, note = pd.DataFrame(), ""
@@ -162,7 +206,7 @@ def _make_unknown_error(name: str, near: str = "") -> QueryFailed:
     )
 
 
-def _split(name: str) -> tuple[str | None, str]:
+def split_name(name: str) -> tuple[str | None, str]:
     """Return the database and the name of a table, without quotes."""
     found = _NAME.fullmatch(name.strip())
     if found is None:

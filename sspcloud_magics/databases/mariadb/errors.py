@@ -33,6 +33,8 @@ _SHUTDOWN, _KILLED, _NO_MEMORY_FOR_CONNECTION, _EXPIRED, _LOCKED_ACCOUNT, INTERR
     1317,
 )
 _DEADLOCK, _LOCK_TIMEOUT, _READ_ONLY = 1213, 1205, 1792
+# LOAD DATA LOCAL: no server may ask this machine for a file.
+_NO_LOCAL_FILES = (1148, 4166)
 
 MALFORMED = (RuntimeError, ValueError, IndexError, AssertionError, struct.error)
 """What PyMySQL raises for a reply that is not MariaDB's, or that asks for a file of this machine."""
@@ -79,6 +81,7 @@ _HINTS = {
     ER.DBACCESS_DENIED_ERROR: N_(
         "ask the owner for this privilege: a share is read-only without --read-write"
     ),
+    **dict.fromkeys(_NO_LOCAL_FILES, N_("read the file with pandas, then write it: %load_table df TABLE")),
     _DEADLOCK: N_("the server has rolled the transaction back: run all of it again"),
     _LOCK_TIMEOUT: N_(
         "another session holds a lock: wait for the end of its transaction, then run the statement again"

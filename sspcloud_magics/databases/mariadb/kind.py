@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics.databases import arrow
 from sspcloud_magics.databases.mariadb import query
+from sspcloud_magics.databases.mariadb.bulk_load import load_table
 from sspcloud_magics.databases.mariadb.catalogue import columns, describe_table, tables
 from sspcloud_magics.databases.mariadb.connection import MariadbConnection
+from sspcloud_magics.databases.mariadb.sql_lexer import mask
 from sspcloud_magics.databases.output import run_into
 from sspcloud_magics.databases.query_options import Output, QueryOptions
+from sspcloud_magics.databases.sql_names import QUERIES, Dialect
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "columns",
     "describe_table",
+    "dialect",
     "engine",
     "explain",
     "explains_in_text",
@@ -32,6 +36,7 @@ __all__ = [
 ]
 
 open_connection = MariadbConnection.open
+dialect = Dialect(mask, "`", QUERIES)
 explains_in_text = False
 
 
@@ -46,7 +51,7 @@ def run(
     if output.from_ is not None:
         raise UsageProblem(
             _("--from reads the input of PostgreSQL's COPY, which MariaDB does not have."),
-            hint=_('df.to_sql("table", ssp.engine(), index=False)   writes a DataFrame into a table'),
+            hint=_("%load_table df TABLE   writes a DataFrame into a table"),
         )
     return run_into(
         output,
@@ -60,23 +65,6 @@ def run(
 def explain(sql: str) -> str:
     """Return the statement that shows the plan of a query."""
     return f"EXPLAIN {sql}"
-
-
-def load_table(
-    connection: MariadbConnection, frame: object, name: str, *_mode: Any, **_progress: Any
-) -> NoReturn:
-    """Refuse: pandas itself writes a DataFrame through SQLAlchemy.
-
-    Raises
-    ------
-    UsageProblem
-        Always.
-    """
-    del frame
-    raise UsageProblem(
-        _("%load_table writes into PostgreSQL only, and {path} is MariaDB.", path=connection.database.path),
-        hint=_('df.to_sql("{name}", ssp.engine(), index=False)   uses pandas and SQLAlchemy', name=name),
-    )
 
 
 def native(connection: MariadbConnection) -> pymysql.Connection[Any]:

@@ -68,7 +68,7 @@ def bind(statement: Statement, variables: Mapping[str, object]) -> str:
         value = find_value(name, variables, hint=hint)
         try:
             items = _list_items(value)
-            found = [_make_literal(item) for item in ([value] if items is None else items)]
+            found = [make_literal(item) for item in ([value] if items is None else items)]
         except (TypeError, ValueError) as error:
             raise ParameterError(
                 _(":{name} cannot be bound.", name=name), why=quote_words(str(error)), hint=_(_TAKEN)
@@ -106,7 +106,14 @@ def _list_items(value: object) -> list[Any] | None:
     return None
 
 
-def _make_literal(value: object) -> str:  # noqa: C901, PLR0911 - one branch per type
+def make_literal(value: object) -> str:  # noqa: C901, PLR0911 - one branch per type
+    """Return a value as a literal.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If MariaDB has no such value; the message says why.
+    """
     python = to_python(value)
     if python is None:
         return "NULL"
@@ -128,8 +135,19 @@ def _make_literal(value: object) -> str:  # noqa: C901, PLR0911 - one branch per
     if isinstance(python, bytes | bytearray | memoryview):
         return f"x'{bytes(python).hex()}'"
     if isinstance(python, dict):
-        return _make_text(json.dumps(_make_plain(python), ensure_ascii=False, allow_nan=False))
+        return make_document(python)
     return _make_moment(python)
+
+
+def make_document(value: object) -> str:
+    """Return a dict or a list as a literal with its JSON.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it has no JSON.
+    """
+    return _make_text(json.dumps(_make_plain(value), ensure_ascii=False, allow_nan=False))
 
 
 def _make_number(value: Decimal) -> str:

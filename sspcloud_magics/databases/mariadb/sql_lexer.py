@@ -89,6 +89,37 @@ def statements(text: str, *, backslashes: bool = True) -> tuple[Statement, ...]:
     return (*found, *begun.finish())
 
 
+def mask(text: str) -> str:
+    r"""Return a text of the same length, which the lexer of PostgreSQL's SQL reads as MariaDB reads this one.
+
+    The contents of comments and strings are blank, and identifiers have double quotes.
+
+    Examples
+    --------
+    >>> mask("SELECT `a`, 'it' # note")
+    'SELECT "a", \'  \' --    '
+    """
+    return "".join(map(_mask_token, _TOKENS[True].finditer(text)))
+
+
+def _mask_token(token: re.Match[str]) -> str:
+    text = token.group()
+    if token.lastgroup == "space" and not text.isspace():
+        begin = "--"[: len(text)] if text[0] == "#" else text[:2]
+        end = text[-2:] if begin == "/*" and text.endswith("*/") and len(text) > len("/*/") else ""
+        return begin + _CONTENT.sub(" ", text[len(begin) : len(text) - len(end)]) + end
+    if text[0] == "`":
+        return text.replace('"', "_").replace("`", '"')
+    if token.lastgroup == "quoted":
+        end = "'" if _CLOSED.fullmatch(text) else ""
+        return f"'{_CONTENT.sub(' ', text[1 : len(text) - len(end)])}{end}"
+    return text
+
+
+_CLOSED = re.compile(r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`.*`""", re.DOTALL)
+_CONTENT = re.compile(r"[^\n]")
+
+
 class _Begun:
     """A statement that is being read."""
 

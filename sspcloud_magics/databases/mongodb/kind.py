@@ -18,6 +18,7 @@ from sspcloud_magics.i18n import _
 __all__ = [
     "columns",
     "describe_table",
+    "dialect",
     "engine",
     "explain",
     "explains_in_text",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 open_connection = MongodbConnection.open
+dialect = None
 explains_in_text = False
 
 

@@ -16,6 +16,7 @@ from sspcloud_magics.databases.postgres.transfer import copy
 from sspcloud_magics.databases.postgres.transfer.bulk_load import load_table
 from sspcloud_magics.databases.postgres.transfer.sqlalchemy_engine import engine
 from sspcloud_magics.databases.query_options import Output, QueryOptions
+from sspcloud_magics.databases.sql_names import POSTGRES
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "columns",
     "describe_table",
+    "dialect",
     "engine",
     "explain",
     "explains_in_text",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 open_connection = DatabaseConnection.open
+dialect = POSTGRES
 explains_in_text = True
 
 

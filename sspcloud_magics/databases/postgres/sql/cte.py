@@ -20,15 +20,23 @@ from sspcloud_magics.databases.postgres.sql.sql_scope import (
     lexemes,
     word,
 )
-from sspcloud_magics.databases.postgres.sql_lexer import Kind, Statement, statements, tokens
+from sspcloud_magics.databases.postgres.sql_lexer import Kind, statements, tokens
+from sspcloud_magics.databases.sql_names import POSTGRES, QUERIES, Dialect
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
 from sspcloud_magics.spelling import nearest
 
 _NAME = re.compile(r"[^\W\d]\w*")
-_QUERIES = frozenset({"select", "values", "table", ""})
-"""The first words of queries; empty for one in parentheses."""
 _CHANGES = frozenset({"insert", "update", "delete", "merge"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Only:
+    """The only statement of a text, as it was written and as the lexer reads it, and the number of its first line."""
+
+    text: str
+    shape: str
+    line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,13 @@ def check_name(name: str, reserved: Container[str] = ()) -> str:
     )
 
 
-def check_query(sql: str, name: str, uses: Iterable[str], saved: Mapping[str, SavedStatement]) -> None:
+def check_query(
+    sql: str,
+    name: str,
+    uses: Iterable[str],
+    saved: Mapping[str, SavedStatement],
+    dialect: Dialect = POSTGRES,
+) -> None:
     """Refuse a statement that cannot be a common table expression.
 
     Parameters
@@ -83,13 +97,15 @@ def check_query(sql: str, name: str, uses: Iterable[str], saved: Mapping[str, Sa
         The statement, and the name to save it under.
     uses, saved
         The names of the saved statements that it uses, and all saved statements by name.
+    dialect
+        The server's SQL.
 
     Raises
     ------
     UsageProblem
         If it is not a single query, changes data, or would use itself.
     """
-    parts = _parts(_only(sql, "save"))
+    parts = _parts(_only(sql, "save", dialect).shape)
     changes = _CHANGES & {parts.verb, *(word(body.items[0]) for body in parts.bodies if body.items)}
     if changes:
         raise UsageProblem(
@@ -99,7 +115,7 @@ def check_query(sql: str, name: str, uses: Iterable[str], saved: Mapping[str, Sa
             ),
             hint=_("run it without --save, and save a SELECT of its result"),
         )
-    if parts.verb not in _QUERIES or "into" in map(word, parts.main):
+    if parts.verb not in QUERIES or "into" in map(word, parts.main):
         raise UsageProblem(
             _("--save takes a query: SELECT, VALUES or TABLE, with or without WITH, but not SELECT INTO."),
             hint=_("run the statement without --save"),
@@ -111,7 +127,9 @@ def check_query(sql: str, name: str, uses: Iterable[str], saved: Mapping[str, Sa
         )
 
 
-def compose(sql: str, uses: Iterable[str], saved: Mapping[str, SavedStatement]) -> str:
+def compose(
+    sql: str, uses: Iterable[str], saved: Mapping[str, SavedStatement], dialect: Dialect = POSTGRES
+) -> str:
     """Return a statement with saved statements, and those that they use, as its first common table expressions.
 
     Parameters
@@ -122,6 +140,8 @@ def compose(sql: str, uses: Iterable[str], saved: Mapping[str, SavedStatement]) 
         The names of the saved statements.
     saved
         All saved statements by name.
+    dialect
+        The server's SQL.
 
     Raises
     ------
@@ -133,9 +153,17 @@ def compose(sql: str, uses: Iterable[str], saved: Mapping[str, SavedStatement]) 
     >>> compose("SELECT max(n) FROM few", ["few"], {"few": SavedStatement("few", "SELECT 1 AS n -- one")})
     'WITH "few" AS (SELECT 1 AS n) SELECT max(n) FROM few'
     """
-    statement = _only(sql, "with")
-    parts = _parts(statement)
-    if parts.verb not in _QUERIES | _CHANGES:
+    statement = _only(sql, "with", dialect)
+    parts = _parts(statement.shape)
+    if parts.verb in _CHANGES - dialect.verbs:
+        raise UsageProblem(
+            _(
+                "--with does not work with {verb} in MariaDB: only SELECT can have WITH.",
+                verb=parts.verb.upper(),
+            ),
+            hint=_("run the SELECT, and write its rows with %load_table df TABLE --append"),
+        )
+    if parts.verb not in dialect.verbs:
         raise UsageProblem(
             _(
                 "--with does not work with {verb}: only SELECT, INSERT, UPDATE, DELETE and MERGE can have WITH.",
@@ -152,19 +180,23 @@ def compose(sql: str, uses: Iterable[str], saved: Mapping[str, SavedStatement]) 
     names = _in_order(needed)
     if parts.is_recursive:
         _refuse_recursion([needed[name] for name in names], parts.names)
-    listed = ", ".join(f'"{name}" AS ({_one_line(needed[name].sql)})' for name in names)
+    quote = dialect.quote
+    listed = ", ".join(f"{quote}{name}{quote} AS ({_one_line(needed[name].sql, dialect)})" for name in names)
     text, begin = statement.text, parts.list_begin
     composed = f"{text[:begin]} {listed},{text[begin:]}" if begin else f"WITH {listed} {text}"
     return "\n" * (statement.line - 1) + composed
 
 
-def _only(sql: str, option: str) -> Statement:
-    found = statements(sql)
+def _only(sql: str, option: str, dialect: Dialect) -> _Only:
+    masked = dialect.mask(sql)
+    found = statements(masked)
     if len(found) != 1:
         raise UsageProblem(
             _("--{option} takes one statement.", option=option), hint=_("move the others to another cell")
         )
-    return found[0]
+    shape = found[0].text
+    start = masked.index(shape)
+    return _Only(sql[start : start + len(shape)], shape, found[0].line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +217,8 @@ class _Parts:
         return word(self.main[0]) if self.main and not isinstance(self.main[0], Group) else ""
 
 
-def _parts(statement: Statement) -> _Parts:
-    items = group_parentheses(list(lexemes(statement.text)), len(statement.text))
+def _parts(shape: str) -> _Parts:
+    items = group_parentheses(list(lexemes(shape)), len(shape))
     if not items:
         raise UsageProblem(_("The parentheses of the statement do not match."))
     if word(items[0]) != "with":
@@ -204,7 +236,7 @@ def _parts(statement: Statement) -> _Parts:
             # A list of columns may follow the name.
             named = items[place - 1] if isinstance(item, Group) else item
             names.append(named.text.lower() if isinstance(named, Lexeme) else "")
-        elif isinstance(item, Group) or word(item) in (_QUERIES | _CHANGES) - {""}:
+        elif isinstance(item, Group) or word(item) in (QUERIES | _CHANGES) - {""}:
             break
         place += 1
     return _Parts(names, bodies, items[place:], items[first - 1].end, is_recursive)
@@ -284,7 +316,9 @@ def _find_names(sql: str) -> set[str]:
     return found
 
 
-def _one_line(sql: str) -> str:
+def _one_line(sql: str, dialect: Dialect) -> str:
     """Return a query without comments and line breaks, except those in strings."""
-    text = _only(sql, "with").text
-    return "".join(" " if each.kind is Kind.SPACE else text[each.start : each.end] for each in tokens(text))
+    only = _only(sql, "with", dialect)
+    return "".join(
+        " " if each.kind is Kind.SPACE else only.text[each.start : each.end] for each in tokens(only.shape)
+    )

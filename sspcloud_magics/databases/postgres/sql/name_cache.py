@@ -17,7 +17,7 @@ from sspcloud_magics.errors import SspcloudError
 if TYPE_CHECKING:
     from sspcloud_magics.databases.connection import Connection
     from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
-    from sspcloud_magics.databases.postgres.sql.schema_names import SchemaNames
+    from sspcloud_magics.databases.sql_names import SchemaNames
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sspcloud_magics.databases.postgres.sql.schema_names import SchemaNames
 from sspcloud_magics.databases.postgres.sql.sql_completion import sources_at
 from sspcloud_magics.databases.postgres.sql.sql_scope import Columns, is_symbol, lexemes
+from sspcloud_magics.databases.sql_names import SchemaNames
 from sspcloud_magics.spelling import nearest
 
 _SYSTEM = ("pg_catalog", "information_schema")

@@ -7,17 +7,13 @@ since they are not called by name.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics.databases.postgres.session.search_path import pin_search_path
+from sspcloud_magics.databases.sql_names import Relation, SchemaNames
 
 if TYPE_CHECKING:
     import psycopg
-
-_PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 
 MOST = 20_000
 """The maximum number of relations to read; those on the search path come first."""
@@ -75,67 +71,6 @@ WHERE t.typtype IN ('b', 'd', 'e', 'r') AND t.typelem = 0 AND has_schema_privile
   AND has_type_privilege(t.oid, 'USAGE') AND t.typname !~ '^(_|pg_|reg|gtsvector|ref)'
 ORDER BY 1
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """A table, or an object that is read like one.
-
-    Parameters
-    ----------
-    schema, name
-        Its schema and its name.
-    kind
-        ``table``, ``view``, …
-    columns
-        The name and the type of each column, in order.
-    """
-
-    schema: str
-    name: str
-    kind: str
-    columns: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SchemaNames:
-    """The names that SQL may use in a database.
-
-    Parameters
-    ----------
-    path
-        The schemas of the search path.
-    schemas
-        All schemas.
-    relations
-        The relations by schema and name.
-    functions
-        The schema and the name of each function.
-    types
-        The names of the types in SQL.
-    reserved
-        The reserved keywords, which need quotes as a name.
-    """
-
-    path: tuple[str, ...] = ()
-    schemas: tuple[str, ...] = ()
-    relations: Mapping[tuple[str, str], Relation] = field(default_factory=dict)
-    functions: tuple[tuple[str, str], ...] = ()
-    types: tuple[str, ...] = ()
-    reserved: frozenset[str] = frozenset()
-
-    def quote(self, name: str) -> str:
-        """Return a name, quoted as needed."""
-        if not name or (_PLAIN.fullmatch(name) and name not in self.reserved):
-            return name
-        return '"' + name.replace('"', '""') + '"'
-
-    def relation(self, schema: str | None, name: str) -> Relation | None:
-        """Return the relation of this name, without a schema by the search path; None if there is none."""
-        for each in [schema] if schema is not None else self.path:
-            if (found := self.relations.get((each, name))) is not None:
-                return found
-        return None
 
 
 def read(session: psycopg.Connection[Any]) -> SchemaNames:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sspcloud_magics.databases.postgres.sql.schema_names import SchemaNames
 from sspcloud_magics.databases.postgres.sql.sql_scope import (
     Columns,
     Group,
@@ -28,6 +27,7 @@ from sspcloud_magics.databases.postgres.sql.sql_scope import (
     word,
 )
 from sspcloud_magics.databases.postgres.sql_lexer import Kind, tokens
+from sspcloud_magics.databases.sql_names import SchemaNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def offers(
     whole = f"{text[: fragment.path_start]} {behind}"
     place = _place(whole, fragment.path_start, names)
     found: dict[str, Offer] = {}
-    closing = "" if fragment.quoted and text.startswith('"', cursor) else '"'
+    closing = "" if fragment.quoted and text.startswith('"', cursor) else names.mark
     for offer in _candidates(place, fragment, names):
         shown = _fit_offer(offer, fragment, names, closing)
         if shown is not None:
@@ -365,11 +365,11 @@ def _fit_offer(offer: Offer, fragment: Fragment, names: SchemaNames, closing: st
     begun, text = fragment.begun.lower(), offer.text
     path, dot, last = text.rpartition(".")
     written = offer.kind in _AS_THEY_ARE or bool(dot and path)
-    plain = text.replace('"', "").lower() if written else text.lower()
-    if not (plain.startswith(begun) or (dot and last.strip('"').lower().startswith(begun))):
+    plain = text.replace(names.mark, "").lower() if written else text.lower()
+    if not (plain.startswith(begun) or (dot and last.strip(names.mark).lower().startswith(begun))):
         return None
     if fragment.quoted:
-        return None if written else Offer(f'"{text.replace(chr(34), chr(34) * 2)}{closing}', offer.kind)
+        return None if written else Offer(names.quote_always(text, closing), offer.kind)
     if written:
         return offer
     return Offer(names.quote(text) + ("(" if offer.kind == "function" else ""), offer.kind)

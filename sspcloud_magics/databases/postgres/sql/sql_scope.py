@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from sspcloud_magics.databases.postgres.sql.schema_names import SchemaNames
 from sspcloud_magics.databases.postgres.sql_lexer import Kind, tokens
+from sspcloud_magics.databases.sql_names import SchemaNames
 
 Columns: TypeAlias = tuple[tuple[str, str], ...]
 """Names and types; an unknown type is empty."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 import psycopg
 from psycopg import sql
 
-from sspcloud_magics.databases.column_names import refuse_long
+from sspcloud_magics.databases import arrow
+from sspcloud_magics.databases.column_names import list_columns, refuse_long
 from sspcloud_magics.databases.postgres.session import pg_errors, sqlstates
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.sql import statement_errors
@@ -50,12 +51,8 @@ def load_table(
     QueryFailed
         If the server refuses a statement. Nothing is changed in that case.
     """
-    frame = _as_pandas(frame)
-    names = [str(column) for column in frame.columns]
-    if len(set(names)) != len(names) or not names or "" in names:
-        raise UsageProblem(
-            _("The columns of a table need unique names."), hint=_("rename the columns: df.columns = [...]")
-        )
+    frame = arrow.to_pandas(frame)
+    names = list_columns(frame)
     path = _path(name)
     refuse_long(path, "table")
     refuse_long(names, "column")
@@ -194,29 +191,6 @@ def _path(name: str) -> list[str]:
 
 _PART = r'("(?:[^"]|"")+"|[^\W\d][\w$]*)'
 _NAME = re.compile(rf"{_PART}(?:\.{_PART})?")
-
-
-def _as_pandas(frame: Any) -> pd.DataFrame:
-    """Convert a DataFrame of polars or Arrow to pandas, with its types."""
-    made = frame
-    if hasattr(frame, "to_pandas"):
-        if type(frame).__module__.startswith("polars") and hasattr(frame, "iter_columns"):
-            made = pd.DataFrame({column.name: _polars_column(column) for column in frame.iter_columns()})
-        else:
-            made = frame.to_pandas(types_mapper=pd.ArrowDtype)
-    if not isinstance(made, pd.DataFrame):
-        raise UsageProblem(
-            _("A {type} is not a DataFrame.", type=type(frame).__name__),
-            hint=_("convert it: df = pd.DataFrame(…)"),
-        )
-    return made
-
-
-def _polars_column(column: Any) -> pd.Series[Any]:
-    try:
-        return cast("pd.Series[Any]", column.to_pandas(use_pyarrow_extension_array=True))
-    except Exception:  # noqa: BLE001 - any error for a type that Arrow does not have, such as 128-bit integers
-        return pd.Series(column.to_list(), dtype=object)
 
 
 def _texts_for(cursor: psycopg.Cursor[Any], frame: pd.DataFrame) -> list[Iterator[str | None]]:
