@@ -108,7 +108,7 @@ def test_panel_is_live_in_notebook_7_else_text(
         run_cell(page, index)
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     side.get_by_role("button", name="Stop the forward to user-alice/pod/mon-api-abcdef-12345").click()
-    expect(side.get_by_text("No port is open.")).to_be_visible()
+    expect(side.get_by_role("button", name="Forwards none")).to_be_visible()
     # The page that lists files has no kernel to show, and nothing of ours.
     page.goto(f"{lab.url}/tree?token={lab.token}")
     expect(page.locator(".jp-DirListing-item").filter(has_text="panel.ipynb")).to_be_visible()

@@ -51,7 +51,7 @@ def test_the_panel_is_driven_by_clicks(page: Page, lab: Lab, folder: Path, pictu
     open_notebook(page, lab, "panel.ipynb")
     run_cell(page, 0)
     panel = page.locator(".jp-Notebook .jp-SSPCloudPanel").first
-    button(panel, "Start the sandbox").click()
+    button(panel, "Try without one").click()
     expect(panel.get_by_text("oidc-bob", exact=True)).to_be_visible()
     button(panel, "alice").click()
     expect(panel.get_by_text("oidc-alice", exact=True)).to_be_visible()
@@ -84,7 +84,7 @@ def test_the_panel_is_driven_by_clicks(page: Page, lab: Lab, folder: Path, pictu
     expect(button(panel, "Revoke")).to_have_count(0)
     button(panel, "Revoke the share of postgresql-cnpg-951239 with bob").click()
     button(panel, "Revoke").click()
-    expect(panel.get_by_text("You share nothing.")).to_be_visible()
+    expect(button(panel, "Shares none")).to_be_visible()
 
     stop = panel.get_by_role("button", name="Stop the forward to user-alice/pod/mon-api-abcdef-12345")
     stop.click()

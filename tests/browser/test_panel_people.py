@@ -170,7 +170,7 @@ def test_clicked_port_outlives_its_pod(page: Page, panel: Locator, home: Path, p
     run_cell(page, 2)
     assert read_output(page) == "200"
     panel.get_by_role("button", name="Stop the forward to user-bob/pod/seen").click()
-    expect(panel.get_by_text("No port is open.")).to_be_visible()
+    expect(panel.get_by_role("button", name="Forwards none")).to_be_visible()
     object_writes.delete_object(bob, PODS, "seen", bob.namespace)
     bob.close()
     assert page.errors == []  # type: ignore[attr-defined]

@@ -124,7 +124,7 @@ def test_panel_is_live_until_the_kernel_ends(page: Page, lab: Lab, folder: Path,
     expect(button(side, "Load the extension")).to_be_visible()
     expect(status).to_be_hidden()
     run_cell(page, 0)
-    expect(live(side).get_by_text("No port is open.")).to_be_visible()
+    expect(live(side).get_by_role("button", name="Forwards none")).to_be_visible()
     expect(status).to_contain_text("0 forwards")
 
     # Unloaded, it says so at once.
@@ -150,7 +150,7 @@ def test_notebook_and_console_have_their_own_panel(page: Page, lab: Lab, shots: 
     # The other notebook's kernel has its own state, and its own panel.
     execute(page, "docmanager:open", {"path": "other.ipynb"})
     button(side, "Load the extension").click()
-    expect(live(side).get_by_text("No port is open.")).to_be_visible()
+    expect(live(side).get_by_role("button", name="Forwards none")).to_be_visible()
     expect(page.locator(".jp-SSPCloudStatus")).to_contain_text("0 forwards")
 
     # A console with the notebook's kernel shows the panel of that kernel; one with its own kernel its own.
@@ -162,7 +162,7 @@ def test_notebook_and_console_have_their_own_panel(page: Page, lab: Lab, shots: 
     expect(live(side).get_by_role("list", name="Forwards")).to_contain_text("active")
     execute(page, "console:create", {"kernelPreference": {"name": "python3"}, "activate": True})
     button(side, "Load the extension").click()
-    expect(live(side).get_by_text("No port is open.")).to_be_visible()
+    expect(live(side).get_by_role("button", name="Forwards none")).to_be_visible()
 
     # Closed and opened again, the panel is as true as before.
     execute(page, "docmanager:open", {"path": "two.ipynb"})

@@ -161,7 +161,7 @@ SAID: dict[str, tuple[dict[str, Any] | None, tuple[str, str], tuple[str, str]]] 
     "silent": (None, ("The kernel has not answered yet.", "Le noyau n'a pas encore répondu."), ("", "")),
     "empty": (
         LOGGED_OUT | LOOKS | {"who": WHO | {"ends": None}},
-        ("No port is open.", "Aucun port n'est"),
+        ("Forwards none", "Redirections aucune"),
         ("Start the sandbox", "Démarrer le bac à sable"),
     ),
     "not logged in": (
@@ -277,9 +277,7 @@ def test_sandbox_is_reset_after_a_question(pages: Callable[..., Page], theme: st
     expect(reset).to_have_attribute("aria-busy", "true")
 
 
-@pytest.mark.parametrize(
-    "theme", ["light", "dark", pytest.param("dark-high-contrast", marks=pytest.mark.wide)]
-)
+@pytest.mark.parametrize("theme", ["light", "dark", "dark-high-contrast"])
 def test_axe_finds_nothing_serious_in_any_state(pages: Callable[..., Page], theme: str) -> None:
     # What a theme changes is its colours: a few states show them all.
     page = pages(theme=theme)
@@ -462,7 +460,7 @@ def test_sections_fold_and_remember_it(pages: Callable[..., Page]) -> None:
     page = pages()
     full(page)
     fold = page.locator("[data-fold=pods]")
-    expect(fold).to_have_text("Pods5")
+    expect(fold).to_have_text("Pods 5")
     fold.focus()
     page.keyboard.press("Enter")
     expect(fold).to_have_attribute("aria-expanded", "false")
@@ -500,25 +498,122 @@ def test_menu_is_used_by_keyboard(pages: Callable[..., Page]) -> None:
 
 
 def test_every_width_shows_buttons_whole(pages: Callable[..., Page]) -> None:
-    """One page is resized from 250 to 1,600 pixels."""
+    """One page is resized from 250 to 1,600 pixels, with a dialog and without."""
     page = pages(language="fr")
     full(page)
-    for width in (250, 320, 480, 600, 859, 861, 1180, 1600):
-        page.set_viewport_size({"width": width, "height": 900})
-        staged.wait_until_drawn(page)
-        cut = page.evaluate(
-            """() => {
-                const panel = document.querySelector('.jp-SSPCloudPanel').getBoundingClientRect();
-                return [...document.querySelectorAll('#panel :is(button, a, input, select)')]
-                    .filter(each => each.checkVisibility({ contentVisibilityAuto: true }))
-                    .filter(each => {
-                        const at = each.getBoundingClientRect();
-                        return at.width && (at.left < panel.left - 1 || at.right > panel.right + 1
-                            || (each.scrollWidth > each.clientWidth + 1 && each.tagName === 'BUTTON'));
-                    }).map(each => each.getAttribute('aria-label') ?? each.textContent);
-            }"""
-        )
-        assert cut == [], width
+    widths = (250, 280, 320, 400, 480, 519, 521, 599, 601, 700, 859, 900, 1000, 1180, 1400, 1600)
+    for opened in (False, True):
+        if opened:
+            page.get_by_role("button", name=f"Tables de {DATABASE}").click()
+            answer(page, "list_tables", staged.TABLES)
+        for width in widths:
+            page.set_viewport_size({"width": width, "height": 900})
+            staged.wait_until_drawn(page)
+            assert page.evaluate(CUT) == [], (opened, width)
+
+
+CUT = """() => {
+    const root = document.querySelector('dialog[open]') ?? document.querySelector('.jp-SSPCloudPanel');
+    const box = root.getBoundingClientRect();
+    const parts = ':is(button, a, input, select, th, td, [class$=meta], [class$=count], [class$=shape])';
+    // Of a line that is long enough, only the detail at its end may be shortened; never a local address.
+    const names = box.width < 400 ? [] : [...root.querySelectorAll('[data-section=forwards] [class$=name]')];
+    return [...root.querySelectorAll(parts), ...names]
+        .filter(each => each.checkVisibility({ contentVisibilityAuto: true }))
+        .filter(each => {
+            const at = each.getBoundingClientRect();
+            const line = each.closest('[class$=title]')?.getBoundingClientRect() ?? box;
+            return at.width && (at.left < box.left - 1 || at.right > Math.min(box.right, line.right) + 1
+                || (each.scrollWidth > each.clientWidth + 1 && each.matches('button, th, td')));
+        }).map(each => each.getAttribute('aria-label') ?? each.textContent);
+}"""
+
+
+@pytest.mark.parametrize("width", [250, 1180])
+def test_empty_section_is_one_line(pages: Callable[..., Page], width: int) -> None:
+    page = pages(width=width, language="fr")
+    STATES["empty"](page)
+    for name in ("shares", "forwards", "services", "pods"):
+        box = page.locator(f"[data-section={name}]").bounding_box()
+        assert box is not None
+        assert box["height"] < 34, name
+    fold = page.get_by_role("button", name="Redirections aucune", exact=True)
+    expect(fold).to_have_attribute("aria-expanded", "false")
+    fold.click()
+    expect(fold).to_have_attribute("aria-expanded", "true")
+    expect(page.get_by_text("Cliquez sur un port pour le rediriger.")).to_be_visible()
+
+
+def test_unknown_count_is_not_shown(pages: Callable[..., Page]) -> None:
+    """Of pods that you may not list, the number is unknown; of a colleague's database, the state."""
+    page = pages()
+    tell(page, session() | {"source/pods": FORBIDDEN})
+    expect(page.locator("[data-fold=pods]")).to_have_text("Pods")
+    others = page.get_by_role("listitem").filter(has_text="postgresql-cnpg-204412")
+    expect(others).not_to_contain_text("unknown")
+
+
+@pytest.mark.parametrize("width", [250, 480, 1180])
+def test_ages_of_pods_end_at_one_edge(pages: Callable[..., Page], width: int) -> None:
+    page = pages(width=width)
+    full(page)
+    edges = page.get_by_title("Age").evaluate_all(
+        "ages => ages.map(age => [age.closest('ul').ariaLabel, Math.round(age.getBoundingClientRect().right)].join())"
+    )
+    assert len(edges) == 8
+    assert len({edge for edge in edges if edge.startswith("Pods")}) == 1
+
+
+def test_forced_colours_keep_every_sign(pages: Callable[..., Page]) -> None:
+    """Windows' high contrast draws no gradient, no shadow and no transparent border."""
+    page = pages(width=600)
+    page.emulate_media(forced_colors="active")
+    busy(page)
+    assert faults(page) == []
+    expect(page.locator("[class$=caret]").first).to_have_css("border-left-color", "rgba(0, 0, 0, 0)")
+    icons = page.locator("[class$=icons]:has([aria-expanded=true])")
+    expect(icons).to_have_css("opacity", "1")
+    expect(icons).not_to_have_css("background-color", "rgba(0, 0, 0, 0)")
+    page.get_by_role("button", name="More actions for localhost:8000", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("menuitem").first).to_have_css("outline-style", "solid")
+
+
+def test_ended_panel_offers_no_switch(pages: Callable[..., Page]) -> None:
+    page = pages()
+    full(page)
+    switch = page.get_by_role("button", name="Switch to another namespace")
+    expect(switch).to_be_visible()
+    page.evaluate("window.end()")
+    expect(switch).to_have_count(0)
+
+
+def test_welcome_offers_the_sandbox_once(pages: Callable[..., Page]) -> None:
+    page = pages()
+    STATES["not logged in"](page)
+    expect(page.get_by_role("button", name="Try without one")).to_be_visible()
+    expect(page.get_by_role("heading", name="Sandbox")).to_have_count(0)
+    part(page, {"sandbox": {"running": False, "server": "", "keeps": True}})
+    expect(page.get_by_role("heading", name="Sandbox")).to_be_visible()
+
+
+def test_filter_renders_its_own_section_only(pages: Callable[..., Page]) -> None:
+    page = pages()
+    many = {f"pod/many-{number}": staged.pod("Running", "good", 1, [[80, ""]]) for number in range(100)}
+    tell(page, session() | many)
+    page.evaluate(
+        """() => {
+            window.touched = [];
+            for (const section of document.querySelectorAll('[data-section]:not([data-section=pods])')) {
+                const { get } = Object.getOwnPropertyDescriptor(Node.prototype, 'firstChild');
+                const watched = function () { window.touched.push(section.dataset.section); return get.call(this); };
+                Object.defineProperty(section, 'firstChild', { get: watched });
+            }
+        }"""
+    )
+    page.locator("[data-filter=pods]").fill("many-1")
+    expect(page.get_by_role("list", name="Pods").get_by_role("listitem")).to_have_count(11)
+    assert page.evaluate("window.touched") == []
 
 
 def test_page_without_a_kernel_shows_what_was(pages: Callable[..., Page]) -> None:

@@ -6,7 +6,7 @@ import { t, type ViewContext } from "./context";
 import { icon, type IconName } from "./icons";
 import type { Tone } from "./protocol";
 
-/** A section with its number of things; a click on its title folds it. */
+/** A section with its number of things; a click on its title folds it. An empty one is a line, which unfolds to a hint. */
 export function section(
   context: ViewContext,
   name: string,
@@ -14,7 +14,9 @@ export function section(
   ...content: Content[]
 ): HTMLElement {
   const id = `${context.id}-${name}`;
-  const isFolded = context.folded.has(name);
+  const isEmpty = count === 0;
+  const isFolded = context.folded.has(name) && !isEmpty;
+  const isExpanded = isEmpty ? context.folded.has(hintKey(name)) : !isFolded;
   return h(
     "section",
     { class: cls("section"), "data-key": name, "data-section": name, "aria-labelledby": id },
@@ -26,13 +28,15 @@ export function section(
         {
           type: "button",
           class: cls("fold"),
-          "data-fold": name,
-          "aria-expanded": String(!isFolded),
+          "data-fold": isEmpty ? hintKey(name) : name,
+          "aria-expanded": String(isExpanded),
           "aria-controls": `${id}-content`,
         },
         h("span", { class: cls("caret"), "aria-hidden": "true" }),
         h("span", { id }, t(context, name)),
-        count !== null && h("span", { class: cls("count") }, String(count)),
+        " ", // for the accessible name
+        count !== null &&
+          h("span", { class: cls("count") }, isEmpty ? t(context, `none.${name}`) : String(count)),
       ),
     ),
     h(
@@ -41,6 +45,16 @@ export function section(
       !isFolded && content,
     ),
   );
+}
+
+/** The key under which the hint of an empty section is unfolded. */
+function hintKey(name: string): string {
+  return `hint ${name}`;
+}
+
+/** The number of things of a section, where it is known. */
+export function knownCount(context: ViewContext, source: string, count: number): number | null {
+  return context.store.get("source", source) === true ? count : null;
 }
 
 export function list(context: ViewContext, name: string, items: Content[]): HTMLElement {
@@ -112,7 +126,7 @@ export function item(context: ViewContext, key: string, shown: Item): HTMLElemen
             entries.length > 0 && menuButton(context, key, title, entries),
           ),
       ),
-      buttons && h("span", { class: cls("buttons") }, buttons),
+      buttons,
     ),
     below,
   );
@@ -241,15 +255,15 @@ export function empty(text: string): HTMLElement {
   return h("p", { class: cls("empty") }, prose(text));
 }
 
+/** The sentence of an empty section, once its line is unfolded. */
+export function hint(context: ViewContext, name: string, text: string): Content {
+  return context.folded.has(hintKey(name)) && empty(text);
+}
+
 /** The content in place of an empty list: an error, or a sentence. */
-export function placeholder(
-  context: ViewContext,
-  source: string,
-  count: number,
-  sentence: string,
-): HTMLElement | null {
+export function placeholder(context: ViewContext, source: string, count: number, sentence: string): Content {
   const told = context.store.get("source", source);
   if (told && told !== true) return h("div", { class: cls("failure") }, trouble(context, told));
   if (count) return null;
-  return told ? empty(sentence) : h("p", { class: cls("note") }, t(context, "asking"));
+  return told ? hint(context, source, sentence) : h("p", { class: cls("note") }, t(context, "asking"));
 }

@@ -11,6 +11,14 @@ import { shares } from "./sections/shares";
 import { pods, services } from "./sections/workloads";
 import { t } from "./context";
 
+/** The sections of which each is rendered alone when its filter changes. */
+export const SECTIONS: Partial<Record<string, (context: ViewContext) => HTMLElement>> = {
+  forwards,
+  pods,
+  services,
+  shares,
+};
+
 export function layout(context: ViewContext): HTMLElement {
   const { hasSnapshot, ended } = context.store;
   return h(
@@ -28,6 +36,8 @@ function sections(context: ViewContext): Content {
   const isKnown = store.single("who") !== undefined;
   const isRefused = source !== undefined && source !== true;
   const hasCluster = isKnown && !isRefused;
+  // The welcome starts it, too.
+  const isWelcome = isRefused && source.code === "NotLoggedIn" && !hasSandbox(context);
   return [
     !isKnown &&
       !isRefused &&
@@ -42,8 +52,14 @@ function sections(context: ViewContext): Content {
         { class: cls("column"), "data-key": "network" },
         (hasCluster || store.all("forward").length > 0) && forwards(context),
         hasCluster && [services(context), pods(context)],
-        sandbox(context),
+        !isWelcome && sandbox(context),
       ),
     ),
   ];
+}
+
+/** Whether the practice cluster runs, or keeps earlier work. */
+function hasSandbox({ store }: ViewContext): boolean {
+  const status = store.single("sandbox");
+  return status !== undefined && (status.running || status.keeps === true);
 }

@@ -70,8 +70,10 @@ function match(want: Node, at: ChildNode | null, known: Map<string, ChildNode>):
 }
 
 function morphAttributes(live: Element, next: Element): void {
-  for (const { name } of [...live.attributes]) if (!next.hasAttribute(name)) live.removeAttribute(name);
-  for (const { name, value } of [...next.attributes]) {
+  // Names are strings; `attributes` would make an object of each.
+  for (const name of live.getAttributeNames()) if (!next.hasAttribute(name)) live.removeAttribute(name);
+  for (const name of next.getAttributeNames()) {
+    const value = next.getAttribute(name) ?? "";
     if (live.getAttribute(name) !== value) live.setAttribute(name, value);
   }
 }

@@ -5,7 +5,7 @@
  * The attributes of a button name its action: `data-command`, `data-copy`, `data-question`.
  */
 
-import { layout } from "./layout";
+import { layout, SECTIONS } from "./layout";
 import { copyText } from "./clipboard";
 import { cls, h } from "./dom";
 import { SLOT } from "./history";
@@ -142,34 +142,49 @@ export class View implements ViewContext {
   }
 
   draw(): void {
+    this.drawOnce(() => this.drawAll());
+  }
+
+  /** Render one section only: a filter changes no other. */
+  private drawSection(name: string): void {
+    const live = this.body.querySelector(`[data-section="${CSS.escape(name)}"]`);
+    const render = SECTIONS[name];
+    if (live && render) this.drawOnce(() => this.update(live, () => render(this)));
+  }
+
+  private drawOnce(draw: () => void): void {
     // A focused field that is removed fires a change event; do not render again for it.
     if (this.isDrawing) return;
     this.isDrawing = true;
     try {
-      this.drawAll();
+      draw();
     } finally {
       this.isDrawing = false;
     }
   }
 
-  private drawAll(): void {
-    this.drawn = Date.now();
-    const rows = [...this.body.querySelectorAll("[data-from]")];
+  /** Change a part of the page into what `render` returns; a row with the same data stays as it is. */
+  private update(live: Element, render: () => HTMLElement): void {
+    const rows = [...live.querySelectorAll("[data-from]")];
     this.rows = new Map(
       rows.map((row) => [
         row.getAttribute("data-key") ?? "",
         { from: row.getAttribute("data-from") ?? "", shows: row.getAttribute("data-shows") ?? "" },
       ]),
     );
-    const next = layout(this);
-    const focused = document.activeElement;
-    const home = focused && this.body.contains(focused) ? focused.closest("section") : null;
-    morph(this.body, next);
-    if (this.body.querySelector("[data-same], [data-part]")) {
+    morph(live, render());
+    if (live.querySelector("[data-same], [data-part]")) {
       // A row that should stay was removed with its parent: render all rows.
       this.rows = new Map();
-      morph(this.body, layout(this));
+      morph(live, render());
     }
+  }
+
+  private drawAll(): void {
+    this.drawn = Date.now();
+    const focused = document.activeElement;
+    const home = focused && this.body.contains(focused) ? focused.closest("section") : null;
+    this.update(this.body, () => layout(this));
     for (const box of this.body.querySelectorAll<HTMLInputElement>("[data-filter]")) {
       const text = this.filters.get(box.dataset.filter ?? "") ?? "";
       if (box.value !== text) box.value = text;
@@ -330,9 +345,11 @@ export class View implements ViewContext {
     if (dataset.filter !== undefined) {
       this.filters.set(dataset.filter, value);
       this.limits.delete(dataset.filter);
-    } else if (form && isShareForm(form)) this.shareRequest = readShareRequest(form);
-    else return;
-    this.draw();
+      this.drawSection(dataset.filter);
+    } else if (form && isShareForm(form)) {
+      this.shareRequest = readShareRequest(form);
+      this.draw();
+    }
   }
 
   /** Fold a section, or unfold it. */

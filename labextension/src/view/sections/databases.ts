@@ -3,7 +3,7 @@ import type { Connection, Database } from "../protocol";
 import { keys } from "../keys";
 import { commandAttributes, commandButton, dialogAttributes, outcome, submitButton } from "../components";
 import { currentNamespace, t, type ViewContext } from "../context";
-import { item, list, placeholder, section, type Action } from "../items";
+import { item, knownCount, list, placeholder, section, type Action } from "../items";
 
 const ASLEEP = ["hibernated", "suspended"];
 const QUERY = "SELECT 1";
@@ -23,7 +23,7 @@ export function databases(context: ViewContext): HTMLElement {
   return section(
     context,
     "databases",
-    rows.length,
+    knownCount(context, "databases", rows.length),
     placeholder(context, "databases", rows.length, none) ?? list(context, "databases", rows),
     colleagues(context),
     outcome(context, keys.connectNamed),
@@ -45,9 +45,9 @@ function databaseItem(context: ViewContext, path: string, database: Database): H
   const sharedBy = !database.mine && t(context, "sharedBy", { namespace: path.split("/")[0] });
   return item(context, `database ${path}`, {
     tone: connection ? "good" : database.tone,
-    state: connection ? t(context, "state.connected") : t(context, `state.${database.state}`),
+    state: connection ? t(context, "state.connected") : stateWord(context, database),
     title: database.name,
-    detail: [sharedBy, connection && ` ${used(context, connection)}`],
+    detail: [sharedBy, sharedBy && connection && " · ", connection && used(context, connection)],
     buttons: !connection && !asleep && connectButton(context, path),
     icons: asleep ? [] : actions(context, path, connection),
     menu: menu(context, path, database, connection, asleep),
@@ -57,6 +57,11 @@ function databaseItem(context: ViewContext, path: string, database: Database): H
       outcome(context, keys.disconnect(path)),
     ],
   });
+}
+
+/** The word for a state; none for that of a colleague's database, which you cannot see. */
+function stateWord(context: ViewContext, { state }: Database): string | undefined {
+  return state === "unknown" ? undefined : t(context, `state.${state}`);
 }
 
 /** A connected database that the discovery does not list. */

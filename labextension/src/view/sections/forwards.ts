@@ -7,9 +7,9 @@ import { commandAttributes, copyAttributes, FORWARD_TONES, isLate, outcome, pros
 import { currentNamespace, shortTarget, t, type ViewContext } from "../context";
 import { sparkline } from "../sparkline";
 import {
-  empty,
   filterBox,
   filtered,
+  hint,
   item,
   list,
   section,
@@ -33,7 +33,7 @@ export function forwards(context: ViewContext): HTMLElement {
     "forwards",
     all.length,
     filterBox(context, "forwards", all.length),
-    all.length ? list(context, "forwards", rows) : empty(t(context, "noForwards")),
+    all.length ? list(context, "forwards", rows) : hint(context, "forwards", t(context, "noForwards")),
     showMore(context, "forwards", found.length),
     restartErrors(context),
   );

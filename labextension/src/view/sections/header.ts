@@ -28,10 +28,14 @@ function identity(context: ViewContext, who: Who): HTMLElement {
   return h(
     "p",
     { class: cls("who"), "data-key": "who" },
-    h("strong", {}, who.user || t(context, "unnamed")),
-    h("span", { class: cls("faint") }, ` ${t(context, "in")} `),
-    h("span", { class: cls("namespace") }, who.namespace),
-    switchButton(context),
+    h(
+      "span",
+      {},
+      h("strong", {}, who.user || t(context, "unnamed")),
+      h("span", { class: cls("faint") }, ` ${t(context, "in")} `),
+      who.namespace,
+      !context.store.ended && switchButton(context),
+    ),
     expiry(context, who),
     who.unverified && warning(context),
   );

@@ -17,15 +17,15 @@ export function sandbox(context: ViewContext): HTMLElement | null {
     "sandbox",
     null,
     h(
-      "p",
-      { class: cls("sandbox") },
-      shape(status.running ? "good" : "over"),
-      " ",
-      t(context, status.running ? "sandboxOn" : off, { server: status.server }),
-    ),
-    h(
       "div",
       { class: cls("row") },
+      h(
+        "p",
+        { class: cls("sandbox") },
+        shape(status.running ? "good" : "over"),
+        " ",
+        t(context, status.running ? "sandboxOn" : off, { server: status.server }),
+      ),
       status.running ? whileItRuns(context, status.server) : start(context),
       (status.running || status.keeps) && reset(context),
     ),

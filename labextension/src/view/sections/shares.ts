@@ -9,6 +9,7 @@ import {
   filterBox,
   filtered,
   item,
+  knownCount,
   list,
   placeholder,
   section,
@@ -28,7 +29,7 @@ export function shares(context: ViewContext): HTMLElement {
   return section(
     context,
     "shares",
-    all.length,
+    knownCount(context, "shares", all.length),
     placeholder(context, "shares", all.length, t(context, "noShares")) ?? [
       filterBox(context, "shares", all.length),
       !found.length && empty(t(context, "noMatch", { name: context.filters.get("shares") ?? "" })),
@@ -119,7 +120,11 @@ function shareItem(context: ViewContext, path: string, share: Share): HTMLElemen
       tone: share.tone,
       state: t(context, `state.${share.state}`),
       title: share.colleague,
-      detail: [t(context, `access.${share.access}`), share.scope && ` · ${scope(context, share)}`],
+      detail: [
+        share.tone !== "good" && "· ",
+        t(context, `access.${share.access}`),
+        share.scope && ` · ${scope(context, share)}`,
+      ],
       meta: [
         open && h("span", { title: sessions(context, open) }, sessionsShort(context, open)),
         h("span", { title: date(share.until, context.language) }, day(share.until, context.language)),

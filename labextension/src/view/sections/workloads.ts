@@ -11,6 +11,7 @@ import {
   filterBox,
   filtered,
   item,
+  knownCount,
   list,
   placeholder,
   section,
@@ -83,7 +84,7 @@ function workloads(
   return section(
     context,
     name,
-    count,
+    knownCount(context, name, count),
     placeholder(context, name, count, sentence) ?? [
       filterBox(context, name, count),
       rows.length ? list(context, name, rows) : empty(t(context, "noMatch", { name: filter })),
@@ -128,7 +129,7 @@ function portOf(context: ViewContext, open: Set<string>, kind: string, name: str
 /** The first port as a button; the others are in the menu. */
 function firstPort(context: ViewContext, ports: PortShown[]): Content {
   const [first] = ports;
-  if (!first) return null;
+  if (!first) return h("span", { class: cls("buttons", "ports") });
   const {
     kind,
     name,
@@ -136,7 +137,7 @@ function firstPort(context: ViewContext, ports: PortShown[]): Content {
     key,
     done,
   } = first;
-  return commandButton(
+  const button = commandButton(
     context,
     [String(port), label && faint(` ${label}`), done && h("span", { "aria-hidden": "true" }, " ✓")],
     key,
@@ -148,6 +149,7 @@ function firstPort(context: ViewContext, ports: PortShown[]): Content {
       "aria-pressed": done && "true",
     },
   );
+  return h("span", { class: cls("buttons", "ports") }, button);
 }
 
 function portName(context: ViewContext, { name, port: [port, label], done }: PortShown): string {
