@@ -102,3 +102,9 @@ test("of an element with data-part only the moving part changes", () => {
   expect(live.innerHTML).toBe('<b>name</b><span><i data-moving="">2</i></span><p>below</p>');
   expect(live.getAttribute("data-shows")).toBe("2");
 });
+
+test("details that you have opened stay open", () => {
+  const live = h("div", {}, h("details", { open: true }, h("summary", {}, "a")));
+  morph(live, h("div", {}, h("details", {}, h("summary", {}, "b"))));
+  expect(live.innerHTML).toBe('<details open=""><summary>b</summary></details>');
+});

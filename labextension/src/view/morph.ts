@@ -71,7 +71,11 @@ function match(want: Node, at: ChildNode | null, known: Map<string, ChildNode>):
 
 function morphAttributes(live: Element, next: Element): void {
   // Names are strings; `attributes` would make an object of each.
-  for (const name of live.getAttributeNames()) if (!next.hasAttribute(name)) live.removeAttribute(name);
+  for (const name of live.getAttributeNames()) {
+    // The reader opens and closes details.
+    const isReaders = name === "open" && live.localName === "details";
+    if (!isReaders && !next.hasAttribute(name)) live.removeAttribute(name);
+  }
   for (const name of next.getAttributeNames()) {
     const value = next.getAttribute(name) ?? "";
     if (live.getAttribute(name) !== value) live.setAttribute(name, value);
