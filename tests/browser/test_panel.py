@@ -105,6 +105,6 @@ def test_the_panel_is_driven_by_clicks(page: Page, lab: Lab, folder: Path, pictu
     assert (left.running, left.keeps) == (False, True)
     button(panel, "Réinitialiser le bac à sable").click()
     button(panel, "Tout supprimer").click()
-    expect(panel.get_by_text("Démarrez-le pour tout essayer")).to_be_visible()
+    expect(button(panel, "Réinitialiser le bac à sable")).to_have_count(0)
     assert not left.keeps
     assert page.errors == []  # type: ignore[attr-defined]
