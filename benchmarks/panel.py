@@ -1,8 +1,8 @@
-"""Measure the frames of the panel with 500 pods and 50 forwards, while it scrolls, filters and receives snapshots.
+"""Measure the frames of a full panel while it scrolls, filters and receives snapshots.
 
     make benchmark-panel
 
-It uses only the view in a real Chromium, which receives snapshots at the rate and in the size of a kernel's. A frame is
+The panel shows 500 pods, 50 forwards and 200 shares, and a dialog with 25 tables. It uses only the view in a real Chromium, which receives snapshots at the rate and in the size of a kernel's. A frame is
 the time between two paints, 16.7 ms on an idle machine. The goal is below 50 ms for each frame.
 """
 
@@ -20,9 +20,10 @@ from playwright.sync_api import CDPSession, Page
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.browser.lab import chromium
-from tests.browser.stage import LOOKS, WHO, pod, stage, tell
+from tests.browser.stage import LOOKS, WHO, answer, database, pod, share, stage, tell
+from tests.support.database import DATABASE_PATH as DATABASE
 
-PODS, FORWARDS = 500, 50
+PODS, FORWARDS, SHARES, TABLES = 500, 50, 200, 25
 GOAL = 50.0
 ROUNDS = 3
 COUNT, EVERY = 90, 6
@@ -31,15 +32,19 @@ COUNT, EVERY = 90, 6
 FRAMES = """
 (steps) => new Promise(done => {
     const box = document.scrollingElement;
-    const filter = document.querySelector('[data-filter=pods]');
+    const filter = (step, name, text) => {
+        if (step % 6) return;
+        const box = document.querySelector(`[data-filter=${name}]`);
+        box.value = step % 12 ? text : '';
+        box.dispatchEvent(new Event('input', { bubbles: true }));
+    };
+    const news = step => { if (step % 6 === 0) window.tell({ type: 'changes', values: window.news(step) }); };
     const act = {
         scroll: step => { box.scrollTop = (step * 97) % box.scrollHeight; },
-        filter: step => {
-            if (step % 6) return;
-            filter.value = step % 12 ? 'service-4' : '';
-            filter.dispatchEvent(new Event('input', { bubbles: true }));
-        },
-        news: step => { if (step % 6 === 0) window.tell({ type: 'changes', values: window.news(step) }); },
+        filter: step => filter(step, 'pods', 'service-4'),
+        shares: step => filter(step, 'shares', 'student-1'),
+        news,
+        tables: news,
         nothing: () => undefined,
     }[steps.what];
     const frames = [];
@@ -77,6 +82,12 @@ def world() -> dict[str, Any]:
     for number in range(PODS):
         ports = [[8888, "http"], [9000, ""]]
         facts[f"pod/service-{number}-0"] = pod("Running", "good", now - 7000 - number, ports)
+    facts[f"database/{DATABASE}"] = database("running", "good", mine=True)
+    for number in range(SHARES):
+        student = share(
+            f"student-{number}", now + 86_400 * (number % 30 + 1), sessions=(number % 3, int(now))
+        )
+        facts[f"share/{DATABASE.rpartition('/')[2]}/student-{number}"] = student
     for number in range(1, FORWARDS + 1):
         facts[f"forward/{number}"] = {
             "target": f"user-alice/pod/service-{number}-0",
@@ -91,6 +102,13 @@ def world() -> dict[str, Any]:
         }
         facts[f"traffic/{number}"] = [0, 0, 0]
     return facts
+
+
+def open_tables(page: Page) -> None:
+    """Open the dialog with the tables of the database."""
+    page.get_by_role("button", name=f"Tables of {DATABASE}").click()
+    tables = [["public", f"table_{n}", "table", 1000 * n, 5000 * n, "", ""] for n in range(TABLES)]
+    answer(page, "list_tables", {"tables": tables, "all": TABLES})
 
 
 def work(session: CDPSession) -> float:
@@ -108,7 +126,7 @@ def main() -> None:
     """Measure, and print a table."""
     load = " ".join(f"{each:.1f}" for each in os.getloadavg())
     print(
-        f"{PODS} pods, {FORWARDS} forwards; frames in ms, the goal is below {GOAL:g}; the best of {ROUNDS} rounds; load {load}"
+        f"{PODS} pods, {FORWARDS} forwards, {SHARES} shares, {TABLES} tables; frames in ms, the goal is below {GOAL:g}; the best of {ROUNDS} rounds; load {load}"
     )
     with chromium() as browser:
         page = stage(browser, width=1180, height=900)
@@ -119,10 +137,12 @@ def main() -> None:
         failed = False
         session = page.context.new_cdp_session(page)
         session.send("Performance.enable")
-        for what in ("nothing", "scroll", "filter", "news"):
+        for what in ("nothing", "scroll", "filter", "shares", "news", "tables"):
+            if what == "tables":
+                open_tables(page)
             before = work(session)
             rounds = [frames(page, what) for _ in range(ROUNDS)]
-            steps = ROUNDS * COUNT / (EVERY if what in ("filter", "news") else 1)
+            steps = ROUNDS * COUNT / (EVERY if what in ("filter", "shares", "news", "tables") else 1)
             each = (work(session) - before) / steps
             best = min(rounds, key=max)
             middle, longest = statistics.median(best), max(best)
