@@ -32,6 +32,8 @@ import { languageOf, type Language } from "./i18n";
 const AGES = 20_000;
 /** Bytes of a login script, at most; the same limit as the kernel's. */
 const LONGEST_SCRIPT = 1 << 20;
+/** The dialogs that show replies and connections only. */
+const QUIET_DIALOGS: ReadonlySet<Dialog["kind"]> = new Set(["tables", "log", "events"]);
 /** Milliseconds for which a button says "copied". */
 const COPIED = 1_500;
 
@@ -55,6 +57,8 @@ export class View implements ViewContext {
   private frame = 0;
   private drawn = 0;
   private isDrawing = false;
+  /** Whether the open dialog may show something else than before: most news change only the panel behind it. */
+  private isDialogStale = true;
   private isPressed = () => false;
   /** The ids of the last commands sent from here, by their keys. */
   private readonly sent = new Map<string, string>();
@@ -109,6 +113,8 @@ export class View implements ViewContext {
     store.listen((changed) => {
       this.announce(changed);
       this.closeWhenDone();
+      // No key is named if a reply has come, a command was sent, or the kernel has ended.
+      this.isDialogStale ||= !changed.length || changed.some((key) => /^(command|connection)\//.test(key));
       this.drawSoon();
     }, signal);
     root.addEventListener("click", (event) => this.click(event), { signal });
@@ -142,6 +148,7 @@ export class View implements ViewContext {
   }
 
   draw(): void {
+    this.isDialogStale = true;
     this.drawOnce(() => this.drawAll());
   }
 
@@ -195,10 +202,11 @@ export class View implements ViewContext {
       const name = home.getAttribute("data-section") ?? "";
       this.focus(`[data-section="${CSS.escape(name)}"] [data-fold]`);
     }
-    if (this.dialog) this.drawDialog();
+    if (this.dialog && (this.isDialogStale || !QUIET_DIALOGS.has(this.dialog.kind))) this.drawDialog();
   }
 
   private drawDialog(): void {
+    this.isDialogStale = false;
     const next = dialog(this);
     // The browser sets this attribute on an open dialog.
     next.toggleAttribute("open", this.box.open);
@@ -249,7 +257,7 @@ export class View implements ViewContext {
   private drawSoon(): void {
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
-      if (!this.isPressed()) this.draw();
+      if (!this.isPressed()) this.drawOnce(() => this.drawAll());
     });
   }
 
