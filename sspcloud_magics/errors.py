@@ -370,7 +370,7 @@ def show_url(url: str) -> str:
 def _tree(root: type[SspcloudError]) -> dict[str, type[SspcloudError]]:
     found = {root.__name__: root}
     for child in root.__subclasses__():
-        found |= _tree(child)
+        found = _tree(child) | found  # a class that extends another one of the same name does not replace it
     return found
 
 

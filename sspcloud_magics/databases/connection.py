@@ -342,34 +342,27 @@ class Connection(ABC):
             facts.append(
                 (_("through"), f"{self.forward.address}:{self.forward.local_port} → {self.forward.target}")
             )
-        facts += self._kind_facts()
         if self.route is not None and self.route.why:
             facts.append((_("route"), str(self.route)))
         return facts
-
-    def _kind_facts(self) -> list[tuple[str, str]]:
-        """Return facts about the session that only this kind of database has."""
-        return []
 
     @property
     def _headline(self) -> str:
         state = _("closed") if self._closed else _("connected as {user}", user=self.user)
         return _("{path} ({kind}): {state}", path=self.database.path, kind=self.database.kind, state=state)
 
-    @property
-    def _danger(self) -> str:
-        """The encryption if it is not the expected one, else empty."""
-        return "" if self._closed or self.tls is Tls.VERIFIED else self.protection
+    def _cautions(self) -> list[str]:
+        """Return what must stay in sight: the encryption, if it is not the expected one."""
+        return [] if self.tls is Tls.VERIFIED else [self.protection]
 
     def __repr__(self) -> str:
-        steps = [] if self._closed else [f"→ {_(step)}" for step in self._next_steps]
-        return printable("\n".join(filter(None, [self._headline, self._danger, *steps])))
+        steps = [] if self._closed else [*self._cautions(), *(f"→ {_(step)}" for step in self._next_steps)]
+        return printable("\n".join([self._headline, *steps]))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - IPython's signature
         parts = [f"<strong>{html.escape(self._headline)}</strong>"]
-        if self._danger:
-            parts.append(f"<div>{html.escape(self._danger)}</div>")
         if not self._closed:
+            parts += [f"<div>{html.escape(caution)}</div>" for caution in self._cautions()]
             steps = "".join(_show_step(_(step)) for step in self._next_steps)
             rows = "".join(_row(name, value) for name, value in self._facts())
             facts = f'<table style="margin:.3em 0 0">{rows}</table>'

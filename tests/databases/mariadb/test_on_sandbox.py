@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 import sspcloud_magics as ssp
 from sspcloud_magics import session
-from sspcloud_magics.errors import UsageProblem
 from tests.support.mariadb_sandbox import RELEASE, open_mariadb_sandbox
 
 pytestmark = pytest.mark.slow
@@ -34,8 +34,8 @@ def test_found_and_queried(alice, tmp_path):
     with ssp.connection().cursor() as cursor:
         cursor.execute("select 1")
         assert cursor.fetchone() == (1,)
-    with pytest.raises(UsageProblem, match="load_table"):
-        ssp.load_table(ssp.tables(), "t2")
+    ssp.load_table(pd.DataFrame({"a": [4, 5]}), "t2")
+    assert ssp.query_db("select a from t2 order by a")["a"].tolist() == [4, 5]
     session.begin()
     ssp.query_db("insert into t values (3)")
     session.rollback()

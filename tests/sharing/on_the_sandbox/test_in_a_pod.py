@@ -11,6 +11,7 @@ from tests.support.database import DATABASE
 PATH = f"user-alice/{DATABASE}"
 HOST = f"{DATABASE}-rw.user-alice.svc.cluster.local"
 CELLS = ["%load_ext sspcloud_magics", "%k8s_whoami"]
+SHOW = "print(f'route: {joined.route}\\nencryption: {joined.protection}')"
 
 
 @pytest.fixture
@@ -38,15 +39,15 @@ def test_from_notebook_to_notebook_by_every_route(kernel, sandbox):
     assert f"    %connect_db {PATH}\n" in shared
     ways = ("direct", "forward", "relay")
     count = "%query_db SELECT current_user AS me, count(*) AS n FROM regions"
-    cells = [cell for way in ways for cell in (f"%connect_db {PATH} --route {way}", count)]
+    cells = [cell for way in ways for cell in (f"joined = %connect_db {PATH} --route {way}", SHOW, count)]
     with notebook.place_in_network(sandbox, "user-bob", HOST):
-        joined = kernel("bob", "edit", f"%connect_db {PATH}", *cells, f"%k8s_doctor {PATH}")
-    assert joined.count("protection  TLS, the server's certificate verified") == 4, joined
+        joined = kernel("bob", "edit", f"joined = %connect_db {PATH}", SHOW, *cells, f"%k8s_doctor {PATH}")
+    assert joined.count("encryption: TLS, the server's certificate verified") == 4, joined
     assert joined.count("share_bob    13") == 3, joined
     first, *_ = joined.split("--route")
-    assert "route       direct (the network lets this machine reach the service)" in first
+    assert "route: direct (the network lets this machine reach the service)" in first
     for way in ways:
-        assert f"route       {way} (" in joined
+        assert f"route: {way} (" in joined
     assert "The database is reached by direct" in joined
     assert "mounted service-account token" in joined
 
@@ -56,9 +57,11 @@ def test_closed_network_leaves_only_the_forward(kernel, sandbox):
     notebook.isolate(sandbox, "user-alice", DATABASE)
     try:
         with notebook.place_in_network(sandbox, "user-bob", HOST):
-            shown = kernel("bob", "edit", f"%connect_db {PATH} --route direct", f"%connect_db {PATH}")
+            shown = kernel(
+                "bob", "edit", f"%connect_db {PATH} --route direct", f"joined = %connect_db {PATH}", SHOW
+            )
     finally:
         notebook.open_again(sandbox, "user-alice")
     assert "Nothing answers: a network policy blocks this machine" in shown
     assert f"%share_db {DATABASE} --with bob --via network" in shown
-    assert "route       forward (your permissions there allow a port-forward)" in shown
+    assert "route: forward (your permissions there allow a port-forward)" in shown

@@ -591,8 +591,9 @@ class DatabaseConnection(Connection):
         self._give_up()
         raise refused
 
-    def _kind_facts(self) -> list[tuple[str, str]]:
-        return [(_("pooler"), _(_POOLED))] if self.is_pooled else []
+    def _cautions(self) -> list[str]:
+        pooled = [f"{_('pooler')}: {_(_POOLED)}"] if self.is_pooled else []
+        return super()._cautions() + pooled
 
 
 def _describe_refused_settings(names: list[str]) -> tuple[str, ...]:
