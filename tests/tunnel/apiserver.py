@@ -82,7 +82,7 @@ class ApiServer:
         self._watchers: dict[str, set[asyncio.Queue[dict[str, Any] | bytes]]] = defaultdict(set)
         self._watching: set[asyncio.BaseTransport | None] = set()
         self._loop = asyncio.new_event_loop()
-        # The loop holds its transports weakly. One that nobody else refers to, such as a paused one, would be collected
+        # The loop holds its transports weakly. One without another reference, such as a paused one, would be collected
         # before the end, and its warning would fail another test.
         self._loop._transports = {}  # type: ignore[attr-defined]
         self._thread = threading.Thread(target=self._loop.run_forever, name="api-server", daemon=True)
