@@ -166,20 +166,25 @@ def export_parts(
 
 
 def find_writer(name: str) -> Callable[[Sink], _Writer]:
-    """Return what writes the format of a name's suffix.
+    """Return what writes the format of a name's suffix, as `find_suffix`."""
+    return _WRITERS[find_suffix(name)]
+
+
+def find_suffix(name: str) -> str:
+    """Return the suffix of a name, which tells the format.
 
     Raises
     ------
     UsageProblem
-        If there is none.
+        If nothing writes that format.
     """
-    make = _WRITERS.get(Path(name).suffix.lower())
-    if make is None:
+    suffix = Path(name).suffix.lower()
+    if suffix not in _WRITERS:
         raise UsageProblem(
             _("{name} ends neither in .parquet nor in .csv.", name=name),
             hint=_("use --to rows.parquet, or --to s3://bucket/rows.parquet"),
         )
-    return make
+    return suffix
 
 
 def write_parts(parts: Generator[Part, None, None], writer: _Writer) -> tuple[int, tuple[str, ...]]:

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sspcloud_magics.databases.arrow import import_optional
-from sspcloud_magics.databases.query_options import Output, Progress, QueryOptions
+from sspcloud_magics.databases.query_options import Mode, Output, Progress, QueryOptions
 from sspcloud_magics.i18n import _
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Kind(Protocol):
         connection: Any,
         frame: pd.DataFrame,
         name: str,
-        mode: Literal["new", "append", "replace"] = "new",
+        mode: Mode = "new",
         *,
         progress: Progress | None = None,
     ) -> int:

@@ -13,6 +13,9 @@ Numeric: TypeAlias = Literal["float", "decimal"]
 As: TypeAlias = Literal["pandas", "geopandas", "arrow", "polars"]
 """The type of a query's result."""
 
+Mode: TypeAlias = Literal["new", "append", "replace"]
+"""What a load does with the table: create it, add to it, or replace it."""
+
 Progress: TypeAlias = Callable[[int, int, float], None]
 """A progress callback: receives the rows, the bytes (0 if unknown) and the seconds so far."""
 

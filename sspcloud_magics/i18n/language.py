@@ -89,7 +89,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[Source, str]:
     {<Source.LOCALE: 5>: 'fr'}
     """
     found = {Source.ENVIRONMENT: parse(environment.get(VARIABLE, ""))}
-    # As in the C library, the first variable that names a language decides, even if it is nobody's choice.
+    # As in the C library, the first variable that names a language decides, even if it was set without choosing one.
     values = (environment.get(name, "") for name in _LOCALE_VARIABLES)
     locale = next((value for value in values if value and not _NO_LANGUAGE.fullmatch(value)), "")
     found[Source.LOCALE] = "" if _NO_CHOICE.fullmatch(locale) else parse(locale)

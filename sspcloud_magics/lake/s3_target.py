@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sspcloud_magics.databases.export import find_suffix
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
 from sspcloud_magics.lake.attachment import identifier, literal
@@ -109,18 +110,12 @@ def copy_options(place: str, partition_by: Sequence[str]) -> str:
     >>> copy_options("s3://bucket/towns", ["region"])
     'FORMAT parquet, COMPRESSION zstd, PARTITION_BY ("region")'
     """
-    suffix = Path(place).suffix.lower()
     if partition_by:
-        if suffix:
+        if Path(place).suffix:
             raise UsageProblem(
                 _("--partition-by writes many objects below a prefix, not one object {place}.", place=place),
                 hint=_("name a prefix: --to s3://bucket/towns --partition-by region"),
             )
         by = ", ".join(map(identifier, partition_by))
         return f"{_FORMATS['.parquet']}, PARTITION_BY ({by})"
-    if suffix not in _FORMATS:
-        raise UsageProblem(
-            _("{place} ends neither in .parquet nor in .csv.", place=place),
-            hint=_("use --to rows.parquet, or --to s3://bucket/rows.parquet"),
-        )
-    return _FORMATS[suffix]
+    return _FORMATS[find_suffix(place)]

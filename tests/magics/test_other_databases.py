@@ -35,7 +35,7 @@ def connect(made):
     session_module.session.connections.append(made)
 
 
-def test_mariadb(notebook, mariadb):
+def connect_to(mariadb):
     login = Login(
         host="127.0.0.1",
         port=mariadb.port,
@@ -44,6 +44,10 @@ def test_mariadb(notebook, mariadb):
         dbname="defaultdb",
     )
     connect(MariadbConnection(Database("m", "user-alice", "mariadb", "m", 3306), login))
+
+
+def test_mariadb(notebook, mariadb):
+    connect_to(mariadb)
     notebook.run("least = 1")
     notebook.run("%%query_db\ncreate or replace table t (a int);\ninsert into t values (1), (2)")
     assert notebook.run("%query_db select a from t where a > :least")["a"].tolist() == [2]
@@ -62,14 +66,7 @@ def test_mariadb(notebook, mariadb):
 @pytest.fixture
 def loaded(notebook, mariadb):
     """A table with names that need quotes, on the connection."""
-    login = Login(
-        host="127.0.0.1",
-        port=mariadb.port,
-        user="root",
-        password=Secret(mariadb.password),
-        dbname="defaultdb",
-    )
-    connect(MariadbConnection(Database("m", "user-alice", "mariadb", "m", 3306), login))
+    connect_to(mariadb)
     notebook.run(
         "import pandas as pd\nframe = pd.DataFrame({'revenu': [10, 20, 30], 'Code Insee': ['a', 'b', 'c']})"
     )

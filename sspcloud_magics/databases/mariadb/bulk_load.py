@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import date, datetime, timedelta
 from datetime import time as day_time
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import pandas as pd
@@ -26,7 +26,7 @@ from sspcloud_magics.databases.mariadb.catalogue import split_name
 from sspcloud_magics.databases.mariadb.connection import MariadbConnection
 from sspcloud_magics.databases.mariadb.literals import make_document, make_literal, quote_name
 from sspcloud_magics.databases.parameter_values import to_python
-from sspcloud_magics.databases.query_options import Progress
+from sspcloud_magics.databases.query_options import Mode, Progress
 from sspcloud_magics.errors import QueryFailed, UsageProblem
 from sspcloud_magics.i18n import _
 from sspcloud_magics.printable import shorten
@@ -59,7 +59,7 @@ def load_table(
     connection: MariadbConnection,
     frame: Any,
     name: str,
-    mode: Literal["new", "append", "replace"] = "new",
+    mode: Mode = "new",
     *,
     progress: Progress | None = None,
 ) -> int:

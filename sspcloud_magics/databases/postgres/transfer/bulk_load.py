@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import pandas as pd
 import psycopg
@@ -23,12 +23,10 @@ from sspcloud_magics.databases.postgres.transfer.column_values import (
     convert_values,
     get_type_name,
 )
-from sspcloud_magics.databases.query_options import Progress
+from sspcloud_magics.databases.query_options import Mode, Progress
 from sspcloud_magics.errors import QueryFailed, UsageProblem
 from sspcloud_magics.i18n import _, quote_words
 from sspcloud_magics.printable import shorten
-
-Mode: TypeAlias = Literal["new", "append", "replace"]
 
 
 def load_table(
