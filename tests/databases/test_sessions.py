@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
+import select
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from threading import Thread
 
 import pandas as pd
 import psycopg
 import pytest
 
+from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.postgres.query import TRANSACTION_OPEN, run
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.session.session_settings import Preferences
@@ -355,6 +361,55 @@ def test_transaction_ended_while_idle_tells_why(connection, bystander, ledger):
     (note,) = run(connection, "select 1").notes
     assert note.endswith("nothing else was lost.")
     assert _numbers(bystander) == []
+
+
+@contextlib.contextmanager
+def _relay_without_end(port: int) -> Iterator[int]:
+    """Relay connections to the server; the end of the server's stream is never passed on."""
+    links: list[socket.socket] = []
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+
+    def relay(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, server = listener.accept()[0], socket.create_connection(("127.0.0.1", port))
+                links.extend((client, server))
+                for pair in ((client, server), (server, client)):
+                    Thread(target=copy, args=pair, daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        Thread(target=relay, args=(listener,), daemon=True).start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            for link in links:
+                with contextlib.suppress(OSError):
+                    link.shutdown(socket.SHUT_RDWR)  # ends recv() in the other thread
+                link.close()
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_reason_precedes_the_end_of_the_stream(server, bystander):
+    with (
+        _relay_without_end(server.port) as port,
+        contextlib.closing(
+            DatabaseConnection(
+                Database("db", "user-alice", "postgres", "db-rw", 5432), login_to(server, port)
+            )
+        ) as slow,
+    ):
+        link = slow.psycopg.pgconn.socket
+        query(slow, "begin")
+        bystander.execute("select pg_terminate_backend(%s, 10000)", [_pid(slow)])
+        select.select([link], [], [])
+        with pytest.raises(ConnectionLost) as raised:
+            query(slow, "commit")
+        assert raised.value.why == ADMINISTRATOR
 
 
 DYING = """

@@ -70,6 +70,7 @@ def start_mariadb(*options: str) -> Iterator[MariaServer]:
     try:
         wait_until(lambda: _answers(server))
         yield server
+        assert process.poll() is None, log.read_text()[-4000:]
     finally:
         process.kill()
         process.wait()

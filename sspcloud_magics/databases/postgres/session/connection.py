@@ -234,8 +234,9 @@ class DatabaseConnection(Connection):
         """Return the reason for the end of the session; None while it is alive."""
         if not self._session.closed and (error := _explain_hangup(self._session)) is not None:
             self._reason = self._reason or pg_errors.get_reason(error)
-            return psycopg.OperationalError(self._reason)
-        return psycopg.OperationalError(self._reason) if self._session.closed else None
+        # The server's reason may arrive a moment before the end of the stream: a statement sent in between is lost.
+        is_ended = self._session.closed or bool(self._reason)
+        return psycopg.OperationalError(self._reason) if is_ended else None
 
     def _hear(self, diagnosis: Diagnosis) -> None:
         """Keep the reason for which the server ends the session: while no query runs, libpq handles it as a notice."""
