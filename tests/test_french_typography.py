@@ -22,6 +22,8 @@ def test_all_that_is_french_has_its_blanks():
         ("`a : b` et `x` : y", "`a : b` et `x`_: y"),
         ("```\na : b\n```", "```\na : b\n```"),
         ("voir https://x.example/a?b", "voir https://x.example/a?b"),
+        ("oui\u202f; non\u202f: 1\u202f000", "oui_; non_: 1\u202f000"),
+        ("écrivez\u00a0: a =\u00a0:least, «\u00a0:80\u00a0»", "écrivez_: a = :least, «_:80_»"),
     ],
 )
 def test_signs_are_never_alone_on_a_line(text, set_right):

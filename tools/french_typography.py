@@ -4,7 +4,8 @@
     python tools/french_typography.py fix      insert them
 
 It covers the French texts of this repository: the README, the prose of the tutorials' sources, and the catalogue of the
-side panel; the panel's view inserts them itself. Code, in backticks or fenced, is not changed.
+side panel; the panel's view inserts them itself. Code, in backticks or fenced, is not changed. Before a parameter, such
+as ``:name``, the space is a plain one: SQL that a reader copies would fail with another.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ def set_blanks(text: str) -> str:
     """Return a French text with no-break spaces, except in code."""
     parts = CODE.split(text)
     for place in range(0, len(parts), 2):
-        closed = re.sub(r" ([:;?!»])", BLANK + r"\1", parts[place])
+        # One kind of space everywhere: some fonts of terminals lack the narrow one.
+        closed = re.sub(r"[ \u202f](?=[;?!»]|:(?![\w{]))", BLANK, parts[place])
+        closed = re.sub(r"(?<!«)[\u00a0\u202f](?=:[\w{])", " ", closed)
         parts[place] = closed.replace("« ", f"«{BLANK}")
     # Punctuation may follow code, too: `x` ;
     whole = "".join(parts)
