@@ -23,6 +23,7 @@ SETTINGS = (
     "--innodb-buffer-pool-size=16M",
     "--innodb-log-file-size=8M",
     "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-use-native-aio=OFF",  # io_uring hangs or fails on some kernels (MDEV-26674)
     "--performance-schema=OFF",
     "--skip-log-bin",
     "--skip-name-resolve",
