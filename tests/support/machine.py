@@ -6,6 +6,7 @@ background, in a container without a home, under a user's proxies and locale.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -31,6 +32,8 @@ MEMORY = Path("/dev/shm")
 """Where Linux has files in memory."""
 ENOUGH = 6 << 30
 """The bytes that must be free in memory and in `MEMORY`; one process used at most 1.1 GiB."""
+OF_A_RUN = "tests-run-"
+"""How the name of a run's folder in memory begins; the run holds a lock on it."""
 
 
 def make_folder(memory: Path = MEMORY, enough: int = ENOUGH) -> Path:
@@ -38,16 +41,52 @@ def make_folder(memory: Path = MEMORY, enough: int = ENOUGH) -> Path:
 
     A run creates and deletes hundreds of thousands of files, because each sandbox copies its databases. In memory, a
     file takes 6 µs of processor time. ext4 takes 20 µs, and without a journal up to 800 µs after many deletions.
+
+    What is left there keeps memory: a run that was killed removed nothing, so the next one does.
     """
-    fits = (
+    usable = (
         "TMPDIR" not in os.environ
         and os.access(memory, os.W_OK)
         and not os.statvfs(memory).f_flag & os.ST_NOEXEC
-        and min(shutil.disk_usage(memory).free, psutil.virtual_memory().available) >= enough
     )
-    folder = Path(tempfile.mkdtemp(prefix="tests-", dir=memory if fits else None))
+    if usable:
+        remove_abandoned_folders(memory)
+    fits = usable and min(shutil.disk_usage(memory).free, psutil.virtual_memory().available) >= enough
+    folder = make_locked_folder(memory) if fits else Path(tempfile.mkdtemp(prefix=OF_A_RUN))
     folder.chmod(0o711)  # as root, the sandbox's Postgres is another user, who must pass through
     return folder
+
+
+def make_locked_folder(parent: Path) -> Path:
+    """Make a run's folder, and hold a lock on it until this process ends, however it ends."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=OF_A_RUN, dir=parent))
+        if lock_folder(folder) is not None and folder.exists():
+            return folder  # else another run has removed it before the lock
+
+
+def remove_abandoned_folders(parent: Path) -> None:
+    """Remove the folders of runs that have ended; that of a run which still lives is locked."""
+    for folder in parent.glob(f"{OF_A_RUN}*"):
+        lock = lock_folder(folder)
+        if lock is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def lock_folder(folder: Path) -> int | None:
+    """Return the open file that locks a folder, or nothing if it is locked, another user's, or gone."""
+    import fcntl  # Windows has none, and no `MEMORY`
+
+    with contextlib.suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(opened)
+            raise
+        return opened
+    return None
 
 
 def restore_interrupts() -> None:

@@ -1,13 +1,18 @@
 """What a run says of tests that this machine cannot run, and Debian's servers where they can be unpacked."""
 
 import subprocess
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from tests.support import debian_servers, not_run
 from tests.support.machine import make_folder
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def make_skip_report(skip, reason):
@@ -59,3 +64,18 @@ def test_temporary_files_are_in_memory_if_it_fits(tmp_path, monkeypatch):
     assert make_folder(tmp_path / "missing", enough=0).parent == disk
     monkeypatch.setenv("TMPDIR", str(disk))
     assert make_folder(memory, enough=0).parent == disk
+
+
+def test_folder_of_a_killed_run_is_removed(tmp_path, monkeypatch):
+    """The next run removes it, and leaves the folder of a run that still lives."""
+    monkeypatch.delenv("TMPDIR")
+    make = f"make_folder(Path({str(tmp_path)!r}), enough=0)"
+    code = f"from pathlib import Path; from tests.support.machine import make_folder; print({make}, flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=PIPE, stdout=PIPE, text=True) as run:
+        theirs = Path(run.stdout.readline().strip())
+        (theirs / "home").mkdir()
+        ours = make_folder(tmp_path, enough=0)
+        assert set(tmp_path.iterdir()) == {ours, theirs}
+        run.kill()
+    last = make_folder(tmp_path, enough=0)
+    assert set(tmp_path.iterdir()) == {ours, last}
