@@ -23,7 +23,6 @@ SETTINGS = (
     "--innodb-buffer-pool-size=16M",
     "--innodb-log-file-size=8M",
     "--innodb-flush-log-at-trx-commit=0",
-    "--innodb-use-native-aio=OFF",  # io_uring hangs or fails on some kernels (MDEV-26674)
     "--performance-schema=OFF",
     "--skip-log-bin",
     "--skip-name-resolve",
@@ -67,6 +66,8 @@ class Programs:
             str(self.root / "usr/sbin/mariadbd"),
             "--no-defaults",
             f"--datadir={data}",
+            # A server that starts deletes the temporary tables of all others in the same directory, which crash.
+            f"--tmpdir={data}",
             f"--lc-messages-dir={share}",
             f"--character-sets-dir={share / 'charsets'}",
             *SETTINGS,

@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 _PAUSE = 0.02
 
 
-def wait_until(ask: Callable[[], _T], *, within: float = 30.0) -> _T:
+def wait_until(ask: Callable[[], _T], *, within: float = 90.0) -> _T:
     """Ask until the answer is true, and return it; fails after some seconds, with the last answer."""
     deadline = time.monotonic() + within
     while not (answer := ask()):

@@ -13,6 +13,7 @@ from sspcloud_magics.databases.mariadb import kind
 from sspcloud_magics.databases.mariadb.query import run
 from sspcloud_magics.databases.query_options import Output, QueryOptions
 from sspcloud_magics.errors import ConnectionBusy, ConnectionLost, LoginRefused, NotConnected, QueryFailed
+from tests.support.mariadb_servers import start_mariadb
 from tests.support.waiting import wait_until
 
 SLOW = "select sleep(60) as s"
@@ -232,3 +233,11 @@ def test_second_interruption_leaves_no_reader(connection, monkeypatch):
     found = run(connection, "select connection_id() as i")
     assert found.frame["i"][0] != first
     assert "replaces it" in found.notes[0]
+
+
+def test_servers_keep_their_temporary_tables(server):
+    """A server that starts deletes all temporary tables in its directory for them."""
+    with server.connect(database="defaultdb") as root, root.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE kept (n int) ENGINE=Aria")
+        with start_mariadb():
+            cursor.execute("DROP TEMPORARY TABLE kept")
