@@ -40,7 +40,7 @@ def list_objects(sandbox: Sandbox) -> set[str]:
 def list_objects_at_rest(sandbox: Sandbox, expected: set[str]) -> set[str]:
     """Return the objects as soon as they are the expected ones; what is being deleted needs a moment."""
     found = list_objects(sandbox)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while found != expected and time.monotonic() < deadline:
         found = list_objects(sandbox)
     return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import _thread
 import os
 import threading
-import time
 
 import pytest
 
@@ -16,7 +15,7 @@ from sspcloud_magics.errors import ConnectionBusy, ConnectionLost, LoginRefused,
 from tests.support.mariadb_servers import start_mariadb
 from tests.support.waiting import wait_until
 
-SLOW = "select sleep(60) as s"
+SLOW = "select sleep(600) as s"
 ENDLESS = "select a.seq from seq_1_to_1000000 a, seq_1_to_1000000 b"
 
 
@@ -29,7 +28,6 @@ def list_running(server) -> list[str]:
 @pytest.mark.parametrize("sql", [SLOW, ENDLESS])
 def test_interruption_cancels_on_the_server(connection, server, sql):
     run(connection, "create temporary table kept (a int); begin; insert into kept values (1)")
-    began = time.monotonic()
 
     def interrupt() -> None:
         wait_until(lambda: any(sql in each for each in list_running(server)))
@@ -40,7 +38,6 @@ def test_interruption_cancels_on_the_server(connection, server, sql):
     with pytest.raises(KeyboardInterrupt):
         run(connection, sql)
     thread.join()
-    assert time.monotonic() - began < 20
     assert wait_until(lambda: not any(sql in each for each in list_running(server)))
     assert run(connection, "select a from kept").frame["a"].tolist() == [1]
     assert connection.in_transaction
