@@ -16,37 +16,20 @@ _SECRETS = ("token", "client_key", "proxy")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """An API server and the current credentials of one identity.
+    """An API server and the current credentials of one identity."""
 
-    Parameters
-    ----------
-    server
-        The base URL, such as ``https://apiserver.example:6443``; it may have a path.
-    ca
-        Certificates to trust, in PEM; those of the system if None.
-    insecure_skip_tls_verify
-        Do not verify the server's certificate.
-    tls_server_name
-        The name to verify the certificate against, if it is not the URL's host.
-    token
-        A bearer token.
-    client_certificate, client_key
-        A client certificate and its key, in PEM.
-    proxy
-        The URL of the configured proxy, which may hold a password. If None, the environment variables apply.
-    credentials_without_tls
-        Send the token to an ``http://`` server too.
-    """
-
-    server: str
-    ca: str | None = None
-    insecure_skip_tls_verify: bool = False
+    server: str  # the base URL, such as ``https://apiserver.example:6443``; it may have a path
+    ca: str | None = None  # certificates to trust, in PEM; those of the system if None
+    insecure_skip_tls_verify: bool = False  # do not verify the server's certificate
+    # The name to verify the certificate against, if it is not the URL's host.
     tls_server_name: str | None = None
-    token: Secret | None = None
+    token: Secret | None = None  # a bearer token
+    # A client certificate and its key, in PEM.
     client_certificate: str | None = None
     client_key: Secret | None = None
+    # The URL of the configured proxy, which may hold a password. If None, the environment variables apply.
     proxy: Secret | None = None
-    credentials_without_tls: bool = False
+    credentials_without_tls: bool = False  # send the token to an ``http://`` server too
 
     @property
     def authorization(self) -> Secret | None:

@@ -14,21 +14,14 @@ from sspcloud_magics.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The address of a server, without a query or a fragment.
+    """The address of a server, without a query or a fragment."""
 
-    Parameters
-    ----------
-    scheme, host, port, path
-        The parts of the URL; `port` is None if the URL has none.
-    user_info
-        ``USER:PASSWORD`` with percent escapes decoded; None if the URL has none.
-    """
-
+    # The parts of the URL; `port` is None if the URL has none.
     scheme: str
     host: str
     port: int | None
     path: str
-    user_info: Secret | None
+    user_info: Secret | None  # ``USER:PASSWORD`` with percent escapes decoded; None if the URL has none
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

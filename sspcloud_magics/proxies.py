@@ -24,19 +24,13 @@ from sspcloud_magics.secret import Secret, without_frames
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """The address of a proxy, and the login to it.
+    """The address of a proxy, and the login to it."""
 
-    Parameters
-    ----------
-    scheme, host, port
-        The address; the scheme is ``http`` or ``https``.
-    authorization
-        The value of the ``Proxy-Authorization`` header; None for a proxy without a login.
-    """
-
+    # The address; the scheme is ``http`` or ``https``.
     scheme: str
     host: str
     port: int
+    # The value of the ``Proxy-Authorization`` header; None for a proxy without a login.
     authorization: Secret | None = None
 
     def __str__(self) -> str:

@@ -69,21 +69,11 @@ def become(person: str) -> Identity:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The result of `end`.
+    """The result of `end`."""
 
-    Parameters
-    ----------
-    status
-        The state of the sandbox.
-    was_used
-        Whether this process was logged in to it.
-    has_login
-        Whether a configuration names another cluster, which this process uses from now on.
-    """
-
-    status: Status
-    was_used: bool
-    has_login: bool
+    status: Status  # the state of the sandbox
+    was_used: bool  # whether this process was logged in to it
+    has_login: bool  # whether a configuration names another cluster, which this process uses from now on
 
 
 def end(*, forget: bool = False, progress: Callable[[str], None] | None = None) -> Ended:

@@ -70,14 +70,9 @@ class TargetText:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An object in the cluster that is a pod or selects pods.
+    """An object in the cluster that is a pod or selects pods."""
 
-    Parameters
-    ----------
-    namespace, kind, name
-        The object; `kind` is one of `SHORT_KIND`.
-    """
-
+    # The object; `kind` is one of `SHORT_KIND`.
     namespace: str
     kind: str
     name: str
@@ -112,21 +107,12 @@ def service_without_pods(service: Target, spec: Mapping[str, Any], port: int | s
 
 @dataclass(frozen=True, slots=True)
 class PortText:
-    """A typed ``[LOCAL]:REMOTE``.
+    """A typed ``[LOCAL]:REMOTE``."""
 
-    Parameters
-    ----------
-    remote
-        The port of the target, as a number or a name.
-    local
-        The local port; None if left out; 0 for any free one.
-    number
-        The current number of a named port, used as the first choice of local port. The forward keeps the name: the next
-        version of the pod may give it another number.
-    """
-
-    remote: int | str
-    local: int | None = None
+    remote: int | str  # the port of the target, as a number or a name
+    local: int | None = None  # the local port; None if left out; 0 for any free one
+    # The current number of a named port, used as the first choice of local port. The forward keeps the name:
+    # the next version of the pod may give it another number.
     number: int | None = None
 
     def __str__(self) -> str:

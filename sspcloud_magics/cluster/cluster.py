@@ -53,21 +53,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ConsideredSource:
-    """A source of configuration that was checked.
+    """A source of configuration that was checked."""
 
-    Parameters
-    ----------
-    describe
-        Returns its description; called when it is displayed, so that a change of the language applies.
-    explain
-        Returns ``used``, or the reason why not.
-    is_copy
-        Whether it is a file with a copy of the mounted token, which is ignored.
-    """
-
+    # Returns its description; called when it is displayed, so that a change of the language applies.
     describe: Callable[[], str]
-    explain: Callable[[], str]
-    is_copy: bool = False
+    explain: Callable[[], str]  # returns ``used``, or the reason why not
+    is_copy: bool = False  # whether it is a file with a copy of the mounted token, which is ignored
 
     @property
     def source(self) -> str:

@@ -90,27 +90,18 @@ _NAME = re.compile(r"-*[A-Za-z][A-Za-z-]{0,39}")
 
 @dataclass(frozen=True, slots=True)
 class LoginScript:
-    """The content of a login script; its repr shows no credentials.
+    """The content of a login script; its repr shows no credentials."""
 
-    Parameters
-    ----------
-    cluster, user, context
-        The names of the three entries; the context becomes the current one.
-    cluster_values, context_values
-        The fields that the script sets in the entries.
-    oidc
-        The settings of the OIDC auth provider; empty if the script has a plain token.
-    token
-        A plain bearer token.
-    """
-
+    # The names of the three entries; the context becomes the current one.
     cluster: str
     user: str
     context: str
+    # The fields that the script sets in the entries.
     cluster_values: Mapping[str, str | bool]
     context_values: Mapping[str, str]
+    # The settings of the OIDC auth provider; empty if the script has a plain token.
     oidc: Mapping[str, Secret] = field(default_factory=dict, repr=False)
-    token: Secret | None = None
+    token: Secret | None = None  # a plain bearer token
 
 
 @dataclass(slots=True)

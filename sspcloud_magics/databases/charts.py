@@ -12,29 +12,14 @@ POSTGRES_PORT = 5432
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart of the catalogue, or a chart that it contains.
+    """A chart of the catalogue, or a chart that it contains."""
 
-    Parameters
-    ----------
-    name
-        The value of the label ``app.kubernetes.io/name`` on its services.
-    kind
-        The kind of database, as Onyxia's discovery calls it.
-    port
-        The usual port of the service that a client dials.
-    keys
-        The prefix of the keys in the discovery Secret; the kind if empty.
-    service
-        The service that the chart always makes; empty if it has the name of the release.
-    login
-        The keys of the user and the password in the discovery Secret; empty if it has no login.
-    """
-
-    name: str
-    kind: str
-    port: int
-    keys: str = ""
-    service: str = ""
+    name: str  # the value of the label ``app.kubernetes.io/name`` on its services
+    kind: str  # the kind of database, as Onyxia's discovery calls it
+    port: int  # the usual port of the service that a client dials
+    keys: str = ""  # the prefix of the keys in the discovery Secret; the kind if empty
+    service: str = ""  # the service that the chart always makes; empty if it has the name of the release
+    # The keys of the user and the password in the discovery Secret; empty if it has no login.
     login: tuple[str, str] | tuple[()] = ()
 
     @property

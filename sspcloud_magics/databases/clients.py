@@ -16,21 +16,11 @@ from sspcloud_magics.printable import printable
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client of a kind of database.
+    """A client of a kind of database."""
 
-    Parameters
-    ----------
-    package
-        What to install, in pip's syntax.
-    lines
-        The lines that connect and read, in Python.
-    note
-        What to know about the route, as a sentence; may be empty.
-    """
-
-    package: str
-    lines: str
-    note: str = ""
+    package: str  # what to install, in pip's syntax
+    lines: str  # the lines that connect and read, in Python
+    note: str = ""  # what to know about the route, as a sentence; may be empty
 
 
 _TUNNEL = N_(

@@ -33,25 +33,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseCredentials:
-    """Credentials, with the other login data of their source.
+    """Credentials, with the other login data of their source."""
 
-    Parameters
-    ----------
-    user, password
-        The role, and its password.
-    dbname
-        The database inside the server; None if the source does not name it.
-    ca
-        The certificate authority of the server, in PEM; None if the source does not have it.
-    source
-        Where they were found, as text.
-    """
-
+    # The role, and its password.
     user: str
     password: Secret
-    dbname: str | None = None
+    dbname: str | None = None  # the database inside the server; None if the source does not name it
+    # The certificate authority of the server, in PEM; None if the source does not have it.
     ca: str | None = None
-    source: str = ""
+    source: str = ""  # where they were found, as text
 
 
 def locate(

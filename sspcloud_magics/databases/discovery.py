@@ -137,20 +137,13 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Objects of a namespace; None for each kind that you may not list.
+    """Objects of a namespace; None for each kind that you may not list."""
 
-    Parameters
-    ----------
-    services, pods, secrets
-        The objects of that kind.
-    clusters
-        The Cluster objects of CloudNativePG.
-    """
-
+    # The objects of that kind.
     services: Sequence[Service] | None = None
     pods: Sequence[Pod] | None = None
     secrets: Sequence[SecretObject] | None = None
-    clusters: Sequence[dict[str, Any]] | None = None
+    clusters: Sequence[dict[str, Any]] | None = None  # the Cluster objects of CloudNativePG
 
 
 def databases(cluster: Cluster, namespace: str | None = None) -> list[Database]:

@@ -37,22 +37,13 @@ PART_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """The result of an export.
+    """The result of an export."""
 
-    Parameters
-    ----------
-    file
-        The file, or the address of the object.
-    rows, size
-        The number of rows, and their size in bytes.
-    notes
-        Notes on the values.
-    """
-
-    file: Path | str
+    file: Path | str  # the file, or the address of the object
+    # The number of rows, and their size in bytes.
     rows: int
     size: int
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # notes on the values
 
     def __repr__(self) -> str:
         return _n(

@@ -102,20 +102,11 @@ class Kind(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The first bytes of a protocol, by which a server shows that it is of its kind.
+    """The first bytes of a protocol, by which a server shows that it is of its kind."""
 
-    Parameters
-    ----------
-    name
-        The name of the kind for people.
-    request
-        The bytes to send; empty if the server speaks first.
-    answers
-        Whether the first bytes of the answer are those of a server of this kind.
-    """
-
-    name: str
-    request: bytes
+    name: str  # the name of the kind for people
+    request: bytes  # the bytes to send; empty if the server speaks first
+    # Whether the first bytes of the answer are those of a server of this kind.
     answers: Callable[[bytes], bool]
 
 

@@ -18,32 +18,15 @@ class Tls(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """The parameters of a login.
+    """The parameters of a login."""
 
-    Parameters
-    ----------
-    host
-        The server's name, against which its certificate is verified.
-    address
-        The IP address to connect to; None to resolve `host`.
-    port
-        The port at that address.
-    user, password, dbname
-        The role, its password, and the database.
-    ca
-        Certificates in PEM to verify the server with; None if none are available.
-    options
-        Command-line options for a session of PostgreSQL, such as ``-c lock_timeout=10s``.
-    timeout
-        The timeout of the login, in seconds.
-    """
-
-    host: str
-    port: int
+    host: str  # the server's name, against which its certificate is verified
+    port: int  # the port at that address
+    # The role, its password, and the database.
     user: str
     password: Secret
     dbname: str
-    address: str | None = None
-    ca: str | None = None
-    options: str = ""
-    timeout: float = 30.0
+    address: str | None = None  # the IP address to connect to; None to resolve `host`
+    ca: str | None = None  # certificates in PEM to verify the server with; None if none are available
+    options: str = ""  # command-line options for a session of PostgreSQL, such as ``-c lock_timeout=10s``
+    timeout: float = 30.0  # the timeout of the login, in seconds

@@ -20,18 +20,10 @@ def count_rows(count: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StatementResult:
-    """The result of one statement.
+    """The result of one statement."""
 
-    Parameters
-    ----------
-    tag
-        The command tag: ``SELECT 5``, ``INSERT 0 5``, ``CREATE TABLE``.
-    rows
-        The number of rows returned or changed.
-    """
-
-    tag: str
-    rows: int
+    tag: str  # the command tag: ``SELECT 5``, ``INSERT 0 5``, ``CREATE TABLE``
+    rows: int  # the number of rows returned or changed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,34 +74,16 @@ def attach_notes(result: QueryResult) -> pd.DataFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Some rows of a query.
+    """Some rows of a query."""
 
-    Parameters
-    ----------
-    frame
-        The rows.
-    types
-        The type OID of each column.
-    notes
-        Notes on the values so far, and the server's notices.
-    """
-
-    frame: pd.DataFrame
-    types: tuple[int, ...]
-    notes: tuple[str, ...] = ()
+    frame: pd.DataFrame  # the rows
+    types: tuple[int, ...]  # the type OID of each column
+    notes: tuple[str, ...] = ()  # notes on the values so far, and the server's notices
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """The columns of a table, and a query for them.
+    """The columns of a table, and a query for them."""
 
-    Parameters
-    ----------
-    frame
-        ``name``, ``type``, ``nullable``, ``default`` and ``comment`` of each column.
-    select
-        A query of all columns, quoted as needed.
-    """
-
-    frame: pd.DataFrame
-    select: str
+    frame: pd.DataFrame  # ``name``, ``type``, ``nullable``, ``default`` and ``comment`` of each column
+    select: str  # a query of all columns, quoted as needed

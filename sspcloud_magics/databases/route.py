@@ -18,25 +18,14 @@ ROUTE_NAMES = {"direct": N_("direct"), "forward": N_("forward"), "relay": N_("re
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The route to a database.
+    """The route to a database."""
 
-    Parameters
-    ----------
-    name
-        ``direct``, ``forward`` or ``relay``.
-    why
-        The reason for this route, in a few words.
-    target, port
-        The target of the forward; None for a direct route.
-    address
-        The address that answered, for a direct route.
-    """
-
-    name: str
-    why: str = ""
+    name: str  # ``direct``, ``forward`` or ``relay``
+    why: str = ""  # the reason for this route, in a few words
+    # The target of the forward; None for a direct route.
     target: Target | None = None
     port: int = 0
-    address: str | None = None
+    address: str | None = None  # the address that answered, for a direct route
 
     def __str__(self) -> str:
         name = _(ROUTE_NAMES[self.name]) if self.name in ROUTE_NAMES else self.name

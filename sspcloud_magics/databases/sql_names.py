@@ -14,21 +14,12 @@ QUERIES = frozenset({"select", "values", "table", ""})
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """The SQL of a kind of database.
+    """The SQL of a kind of database."""
 
-    Parameters
-    ----------
-    mask
-        Returns a text of the same length that the lexer of PostgreSQL's SQL reads as the server reads the text.
-    quote
-        The quote of a name.
-    verbs
-        The first words of statements that may have WITH.
-    """
-
+    # Returns a text of the same length that the lexer of PostgreSQL's SQL reads as the server reads the text.
     mask: Callable[[str], str]
-    quote: str
-    verbs: frozenset[str]
+    quote: str  # the quote of a name
+    verbs: frozenset[str]  # the first words of statements that may have WITH
 
 
 POSTGRES = Dialect(str, '"', QUERIES | {"insert", "update", "delete", "merge"})
@@ -36,53 +27,26 @@ POSTGRES = Dialect(str, '"', QUERIES | {"insert", "update", "delete", "merge"})
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table, or an object that is read like one.
-
-    Parameters
-    ----------
-    schema, name
-        Its schema and its name.
-    kind
-        ``table``, ``view``, …
-    columns
-        The name and the type of each column, in order.
-    """
+    """A table, or an object that is read like one."""
 
     schema: str
     name: str
-    kind: str
-    columns: tuple[tuple[str, str], ...]
+    kind: str  # ``table``, ``view``, …
+    columns: tuple[tuple[str, str], ...]  # the name and the type of each column, in order
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaNames:
-    """The names that SQL may use in a database.
+    """The names that SQL may use in a database."""
 
-    Parameters
-    ----------
-    path
-        The schemas of the search path.
-    schemas
-        All schemas.
-    relations
-        The relations by schema and name.
-    functions
-        The schema and the name of each function.
-    types
-        The names of the types in SQL.
-    reserved
-        The reserved keywords, which need quotes as a name.
-    mark
-        The quote of a name.
-    """
-
-    path: tuple[str, ...] = ()
-    schemas: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()  # the schemas of the search path
+    schemas: tuple[str, ...] = ()  # all schemas
+    # The relations by schema and name.
     relations: Mapping[tuple[str, str], Relation] = field(default_factory=dict)
-    functions: tuple[tuple[str, str], ...] = ()
-    types: tuple[str, ...] = ()
-    reserved: frozenset[str] = frozenset()
-    mark: str = '"'
+    functions: tuple[tuple[str, str], ...] = ()  # the schema and the name of each function
+    types: tuple[str, ...] = ()  # the names of the types in SQL
+    reserved: frozenset[str] = frozenset()  # the reserved keywords, which need quotes as a name
+    mark: str = '"'  # the quote of a name
 
     def quote(self, name: str) -> str:
         """Return a name, quoted as needed."""

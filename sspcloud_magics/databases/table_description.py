@@ -40,39 +40,17 @@ def make_tables(found: pd.DataFrame, pattern: str | None, near: str = "") -> Res
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TableDescription:
-    """The description of one table.
+    """The description of one table."""
 
-    Parameters
-    ----------
-    name
-        Its schema and name, quoted as needed.
-    columns
-        A DataFrame: ``name``, ``type``, ``nullable``, ``default``, ``comment``.
-    indexes
-        A DataFrame: ``name``, ``definition``.
-    rows_about
-        The number of rows in the server's statistics; None if there are none.
-    bytes
-        The size with indexes; None for a view.
-    owner
-        The role that owns it; empty if the server knows no owner.
-    comment
-        Its COMMENT; empty if there is none.
-    head
-        Its first five rows.
-    head_note
-        The reason for which no rows were read; empty if they were.
-    """
-
-    name: str
-    columns: ResourceTable
-    indexes: pd.DataFrame
-    rows_about: int | None
-    bytes: int | None
-    owner: str
-    comment: str
-    head: pd.DataFrame
-    head_note: str = ""
+    name: str  # its schema and name, quoted as needed
+    columns: ResourceTable  # a DataFrame: ``name``, ``type``, ``nullable``, ``default``, ``comment``
+    indexes: pd.DataFrame  # a DataFrame: ``name``, ``definition``
+    rows_about: int | None  # the number of rows in the server's statistics; None if there are none
+    bytes: int | None  # the size with indexes; None for a view
+    owner: str  # the role that owns it; empty if the server knows no owner
+    comment: str  # its COMMENT; empty if there is none
+    head: pd.DataFrame  # its first five rows
+    head_note: str = ""  # the reason for which no rows were read; empty if they were
 
     @property
     def _facts(self) -> str:

@@ -19,26 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class DoctorContext:
-    """The input of the checks, and what they have found so far.
+    """The input of the checks, and what they have found so far."""
 
-    Parameters
-    ----------
-    find
-        Finds the cluster.
-    manager
-        Returns the manager of the forwards; called only to open a tunnel.
-    wanted
-        The target or the database; None to check only the route to the cluster.
-    namespace
-        The namespace of the target, if it was given by an option.
-    environ
-        The environment variables.
-    """
-
-    find: Callable[[], Cluster]
-    manager: Callable[[], ForwardManager]
-    wanted: str | None
-    namespace: str | None
+    find: Callable[[], Cluster]  # finds the cluster
+    manager: Callable[[], ForwardManager]  # returns the manager of the forwards; called only to open a tunnel
+    wanted: str | None  # the target or the database; None to check only the route to the cluster
+    namespace: str | None  # the namespace of the target, if it was given by an option
+    # The environment variables.
     environ: Mapping[str, str] = field(repr=False)  # it holds secrets of other programs
     # Set by the checks of the cluster.
     cluster: Cluster | None = None

@@ -20,27 +20,13 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of a check.
+    """The result of a check."""
 
-    Parameters
-    ----------
-    step
-        The name of the check, in English.
-    verdict
-        The outcome.
-    what
-        The result in one sentence.
-    evidence
-        The observations, one per line.
-    hint
-        What to do, one step per line; empty if there is nothing to do.
-    """
-
-    step: str
-    verdict: Verdict
-    what: str
-    evidence: tuple[str, ...] = ()
-    hint: str = ""
+    step: str  # the name of the check, in English
+    verdict: Verdict  # the outcome
+    what: str  # the result in one sentence
+    evidence: tuple[str, ...] = ()  # the observations, one per line
+    hint: str = ""  # what to do, one step per line; empty if there is nothing to do
 
 
 # The names of findings that are not names of checks; the report translates both.

@@ -15,20 +15,11 @@ from sspcloud_magics.i18n import N_, _
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check of the doctor.
+    """A check of the doctor."""
 
-    Parameters
-    ----------
-    name
-        Its name, for the finding if the check fails or is skipped.
-    run
-        Yields the findings.
-    missing
-        Returns a sentence about what is missing to run it; empty if nothing is.
-    """
-
-    name: str
-    run: Callable[[DoctorContext], Iterator[Finding]]
+    name: str  # its name, for the finding if the check fails or is skipped
+    run: Callable[[DoctorContext], Iterator[Finding]]  # yields the findings
+    # Returns a sentence about what is missing to run it; empty if nothing is.
     missing: Callable[[DoctorContext], str] = lambda _unused: ""
 
 

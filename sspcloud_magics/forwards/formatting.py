@@ -86,30 +86,15 @@ def _lines(parts: Iterable[str], style: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ForwardCard:
-    """The displayed values of a forward.
-
-    Parameters
-    ----------
-    state
-        Its state.
-    routes
-        The local end and the remote end of each port.
-    reason
-        The reason for its state; may be empty.
-    details
-        Its pod, the time since which it is active, and its traffic, as far as they are known.
-    notes
-        Hints for the user.
-    last_error
-        The text of the last error of a connection; may be empty.
-    """
+    """The displayed values of a forward."""
 
     state: State
-    routes: Sequence[tuple[str, str]]
-    reason: str
+    routes: Sequence[tuple[str, str]]  # the local end and the remote end of each port
+    reason: str  # the reason for its state; may be empty
+    # Its pod, the time since which it is active, and its traffic, as far as they are known.
     details: Sequence[str]
-    notes: Sequence[str]
-    last_error: str
+    notes: Sequence[str]  # hints for the user
+    last_error: str  # the text of the last error of a connection; may be empty
 
     def line(self) -> str:
         """Return one line."""

@@ -12,21 +12,12 @@ from sspcloud_magics.forwards.forward import Forward
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The lease of a forward, created by `ForwardManager.lease`. A context manager.
+    """The lease of a forward, created by `ForwardManager.lease`. A context manager."""
 
-    Parameters
-    ----------
-    forward
-        The forward. The release of its last lease stops it, unless it was open before the first.
-    is_new
-        Whether this lease has opened the forward.
-    release
-        Ends the lease.
-    """
-
+    # The forward. The release of its last lease stops it, unless it was open before the first.
     forward: Forward
-    is_new: bool
-    release: Callable[[], None]
+    is_new: bool  # whether this lease has opened the forward
+    release: Callable[[], None]  # ends the lease
 
     def __enter__(self) -> Self:
         return self

@@ -22,27 +22,13 @@ from sspcloud_magics.i18n import _
 
 @dataclass(frozen=True, slots=True)
 class PortOwner:
-    """A process that listens on a port.
-
-    Parameters
-    ----------
-    pid
-        Its pid.
-    name
-        Its name, such as ``postgres``.
-    notebook
-        The file name of its notebook; empty if it has none.
-    is_helper
-        Whether it is the helper process of a kernel or a script.
-    is_mine
-        Whether it runs as this user; only the administrator sees the others.
-    """
+    """A process that listens on a port."""
 
     pid: int
-    name: str
-    notebook: str = ""
-    is_helper: bool = False
-    is_mine: bool = True
+    name: str  # its name, such as ``postgres``
+    notebook: str = ""  # the file name of its notebook; empty if it has none
+    is_helper: bool = False  # whether it is the helper process of a kernel or a script
+    is_mine: bool = True  # whether it runs as this user; only the administrator sees the others
 
     def __str__(self) -> str:
         if self.pid == os.getpid():

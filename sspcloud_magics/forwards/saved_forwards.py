@@ -40,17 +40,10 @@ _NAME = re.compile(r"(?P<folder>[0-9a-f]{16})\.(?P<pid>\d+)\.(?P<started>\d+)\.j
 
 @dataclass(frozen=True, slots=True)
 class SavedForward:
-    """A forward of another process.
+    """A forward of another process."""
 
-    Parameters
-    ----------
-    server
-        Its API server.
-    target, ports, address
-        As in `ForwardManager.forward`, with the local ports that it had.
-    """
-
-    server: str
+    server: str  # its API server
+    # As in `ForwardManager.forward`, with the local ports that it had.
     target: Target
     ports: tuple[PortText, ...]
     address: str
@@ -86,17 +79,10 @@ class SavedForward:
 
 @dataclass(frozen=True, slots=True)
 class RestoreResult:
-    """The result of a restore.
+    """The result of a restore."""
 
-    Parameters
-    ----------
-    forwards
-        The forwards that are open again.
-    troubles
-        One sentence for each forward that is not, or for a file that could not be read.
-    """
-
-    forwards: tuple[Forward, ...]
+    forwards: tuple[Forward, ...]  # the forwards that are open again
+    # One sentence for each forward that is not, or for a file that could not be read.
     troubles: tuple[str, ...]
 
 

@@ -26,24 +26,16 @@ _CHUNKS = re.compile(r"(?<!\S)--chunks\b")
 
 @dataclass(frozen=True, slots=True)
 class CellMagic:
-    """The parts of a cell that runs one of this package's magics.
+    """The parts of a cell that runs one of this package's magics."""
 
-    Parameters
-    ----------
-    head
-        The text before the magic: comments, with those of SQL turned into Python's, blank lines, and the left side of an
-        assignment with its sign.
-    name, line, body
-        The magic, its options, and the lines below.
-    target
-        The assigned variable, if the target is a plain name.
-    """
-
+    # The text before the magic: comments, with those of SQL turned into Python's, blank lines, and the left
+    # side of an assignment with its sign.
     head: str
+    # The magic, its options, and the lines below.
     name: str
     line: str
     body: str
-    target: str | None = None
+    target: str | None = None  # the assigned variable, if the target is a plain name
 
 
 def cell_magic(text: str, names: Iterable[str]) -> CellMagic | None:

@@ -34,26 +34,15 @@ _LINE = re.compile(rf"^\s*{ASSIGNMENT}(?P<escape>%%?)(?P<name>\w+)[ \t](?P<rest>
 
 @dataclass(frozen=True, slots=True)
 class ClusterNames:
-    """Names found in the cluster.
+    """Names found in the cluster."""
 
-    Parameters
-    ----------
-    targets
-        The targets of `forward`, and the ports of each.
-    databases
-        The databases for `connect_db`.
-    namespaces
-        The used namespaces.
-    kinds
-        The names of kinds, each with the plural that it means.
-    objects
-        The names of objects, by plural and namespace, of the kinds that were completed.
-    """
-
+    # The targets of `forward`, and the ports of each.
     targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    databases: tuple[str, ...] = ()
-    namespaces: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()  # the databases for `connect_db`
+    namespaces: tuple[str, ...] = ()  # the used namespaces
+    # The names of kinds, each with the plural that it means.
     kinds: Mapping[str, str] = field(default_factory=dict)
+    # The names of objects, by plural and namespace, of the kinds that were completed.
     objects: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
 

@@ -15,17 +15,10 @@ NEWLINE = "\n"
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """The result of a magic in words.
+    """The result of a magic in words."""
 
-    Parameters
-    ----------
-    what
-        The result, in one sentence.
-    then
-        Possible next steps. A command at the beginning of a step ends before three blanks.
-    """
-
-    what: str
+    what: str  # the result, in one sentence
+    # Possible next steps. A command at the beginning of a step ends before three blanks.
     then: tuple[str, ...] = ()
 
     def __str__(self) -> str:

@@ -47,15 +47,9 @@ _CODE = (
 
 @dataclass(frozen=True, slots=True)
 class ApplyAnswer:
-    """The reply of ``%%k8s_apply``: kubectl's lines, and of a dry run the differences in colour.
+    """The reply of ``%%k8s_apply``: kubectl's lines, and of a dry run the differences in colour."""
 
-    Parameters
-    ----------
-    result
-        The result of `session.apply`.
-    """
-
-    result: session.ApplyResult
+    result: session.ApplyResult  # the result of `session.apply`
 
     @property
     def objects(self) -> Any:

@@ -56,37 +56,20 @@ _HALF_PAIRS = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One statement, or all statements of one cell, and the outcome.
+    """One statement, or all statements of one cell, and the outcome."""
 
-    Parameters
-    ----------
-    number
-        Identifies the statement in this notebook; later statements have larger numbers.
-    time
-        The time at which it was run.
-    database, dbname
-        The server, as ``NAMESPACE/NAME``, and the name of the database on it.
-    sql, options
-        The text below ``%%query_db``, and the rest of its line, as typed.
-    rows
-        The number of rows that were returned or changed; None if they are not counted.
-    seconds
-        The duration.
-    error
-        The class of the error; empty if there was none.
-    name, uses
-        The name that ``--save`` gave it, and the saved statements that ``--with`` named.
-    """
-
-    number: int = 0
-    time: datetime
+    number: int = 0  # identifies the statement in this notebook; later statements have larger numbers
+    time: datetime  # the time at which it was run
+    # The server, as ``NAMESPACE/NAME``, and the name of the database on it.
     database: str
     dbname: str
+    # The text below ``%%query_db``, and the rest of its line, as typed.
     sql: str
     options: str = ""
-    rows: int | None = None
-    seconds: float = 0.0
-    error: str = ""
+    rows: int | None = None  # the number of rows that were returned or changed; None if they are not counted
+    seconds: float = 0.0  # the duration
+    error: str = ""  # the class of the error; empty if there was none
+    # The name that ``--save`` gave it, and the saved statements that ``--with`` named.
     name: str = ""
     uses: tuple[str, ...] = ()
 

@@ -61,21 +61,11 @@ class SandboxError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of a sandbox.
+    """The state of a sandbox."""
 
-    Parameters
-    ----------
-    home
-        The sandbox's directory.
-    server
-        The address of its API server; None if the sandbox does not run.
-    pid
-        The process ID of the server; None if the sandbox does not run.
-    """
-
-    home: Path
-    server: str | None = None
-    pid: int | None = None
+    home: Path  # the sandbox's directory
+    server: str | None = None  # the address of its API server; None if the sandbox does not run
+    pid: int | None = None  # the process ID of the server; None if the sandbox does not run
 
     @property
     def running(self) -> bool:

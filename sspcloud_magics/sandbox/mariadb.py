@@ -40,15 +40,9 @@ class MariadbFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """The programs of one MariaDB.
+    """The programs of one MariaDB."""
 
-    Parameters
-    ----------
-    root
-        The directory in which ``usr/sbin/mariadbd`` is.
-    """
-
-    root: Path
+    root: Path  # the directory in which ``usr/sbin/mariadbd`` is
 
     @property
     def environment(self) -> dict[str, str]:

@@ -55,38 +55,25 @@ _NAME = re.compile(r'\s*(?:(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)\.)?(?:"(?:[^"]|"")+"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionReader:
-    """The function of the graph: reads one partition in a worker.
+    """The function of the graph: reads one partition in a worker."""
 
-    Parameters
-    ----------
-    path, dbname, user
-        The database, and the role that every worker must have.
-    select, params, key
-        The query, the values of its parameters, and the quoted column of the ranges.
-    numeric
-        The Python type for numeric.
-    search_path, time_zone
-        The notebook's settings, which the meaning of names and the type of columns depend on.
-    room
-        The number of partitions that are read at the same time.
-    port, machine
-        The local port of the notebook's forward, and the machine that it is on.
-    created
-        Makes the graph's keys unique: a later graph over the same table reads it again.
-    """
-
+    # The database, and the role that every worker must have.
     path: str
     dbname: str
     user: str
+    # The query, the values of its parameters, and the quoted column of the ranges.
     select: str
     params: Mapping[str, Any]
     key: str
-    numeric: Numeric
+    numeric: Numeric  # the Python type for numeric
+    # The notebook's settings, which the meaning of names and the type of columns depend on.
     search_path: str
     time_zone: str
-    room: int
+    room: int  # the number of partitions that are read at the same time
+    # The local port of the notebook's forward, and the machine that it is on.
     port: int | None
     machine: str
+    # Makes the graph's keys unique: a later graph over the same table reads it again.
     created: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __call__(self, rows: Range) -> pd.DataFrame:

@@ -29,24 +29,12 @@ _KEPT = timedelta(days=366)
 
 @dataclass(frozen=True, slots=True)
 class RecentNamespace:
-    """A used namespace.
+    """A used namespace."""
 
-    Parameters
-    ----------
-    server
-        The API server.
-    mine
-        The user's own namespace at that time: in the sandbox, you switch between users.
-    namespace
-        The colleague's namespace.
-    at
-        The time of its last use.
-    """
-
-    server: str
-    mine: str
-    namespace: str
-    at: datetime
+    server: str  # the API server
+    mine: str  # the user's own namespace at that time: in the sandbox, you switch between users
+    namespace: str  # the colleague's namespace
+    at: datetime  # the time of its last use
 
     def to_plain(self) -> dict[str, str]:
         """Return the entry of the file."""

@@ -22,28 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterChoice:
-    """The settings that choose a cluster and an identity; empty ones are left to the defaults.
+    """The settings that choose a cluster and an identity; empty ones are left to the defaults."""
 
-    Parameters
-    ----------
-    kubeconfig, context
-        A kubeconfig file, and a context in it.
-    server, token_file, ca_file, insecure_skip_tls_verify
-        A server's URL and a file with a bearer token, instead of a kubeconfig.
-    credentials_without_tls
-        Whether to send credentials also to an ``http://`` address.
-    namespace
-        The namespace to use instead of the configuration's own.
-    """
-
+    # A kubeconfig file, and a context in it.
     kubeconfig: str | None = None
     context: str | None = None
+    # A server's URL and a file with a bearer token, instead of a kubeconfig.
     server: str | None = None
     token_file: str | None = None
     ca_file: str | None = None
     insecure_skip_tls_verify: bool = False
-    credentials_without_tls: bool = False
-    namespace: str | None = None
+    credentials_without_tls: bool = False  # whether to send credentials also to an ``http://`` address
+    namespace: str | None = None  # the namespace to use instead of the configuration's own
 
     def fill_from(self, below: ClusterChoice) -> ClusterChoice:
         """Fill the empty settings of this choice from `below`.
@@ -62,19 +52,12 @@ class ClusterChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryDefaults:
-    """Defaults of all queries.
+    """Defaults of all queries."""
 
-    Parameters
-    ----------
-    search_path, time_zone
-        Set in each session of a database; the server's own if None.
-    memory_share
-        The share of free memory above which an expected result causes a warning.
-    """
-
+    # Set in each session of a database; the server's own if None.
     search_path: str | None = None
     time_zone: str | None = None
-    memory_share: float = 0.5
+    memory_share: float = 0.5  # the share of free memory above which an expected result causes a warning
 
 
 @dataclass(slots=True)

@@ -39,21 +39,12 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Colleague:
-    """A user or a group that receives a share.
+    """A user or a group that receives a share."""
 
-    Parameters
-    ----------
-    name
-        The name that the owner types and that objects are named after: ``bob``, or ``projet-x`` for a group.
-    namespace
-        The namespace of their services: ``user-bob`` or ``projet-x``.
-    subjects
-        Their identities to the API server: on a laptop, and in a notebook.
-    """
-
+    # The name that the owner types and that objects are named after: ``bob``, or ``projet-x`` for a group.
     name: str
-    namespace: str
-    subjects: tuple[Subject, Subject]
+    namespace: str  # the namespace of their services: ``user-bob`` or ``projet-x``
+    subjects: tuple[Subject, Subject]  # their identities to the API server: on a laptop, and in a notebook
 
 
 def parse_colleague(text: str, *, prefix: str | None = None, owner: str = "") -> Colleague:

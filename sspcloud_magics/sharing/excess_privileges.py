@@ -84,18 +84,10 @@ WHERE d.refclassid = 'pg_authid'::regclass AND d.deptype = 'o' AND d.classid <> 
 
 @dataclass(frozen=True, slots=True)
 class ExcessPrivileges:
-    """Privileges of colleagues beyond their shares.
+    """Privileges of colleagues beyond their shares."""
 
-    Parameters
-    ----------
-    statements
-        The statements that revoke them.
-    notes
-        The changes, one sentence each.
-    """
-
-    statements: Statements = field(default_factory=list)
-    notes: tuple[str, ...] = ()
+    statements: Statements = field(default_factory=list)  # the statements that revoke them
+    notes: tuple[str, ...] = ()  # the changes, one sentence each
 
 
 def find_excess(session: psycopg.Connection[Any], creators: Iterable[str]) -> ExcessPrivileges:

@@ -109,24 +109,12 @@ _DATA = frozenset({"table", "sequence", _LARGE_OBJECT, "schema", _STATISTICS})
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """An object that a role owns.
+    """An object that a role owns."""
 
-    Parameters
-    ----------
-    kind
-        Its type in `pg_identify_object`: ``table``, ``function``, ``large object``, …
-    oid
-        Its OID.
-    schema
-        Its schema, quoted; None for objects without one.
-    identity
-        Its name in SQL, quoted.
-    """
-
-    kind: str
+    kind: str  # its type in `pg_identify_object`: ``table``, ``function``, ``large object``, …
     oid: int
-    schema: str | None
-    identity: str
+    schema: str | None  # its schema, quoted; None for objects without one
+    identity: str  # its name in SQL, quoted
 
     @property
     def keyword(self) -> sql.SQL:
@@ -141,33 +129,16 @@ class Owned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handover:
-    """The statements that take a role out of one database, and where its objects go.
+    """The statements that take a role out of one database, and where its objects go."""
 
-    Parameters
-    ----------
-    steps
-        Statements to run in order, each step in a transaction: the locks of a transaction are limited.
-    heir
-        The role that inherits; None if a superuser owns the database.
-    data
-        The names of the tables and other data that the heir inherits.
-    kept
-        The names of the data that the archive keeps.
-    code
-        The names of the code that the archive keeps.
-    dropped
-        The parts dropped from the data, in words.
-    drops_schema
-        Whether the role's own schema is dropped.
-    """
-
+    # Statements to run in order, each step in a transaction: the locks of a transaction are limited.
     steps: tuple[Statements, ...]
-    heir: str | None
-    data: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-    code: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()
-    drops_schema: bool = False
+    heir: str | None  # the role that inherits; None if a superuser owns the database
+    data: tuple[str, ...] = ()  # the names of the tables and other data that the heir inherits
+    kept: tuple[str, ...] = ()  # the names of the data that the archive keeps
+    code: tuple[str, ...] = ()  # the names of the code that the archive keeps
+    dropped: tuple[str, ...] = ()  # the parts dropped from the data, in words
+    drops_schema: bool = False  # whether the role's own schema is dropped
 
 
 Query: TypeAlias = Callable[[str, Any], list[tuple[Any, ...]]]
@@ -189,21 +160,11 @@ def select_movable_code(owned: Sequence[Owned], types_with_code: frozenset[int])
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Statements that move code into schemas of its own.
+    """Statements that move code into schemas of its own."""
 
-    Parameters
-    ----------
-    schemas
-        The statements that create the schemas.
-    names
-        The schemas' names.
-    statements
-        The statement that moves each object, by its OID.
-    """
-
-    schemas: Statements
-    names: tuple[str, ...]
-    statements: Mapping[int, sql.Composed]
+    schemas: Statements  # the statements that create the schemas
+    names: tuple[str, ...]  # the schemas' names
+    statements: Mapping[int, sql.Composed]  # the statement that moves each object, by its OID
 
 
 def move_apart(session: psycopg.Connection[Any], role: str, code: Sequence[Owned]) -> Moved:
@@ -367,26 +328,13 @@ def _list_names(data: Sequence[Owned]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _CodeDrops:
-    """The statements that drop code from tables, and the tables that they concern.
+    """The statements that drop code from tables, and the tables that they concern."""
 
-    Parameters
-    ----------
-    groups
-        The statements, one in each group.
-    words
-        The dropped parts, in words.
-    bound
-        The OIDs of tables whose code cannot be dropped.
-    gone
-        The OIDs of dropped statistics.
-    secured
-        The OIDs of tables whose policies are dropped: these showed each reader only some rows.
-    """
-
-    groups: list[Statements]
-    words: tuple[str, ...]
-    bound: frozenset[int]
-    gone: frozenset[int]
+    groups: list[Statements]  # the statements, one in each group
+    words: tuple[str, ...]  # the dropped parts, in words
+    bound: frozenset[int]  # the OIDs of tables whose code cannot be dropped
+    gone: frozenset[int]  # the OIDs of dropped statistics
+    # The OIDs of tables whose policies are dropped: these showed each reader only some rows.
     secured: frozenset[int]
 
 

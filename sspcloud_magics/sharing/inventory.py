@@ -27,52 +27,23 @@ _OURS = f"{share_keys.MANAGED_BY}={share_keys.OWNER},{share_keys.DATABASE}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A share as the cluster's objects describe it.
+    """A share as the cluster's objects describe it."""
 
-    Parameters
-    ----------
-    database, namespace
-        The shared database and its namespace.
-    colleague
-        The name of the colleague.
-    access
-        ``read-only`` or ``read-write``.
-    schemas
-        The shared schemas.
-    until
-        The expiry.
-    reason
-        The owner's reason; may be empty.
-    role
-        The colleague's Postgres role.
-    name
-        The name of its objects in the cluster.
-    has_job
-        Whether a Job ends it automatically.
-    complete
-        Whether its Secret and its RoleBinding exist; True if they may not be listed.
-    orphaned
-        Whether its database no longer exists.
-    create
-        Whether the owner let the colleague create in the shared schemas.
-    kind
-        The kind of database.
-    """
-
+    # The shared database and its namespace.
     database: str
     namespace: str
-    colleague: str
-    access: str
-    schemas: tuple[str, ...]
-    until: datetime
-    reason: str
-    role: str
-    name: str
-    has_job: bool
-    complete: bool
-    orphaned: bool = False
-    create: bool = False
-    kind: str = "postgres"
+    colleague: str  # the name of the colleague
+    access: str  # ``read-only`` or ``read-write``
+    schemas: tuple[str, ...]  # the shared schemas
+    until: datetime  # the expiry
+    reason: str  # the owner's reason; may be empty
+    role: str  # the colleague's Postgres role
+    name: str  # the name of its objects in the cluster
+    has_job: bool  # whether a Job ends it automatically
+    complete: bool  # whether its Secret and its RoleBinding exist; True if they may not be listed
+    orphaned: bool = False  # whether its database no longer exists
+    create: bool = False  # whether the owner let the colleague create in the shared schemas
+    kind: str = "postgres"  # the kind of database
 
     @property
     def state(self) -> str:
@@ -86,27 +57,13 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class ShareRole:
-    """The Postgres role of a share.
+    """The Postgres role of a share."""
 
-    Parameters
-    ----------
-    name
-        The role.
-    sessions
-        The number of its open sessions.
-    since
-        The start of the oldest session; None without sessions.
-    until
-        The end of its password; now, if that is still to come.
-    valid_until
-        The end of its password, as the server writes it.
-    """
-
-    name: str
-    sessions: int
-    since: datetime | None
-    until: datetime
-    valid_until: str = ""
+    name: str  # the role
+    sessions: int  # the number of its open sessions
+    since: datetime | None  # the start of the oldest session; None without sessions
+    until: datetime  # the end of its password; now, if that is still to come
+    valid_until: str = ""  # the end of its password, as the server writes it
 
 
 @without_frames  # the listed Secrets contain their values until these are removed
@@ -147,39 +104,22 @@ def list_shares(cluster: Cluster, database: str | None = None, namespace: str | 
 
 @dataclass(frozen=True, slots=True)
 class EndedShare:
-    """The remains of a share that has ended.
-
-    Parameters
-    ----------
-    share
-        The share.
-    valid_until
-        If only its role is left, the role's expiry when it was found; None if its objects are left too.
-    sql
-        The formatted SQL that removes the role; empty if it was not requested or the role does not exist.
-    """
+    """The remains of a share that has ended."""
 
     share: Share
+    # If only its role is left, the role's expiry when it was found; None if its objects are left too.
     valid_until: str | None = None
+    # The formatted SQL that removes the role; empty if it was not requested or the role does not exist.
     sql: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The shares of one database, in the cluster and on the server.
-
-    Parameters
-    ----------
-    database
-        The database.
-    roles
-        The server's roles of shares.
-    shares
-        The shares in the cluster, listed after the roles, because a share's Job is created before its role.
-    """
+    """The shares of one database, in the cluster and on the server."""
 
     database: Database
-    roles: Sequence[ShareRole]
+    roles: Sequence[ShareRole]  # the server's roles of shares
+    # The shares in the cluster, listed after the roles, because a share's Job is created before its role.
     shares: Sequence[Share]
 
     @property

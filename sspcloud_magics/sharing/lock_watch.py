@@ -38,21 +38,14 @@ LEFT JOIN {SHARE_ROLES} AS s ON s.oid = a.usesysid
 
 @dataclass(slots=True)
 class LockWatch:
-    """The sessions that blocked a session; filled in by the watching thread.
+    """The sessions that blocked a session; filled in by the watching thread."""
 
-    Parameters
-    ----------
-    ended
-        The terminated sessions of colleagues: role and process.
-    holder
-        The role of the last session found that is not a colleague's; empty for an internal process of the server.
-    process
-        The process of that session; 0 if there was none.
-    """
-
+    # The terminated sessions of colleagues: role and process.
     ended: list[tuple[str, int]] = field(default_factory=list)
+    # The role of the last session found that is not a colleague's; empty for an internal process of the
+    # server.
     holder: str = ""
-    process: int = 0
+    process: int = 0  # the process of that session; 0 if there was none
 
 
 def describe_ended_sessions(watch: LockWatch) -> list[str]:

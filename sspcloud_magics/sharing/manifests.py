@@ -32,40 +32,21 @@ _RBAC = "rbac.authorization.k8s.io"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedObjects(ABC):
-    """The planned objects in the cluster of a share with one colleague.
+    """The planned objects in the cluster of a share with one colleague."""
 
-    Parameters
-    ----------
-    namespace
-        The owner's namespace.
-    colleague
-        The colleague.
-    service, port
-        The shared service and its port.
-    pods
-        The names that its pods have now or will have after replacements.
-    duration, until
-        The duration, and the expiry with its time zone.
-    reason
-        The owner's reason; may be empty.
-    for_kubectl
-        Whether to grant the permissions that ``kubectl port-forward`` needs.
-    forward
-        Whether the colleague may forward to the pod, which opens all of its ports.
-    selector
-        The labels by which a NetworkPolicy selects the pods.
-    """
-
-    namespace: str
+    namespace: str  # the owner's namespace
     colleague: Colleague
+    # The shared service and its port.
     service: str
     port: int
-    pods: tuple[str, ...]
+    pods: tuple[str, ...]  # the names that its pods have now or will have after replacements
+    # The duration, and the expiry with its time zone.
     duration: timedelta
     until: datetime
-    reason: str = ""
-    for_kubectl: bool = False
-    forward: bool = True
+    reason: str = ""  # the owner's reason; may be empty
+    for_kubectl: bool = False  # whether to grant the permissions that ``kubectl port-forward`` needs
+    forward: bool = True  # whether the colleague may forward to the pod, which opens all of its ports
+    # The labels by which a NetworkPolicy selects the pods.
     selector: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -86,30 +67,15 @@ class PlannedObjects(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedShare(PlannedObjects):
-    """The planned share of a database with one colleague: its objects in the cluster, and its role in the database.
+    """The planned share of a database with one colleague: its objects in the cluster, and its role in the database."""
 
-    Parameters
-    ----------
-    database
-        The name of the release, such as ``postgresql-cnpg-951239``.
-    privileges
-        The privileges of the Postgres role.
-    exists
-        Whether the role exists already, and is altered.
-    own_schema
-        Whether the role has its own schema, from this share or an earlier one.
-    handover
-        The handover of the role's objects when the share becomes read-only; None if it owns nothing.
-    kind
-        The kind of database.
-    """
-
-    database: str
-    privileges: Privileges
-    exists: bool = False
-    own_schema: bool = False
+    database: str  # the name of the release, such as ``postgresql-cnpg-951239``
+    privileges: Privileges  # the privileges of the Postgres role
+    exists: bool = False  # whether the role exists already, and is altered
+    own_schema: bool = False  # whether the role has its own schema, from this share or an earlier one
+    # The handover of the role's objects when the share becomes read-only; None if it owns nothing.
     handover: Handover | None = None
-    kind: str = "postgres"
+    kind: str = "postgres"  # the kind of database
 
     @property
     def name(self) -> str:

@@ -40,71 +40,32 @@ from sspcloud_magics.spelling import nearest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareRequest:
-    """A share request as the owner typed it.
+    """A share request as the owner typed it."""
 
-    Parameters
-    ----------
-    colleagues
-        The colleagues' names, as typed.
-    read_write
-        Whether they may change rows, and create in a schema of their own.
-    create
-        Whether they may also create in the shared schemas.
-    schemas
-        The schemas to share; all of the users' schemas if empty.
-    duration
-        The duration of the share.
-    network
-        Whether to let the colleagues' namespaces reach the port directly.
-    forward
-        Whether to let them forward to the pod.
-    for_kubectl
-        Whether to grant what ``kubectl port-forward`` needs.
-    reason
-        A reason, for later readers.
-    prefix
-        The server's prefix of user names; read from the namespace if None.
-    """
-
-    colleagues: tuple[str, ...]
-    read_write: bool
-    create: bool
-    schemas: tuple[str, ...]
-    duration: timedelta
-    network: bool
-    forward: bool
-    for_kubectl: bool
-    reason: str
-    prefix: str | None
+    colleagues: tuple[str, ...]  # the colleagues' names, as typed
+    read_write: bool  # whether they may change rows, and create in a schema of their own
+    create: bool  # whether they may also create in the shared schemas
+    schemas: tuple[str, ...]  # the schemas to share; all of the users' schemas if empty
+    duration: timedelta  # the duration of the share
+    network: bool  # whether to let the colleagues' namespaces reach the port directly
+    forward: bool  # whether to let them forward to the pod
+    for_kubectl: bool  # whether to grant what ``kubectl port-forward`` needs
+    reason: str  # a reason, for later readers
+    prefix: str | None  # the server's prefix of user names; read from the namespace if None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ClusterPlan(rendering.ShareDisplay, ABC):
-    """The cluster's half of a plan, which is the same for each kind of database.
-
-    Parameters
-    ----------
-    database
-        The database.
-    shares
-        One share for each colleague.
-    schemas
-        All schemas of the database, or all databases of a server of MariaDB: privileges in those that are not shared are
-        revoked.
-    network
-        Whether to create a NetworkPolicy.
-    notes
-        Advisories, one sentence each, the most important first.
-    ended
-        The ended shares whose remains are removed first.
-    """
+    """The cluster's half of a plan, which is the same for each kind of database."""
 
     database: Database
-    shares: tuple[PlannedShare, ...]
+    shares: tuple[PlannedShare, ...]  # one share for each colleague
+    # All schemas of the database, or all databases of a server of MariaDB: privileges in those that are not
+    # shared are revoked.
     schemas: tuple[str, ...]
-    network: bool
-    notes: tuple[str, ...]
-    ended: tuple[EndedShare, ...]
+    network: bool  # whether to create a NetworkPolicy
+    notes: tuple[str, ...]  # advisories, one sentence each, the most important first
+    ended: tuple[EndedShare, ...]  # the ended shares whose remains are removed first
 
     @abstractmethod
     def sql(self) -> str:

@@ -68,18 +68,10 @@ _UNPRIVILEGED = 1024
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """A running relay.
+    """A running relay."""
 
-    Parameters
-    ----------
-    pod
-        The pod to forward to.
-    port
-        The port that it listens on.
-    """
-
-    pod: Target
-    port: int
+    pod: Target  # the pod to forward to
+    port: int  # the port that it listens on
 
 
 def parse_destination(text: str) -> tuple[str, int]:

@@ -49,28 +49,15 @@ def sort_notes(notes: Iterable[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The rendered parts of a share plan or result.
+    """The rendered parts of a share plan or result."""
 
-    Parameters
-    ----------
-    granted
-        The colleagues' access and its expiry, in one sentence.
-    line
-        The line to send to them.
-    notes
-        Advisories for the owner, the most important first; `SHOWN` of them are in sight.
-    objects, statements
-        The YAML of the objects and the SQL of a preview; empty for a result.
-    is_mariadb
-        Whether the SQL is for MariaDB.
-    """
-
-    granted: str
-    line: str
-    notes: Sequence[str]
+    granted: str  # the colleagues' access and its expiry, in one sentence
+    line: str  # the line to send to them
+    notes: Sequence[str]  # advisories for the owner, the most important first; `SHOWN` of them are in sight
+    # The YAML of the objects and the SQL of a preview; empty for a result.
     objects: str = ""
     statements: str = ""
-    is_mariadb: bool = False
+    is_mariadb: bool = False  # whether the SQL is for MariaDB
 
     def as_text(self) -> str:
         """Render text for a terminal."""

@@ -155,31 +155,17 @@ WHERE p.prosecdef AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Privileges:
-    """The privileges of a role in one database.
+    """The privileges of a role in one database."""
 
-    Parameters
-    ----------
-    role
-        The colleague's Postgres role.
-    dbname, schemas
-        The database inside the server, and the schemas to share.
-    owners
-        The roles whose future tables are shared too, and who may read what the colleague creates.
-    schema_owner
-        The owner of the colleague's own schema: the heir, or `ARCHIVE`.
-    read_write
-        Whether it may change rows, and create in a schema of its own.
-    create
-        Whether it may also create in the shared schemas.
-    """
-
-    role: str
+    role: str  # the colleague's Postgres role
+    # The database inside the server, and the schemas to share.
     dbname: str
     schemas: tuple[str, ...]
+    # The roles whose future tables are shared too, and who may read what the colleague creates.
     owners: tuple[str, ...]
-    schema_owner: str = ARCHIVE
-    read_write: bool = False
-    create: bool = False
+    schema_owner: str = ARCHIVE  # the owner of the colleague's own schema: the heir, or `ARCHIVE`
+    read_write: bool = False  # whether it may change rows, and create in a schema of its own
+    create: bool = False  # whether it may also create in the shared schemas
 
 
 _TABLES, _SEQUENCES = sql.SQL("TABLES"), sql.SQL("SEQUENCES")

@@ -52,32 +52,18 @@ def service_host(database: Database) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteRequest:
-    """The arguments of a connection by any route.
+    """The arguments of a connection by any route."""
 
-    Parameters
-    ----------
-    cluster, manager
-        The cluster, and the manager of this process's forwards.
-    database, credentials
-        The database, and the login.
-    dbname
-        The database inside the server; the one in the credentials if None.
-    image
-        The image of a relay.
-    timeout
-        How long each step may take, in seconds.
-    progress
-        Called with a description of each step.
-    """
-
+    # The cluster, and the manager of this process's forwards.
     cluster: Cluster
     manager: ForwardManager
+    # The database, and the login.
     database: Database
     credentials: DatabaseCredentials
-    dbname: str | None = None
-    image: str = IMAGE
-    timeout: float = 30.0
-    progress: Callable[[str], None] = lambda _unused: None
+    dbname: str | None = None  # the database inside the server; the one in the credentials if None
+    image: str = IMAGE  # the image of a relay
+    timeout: float = 30.0  # how long each step may take, in seconds
+    progress: Callable[[str], None] = lambda _unused: None  # called with a description of each step
 
     def connect(self, route: Route) -> Connection:
         """Connect by a route."""

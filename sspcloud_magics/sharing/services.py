@@ -54,18 +54,10 @@ _FIXED_NAMES = ("", "StatefulSet")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedServiceShare(PlannedObjects):
-    """The planned share of a service with one colleague.
+    """The planned share of a service with one colleague."""
 
-    Parameters
-    ----------
-    target_port
-        The port of the pods, as the service names it.
-    pod_port
-        The number of that port in the pods.
-    """
-
-    target_port: int | str
-    pod_port: int
+    target_port: int | str  # the port of the pods, as the service names it
+    pod_port: int  # the number of that port in the pods
 
     @property
     def name(self) -> str:

@@ -46,51 +46,32 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 
 @dataclass(frozen=True, slots=True)
 class PortSpec:
-    """One port of a forward.
+    """One port of a forward."""
 
-    Parameters
-    ----------
-    remote
-        The port of the target: a number, or the name of a port of the service or the container.
-    candidates
-        The local ports to try, in order; 0 is any free port. The first that can be bound is used.
-    socket
-        The name of the Unix socket, if the forward listens on Unix sockets; then no port is bound.
-    """
-
+    # The port of the target: a number, or the name of a port of the service or the container.
     remote: int | str
+    # The local ports to try, in order; 0 is any free port. The first that can be bound is used.
     candidates: tuple[int, ...]
+    # The name of the Unix socket, if the forward listens on Unix sockets; then no port is bound.
     socket: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardSpec:
-    """The target, ports and addresses of a forward.
+    """The target, ports and addresses of a forward."""
 
-    Parameters
-    ----------
-    namespace, kind, name
-        The target; `kind` is one of `sspcloud_magics.target.SHORT_KIND`.
-    ports
-        The ports; all of them lead to the same pod.
-    address
-        The address to listen on; ``localhost`` means both loopback families, or the one that exists.
-    folders
-        The directories to try for Unix sockets, in order; if there are any, no port is bound.
-    wait
-        How long a connection that arrives while the forward reconnects waits, in seconds.
-    resume
-        Whether the forward was active in a helper that died. It then binds and reconnects, as after a lost tunnel,
-        and does not fail if the first dial does.
-    """
-
+    # The target; `kind` is one of `sspcloud_magics.target.SHORT_KIND`.
     namespace: str
     kind: str
     name: str
-    ports: tuple[PortSpec, ...]
+    ports: tuple[PortSpec, ...]  # the ports; all of them lead to the same pod
+    # The address to listen on; ``localhost`` means both loopback families, or the one that exists.
     address: str = "localhost"
-    wait: float = 10.0
+    wait: float = 10.0  # how long a connection that arrives while the forward reconnects waits, in seconds
+    # Whether the forward was active in a helper that died. It then binds and reconnects, as after a lost
+    # tunnel, and does not fail if the first dial does.
     resume: bool = False
+    # The directories to try for Unix sockets, in order; if there are any, no port is bound.
     folders: tuple[str, ...] = ()
 
 
@@ -149,60 +130,33 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class ForwardState:
-    """A change of a forward's state.
-
-    Parameters
-    ----------
-    reason
-        The cause in a few words, for the user; may be empty.
-    pod
-        The current pod; empty if there is none.
-    protocol
-        The tunnel protocol: ``spdy``, ``spdy_websocket``, ``channels`` or empty.
-    local_ports
-        The bound ports, in the order of the spec; empty until they are bound.
-    folder
-        The directory of the Unix sockets; empty if the forward listens on ports.
-    error
-        `SspcloudError.to_wire` of the error of a failed forward; None in any other state.
-    """
+    """A change of a forward's state."""
 
     forward_id: int
     state: State
-    reason: str = ""
-    pod: str = ""
-    protocol: str = ""
-    local_ports: tuple[int, ...] = ()
-    folder: str = ""
+    reason: str = ""  # the cause in a few words, for the user; may be empty
+    pod: str = ""  # the current pod; empty if there is none
+    protocol: str = ""  # the tunnel protocol: ``spdy``, ``spdy_websocket``, ``channels`` or empty
+    local_ports: tuple[int, ...] = ()  # the bound ports, in the order of the spec; empty until they are bound
+    folder: str = ""  # the directory of the Unix sockets; empty if the forward listens on ports
+    # `SspcloudError.to_wire` of the error of a failed forward; None in any other state.
     error: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardCounters:
-    """The traffic of a forward since its start.
-
-    Parameters
-    ----------
-    sent, received
-        The bytes to the target and from it.
-    open_connections
-        The connections that are open now; the only number that may fall.
-    connections, failed_connections
-        The accepted connections, and those of them that ended in an error.
-    reconnects
-        How often the forward has reconnected.
-    last_error
-        The text of the last error of a connection; may be empty.
-    """
+    """The traffic of a forward since its start."""
 
     forward_id: int
+    # The bytes to the target and from it.
     sent: int = 0
     received: int = 0
-    open_connections: int = 0
+    open_connections: int = 0  # the connections that are open now; the only number that may fall
+    # The accepted connections, and those of them that ended in an error.
     connections: int = 0
     failed_connections: int = 0
-    reconnects: int = 0
-    last_error: str = ""
+    reconnects: int = 0  # how often the forward has reconnected
+    last_error: str = ""  # the text of the last error of a connection; may be empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,20 +168,13 @@ class CredentialsWanted:
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """A record of the helper's log.
+    """A record of the helper's log."""
 
-    Parameters
-    ----------
-    level, name, text
-        As in `logging`; the text contains no secret.
-    at
-        The time of the record, in seconds since 1970.
-    """
-
+    # As in `logging`; the text contains no secret.
     level: int
     name: str
     text: str
-    at: float
+    at: float  # the time of the record, in seconds since 1970
 
 
 Command: TypeAlias = SetAccess | RefuseAccess | StartForward | StopForward | SetLog | SetLanguage

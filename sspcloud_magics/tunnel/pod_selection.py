@@ -47,29 +47,17 @@ _HTTP_DATE = "%a, %d %b %Y %H:%M:%S GMT"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A pod behind a target.
+    """A pod behind a target."""
 
-    Parameters
-    ----------
-    name, uid
-        The pod; the uid is empty if it is not known.
-    ports
-        The pod's port numbers, in the order of the requested ports.
-    usable
-        Whether it takes connections: it is ready, or it runs and the user named this very pod.
-    state, trouble
-        The state in kubectl's words, and the cluster's message about it.
-    over
-        Whether its programs have ended for good.
-    """
-
+    # The pod; the uid is empty if it is not known.
     name: str
     uid: str
-    ports: tuple[int, ...]
-    usable: bool
+    ports: tuple[int, ...]  # the pod's port numbers, in the order of the requested ports
+    usable: bool  # whether it takes connections: it is ready, or it runs and the user named this very pod
+    # The state in kubectl's words, and the cluster's message about it.
     state: str = ""
     trouble: str = ""
-    over: bool = False
+    over: bool = False  # whether its programs have ended for good
 
     def is_same(self, other: Candidate) -> bool:
         """Return whether both are the same pod, perhaps at different times."""

@@ -59,30 +59,20 @@ _FRESH = 30.0
 
 @dataclass(slots=True)
 class PodCollection:
-    """A collection of the API that leads to the pods of a target, and its last contents.
+    """A collection of the API that leads to the pods of a target, and its last contents."""
 
-    Parameters
-    ----------
-    path, query
-        The request that lists it.
-    read
-        Turns its objects into candidates.
-    is_watchable
-        Whether it is a real collection; a single object, for users who may not list, is polled.
-    renew
-        Builds the collection again before each list, if it depends on an object that may change.
-    has_selector
-        Whether these are the Endpoints of a Service with a selector, whose pods are watched while none is ready.
-    objects, version
-        The objects by their names, and the resource version of the last list or event.
-    """
-
+    # The request that lists it.
     path: str
     query: Mapping[str, str]
-    read: Callable[[Sequence[Object]], list[Candidate]]
+    read: Callable[[Sequence[Object]], list[Candidate]]  # turns its objects into candidates
+    # Whether it is a real collection; a single object, for users who may not list, is polled.
     is_watchable: bool = True
+    # Builds the collection again before each list, if it depends on an object that may change.
     renew: Callable[[], Awaitable[PodCollection]] | None = None
+    # Whether these are the Endpoints of a Service with a selector, whose pods are watched while none is
+    # ready.
     has_selector: bool = False
+    # The objects by their names, and the resource version of the last list or event.
     objects: dict[str, Object] = field(default_factory=dict)
     version: str = ""
 

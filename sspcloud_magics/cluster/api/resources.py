@@ -14,22 +14,13 @@ ALL_NAMESPACES = "*"
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource type of the API.
+    """A resource type of the API."""
 
-    Parameters
-    ----------
-    plural
-        The name in URLs and in RBAC rules, such as ``pods``.
-    group, version
-        The API group, empty for the core group, and its version.
-    namespaced
-        Whether its objects live in a namespace.
-    """
-
-    plural: str
+    plural: str  # the name in URLs and in RBAC rules, such as ``pods``
+    # The API group, empty for the core group, and its version.
     group: str = ""
     version: str = "v1"
-    namespaced: bool = True
+    namespaced: bool = True  # whether its objects live in a namespace
 
 
 PODS = Resource("pods")
@@ -80,23 +71,13 @@ def parse_attempt(method: str, path: str) -> Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A request in the terms of RBAC: verb, resource, namespace and name.
+    """A request in the terms of RBAC: verb, resource, namespace and name."""
 
-    Parameters
-    ----------
-    verb
-        ``get``, ``list``, ``create``, …
-    resource
-        The resource type.
-    namespace
-        The namespace; None for all namespaces, or for a resource without namespaces.
-    name, subresource
-        The object and its subresource, such as ``portforward``; empty for neither.
-    """
-
-    verb: str
-    resource: Resource
+    verb: str  # ``get``, ``list``, ``create``, …
+    resource: Resource  # the resource type
+    # The namespace; None for all namespaces, or for a resource without namespaces.
     namespace: str | None = None
+    # The object and its subresource, such as ``portforward``; empty for neither.
     name: str = ""
     subresource: str = ""
 

@@ -48,14 +48,10 @@ def get_proxy_settings(proxy: Proxy | None) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete response.
+    """A complete response."""
 
-    Parameters
-    ----------
-    status, headers, data
-        The parts of the response; `data` is decompressed. Headers and data may hold secrets, so the repr omits them.
-    """
-
+    # The parts of the response; `data` is decompressed. Headers and data may hold secrets, so the repr omits
+    # them.
     status: int
     headers: Mapping[str, str] = field(repr=False)
     data: bytes = field(repr=False)

@@ -13,21 +13,11 @@ SOON = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """The expiry of credentials, as far as they state it.
+    """The expiry of credentials, as far as they state it."""
 
-    Parameters
-    ----------
-    token_ends
-        The expiry of the token.
-    login_ends
-        The time after which the token cannot be renewed.
-    renews
-        Whether the token is renewed automatically.
-    """
-
-    token_ends: datetime | None = None
-    login_ends: datetime | None = None
-    renews: bool = False
+    token_ends: datetime | None = None  # the expiry of the token
+    login_ends: datetime | None = None  # the time after which the token cannot be renewed
+    renews: bool = False  # whether the token is renewed automatically
 
     @property
     def ends(self) -> datetime | None:

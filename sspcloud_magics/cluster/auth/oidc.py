@@ -52,21 +52,12 @@ _BOUND = frozenset({"invalid_dpop_proof", "use_dpop_nonce"})
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens of a provider.
+    """The tokens of a provider."""
 
-    Parameters
-    ----------
-    id_token
-        The token for the API server.
-    refresh_token
-        The token for the next refresh: a new one if the provider rotates them, else the old one.
-    clock
-        A sentence about this machine's clock if it is wrong; else empty.
-    """
-
-    id_token: Secret
+    id_token: Secret  # the token for the API server
+    # The token for the next refresh: a new one if the provider rotates them, else the old one.
     refresh_token: Secret
-    clock: str = ""
+    clock: str = ""  # a sentence about this machine's clock if it is wrong; else empty
 
 
 @without_frames

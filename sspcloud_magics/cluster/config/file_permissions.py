@@ -18,18 +18,10 @@ from sspcloud_magics.i18n import N_, _
 
 @dataclass(frozen=True, slots=True)
 class FileWarning:
-    """A warning about a file.
+    """A warning about a file."""
 
-    Parameters
-    ----------
-    what
-        The problem, in one sentence.
-    hint
-        The command that corrects it.
-    """
-
-    what: str
-    hint: str
+    what: str  # the problem, in one sentence
+    hint: str  # the command that corrects it
 
     def __str__(self) -> str:
         return _("{what} (to correct it: {hint})", what=self.what, hint=self.hint)

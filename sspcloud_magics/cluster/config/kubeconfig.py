@@ -67,24 +67,13 @@ def correct_file() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A cluster, user or context.
-
-    Parameters
-    ----------
-    name
-        Its name.
-    values
-        The mapping under ``cluster``, ``user`` or ``context``. It may hold credentials, so the repr omits it.
-    file
-        The file of the entry.
-    fault
-        The reason why it cannot be used, as a sentence; empty if it can.
-    """
+    """A cluster, user or context."""
 
     name: str
+    # The mapping under ``cluster``, ``user`` or ``context``. It may hold credentials, so the repr omits it.
     values: Mapping[str, Any] = field(repr=False)
-    file: Path
-    fault: str = ""
+    file: Path  # the file of the entry
+    fault: str = ""  # the reason why it cannot be used, as a sentence; empty if it can
 
     def text(self, key: str) -> str | None:
         """Return the text of a field; None if it is missing or empty."""
@@ -131,26 +120,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Kubeconfig:
-    """The merged content of kubeconfig files.
+    """The merged content of kubeconfig files."""
 
-    Parameters
-    ----------
-    clusters, users, contexts
-        The entries by name.
-    current_context
-        The default context; None if no file names one.
-    files
-        The files that were read, in order.
-    faults
-        Sentences about malformed parts that belong to no named entry.
-    """
-
+    # The entries by name.
     clusters: Mapping[str, Entry]
     users: Mapping[str, Entry]
     contexts: Mapping[str, Entry]
-    current_context: str | None
-    files: tuple[Path, ...]
-    faults: tuple[str, ...] = ()
+    current_context: str | None  # the default context; None if no file names one
+    files: tuple[Path, ...]  # the files that were read, in order
+    faults: tuple[str, ...] = ()  # sentences about malformed parts that belong to no named entry
 
     def context(self, name: str | None = None) -> Entry:
         """Return a context.

@@ -41,32 +41,17 @@ _FIELD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class AppliedObject:
-    """The result for one object of a text.
+    """The result for one object of a text."""
 
-    Parameters
-    ----------
-    ref
-        The object in kubectl's words, such as ``pod/pg-proxy``.
-    outcome
-        ``created``, ``configured`` or ``unchanged``.
-    kind, name, namespace
-        The object; the namespace is None for a kind without namespaces.
-    difference
-        The changes, as the lines of a unified difference.
-    warnings
-        The server's warnings.
-    dry_run
-        Whether nothing was stored.
-    """
-
-    ref: str
-    outcome: str
+    ref: str  # the object in kubectl's words, such as ``pod/pg-proxy``
+    outcome: str  # ``created``, ``configured`` or ``unchanged``
+    # The object; the namespace is None for a kind without namespaces.
     kind: Kind
     name: str
     namespace: str | None
-    difference: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    dry_run: bool = False
+    difference: tuple[str, ...] = ()  # the changes, as the lines of a unified difference
+    warnings: tuple[str, ...] = ()  # the server's warnings
+    dry_run: bool = False  # whether nothing was stored
 
     def __str__(self) -> str:
         suffix = " (server dry run)" if self.dry_run else ""  # not translated: kubectl's words

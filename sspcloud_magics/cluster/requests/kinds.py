@@ -30,25 +30,14 @@ _FRESH = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of object.
+    """A kind of object."""
 
-    Parameters
-    ----------
-    kind
-        The name in manifests, such as ``Deployment``.
-    resource
-        The resource type, in the server's preferred version.
-    singular, short_names
-        Other names that kubectl accepts, such as ``deployment`` and ``deploy``.
-    verbs
-        The verbs that the server offers.
-    """
-
-    kind: str
-    resource: Resource
+    kind: str  # the name in manifests, such as ``Deployment``
+    resource: Resource  # the resource type, in the server's preferred version
+    # Other names that kubectl accepts, such as ``deployment`` and ``deploy``.
     singular: str
     short_names: tuple[str, ...] = ()
-    verbs: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ()  # the verbs that the server offers
 
     @property
     def api_version(self) -> str:

@@ -48,21 +48,11 @@ class Placeholder:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An object to apply.
+    """An object to apply."""
 
-    Parameters
-    ----------
-    body
-        The object.
-    line
-        The line where it begins, from 1.
-    node
-        Its YAML, for the lines of fields.
-    """
-
-    body: dict[str, Any]
-    line: int
-    node: MappingNode
+    body: dict[str, Any]  # the object
+    line: int  # the line where it begins, from 1
+    node: MappingNode  # its YAML, for the lines of fields
 
     @property
     def api_version(self) -> str:

@@ -143,25 +143,16 @@ def _check_shape(item: Any, cluster: Cluster) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class SecretObject:
-    """A Secret of the cluster.
+    """A Secret of the cluster."""
 
-    Parameters
-    ----------
-    name, namespace, labels, annotations, type
-        The fields of the object.
-    raw
-        The values as in the object (normally base64), hidden.
-    created
-        The creation time, in the server's format.
-    """
-
+    # The fields of the object.
     name: str
     namespace: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     type: str
-    raw: Mapping[str, Secret] = field(repr=False)
-    created: str = ""
+    raw: Mapping[str, Secret] = field(repr=False)  # the values as in the object (normally base64), hidden
+    created: str = ""  # the creation time, in the server's format
 
     def value(self, key: str) -> Secret | None:
         """Return the decoded value of a key; None if it is missing, empty or not text."""

@@ -38,26 +38,15 @@ _PAUSE = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """An object to delete.
+    """An object to delete."""
 
-    Parameters
-    ----------
-    kind, name, namespace
-        The object; the namespace is None for a kind without namespaces.
-    ref
-        The object in kubectl's words.
-    dependents
-        The objects that are deleted with it, in kubectl's words.
-    stranger
-        Why the object may not be yours to delete, in one sentence; empty if it is yours.
-    """
-
+    # The object; the namespace is None for a kind without namespaces.
     kind: Kind
     name: str
     namespace: str | None
-    ref: str
-    dependents: tuple[str, ...]
-    stranger: str
+    ref: str  # the object in kubectl's words
+    dependents: tuple[str, ...]  # the objects that are deleted with it, in kubectl's words
+    stranger: str  # why the object may not be yours to delete, in one sentence; empty if it is yours
     # Tells the object from a later one of the same name.
     uid: str = field(repr=False, default="")
 

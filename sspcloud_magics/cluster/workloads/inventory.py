@@ -17,24 +17,12 @@ from sspcloud_magics.cluster.workloads.pod_status import pod_status
 
 @dataclass(frozen=True, slots=True)
 class TargetPort:
-    """A port that a target declares.
+    """A port that a target declares."""
 
-    Parameters
-    ----------
-    number
-        The port of the container or the service.
-    name
-        Its name; may be empty.
-    protocol
-        ``TCP``, ``UDP`` or ``SCTP``.
-    target
-        For a service, the port of its pods, as a number or a name.
-    """
-
-    number: int
-    name: str = ""
-    protocol: str = "TCP"
-    target: int | str | None = None
+    number: int  # the port of the container or the service
+    name: str = ""  # its name; may be empty
+    protocol: str = "TCP"  # ``TCP``, ``UDP`` or ``SCTP``
+    target: int | str | None = None  # for a service, the port of its pods, as a number or a name
 
     def __str__(self) -> str:
         leads = f"→{self.target}" if self.target not in (None, self.number) else ""
@@ -45,47 +33,22 @@ class TargetPort:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod, as `kubectl get pods -o wide` shows it.
-
-    Parameters
-    ----------
-    name, namespace
-        Its name and namespace.
-    ready
-        Ready containers out of all: ``1/1``.
-    status
-        kubectl's status: ``Running``, ``CrashLoopBackOff``, ``Init:0/1``, ``Terminating``, …
-    restarts
-        The number of restarts of its containers.
-    last_restart
-        The time of the last restart; None without any.
-    created
-        The creation time; None if the server does not report it.
-    ports
-        The ports that its containers declare.
-    node, ip
-        Its node, and its address in the cluster; empty until it is scheduled.
-    labels
-        Its labels.
-    owner
-        Its controller, such as ``ReplicaSet/mon-api-abcdef``; empty without one.
-    is_ready
-        Its Ready condition: whether it accepts connections.
-    """
+    """A pod, as `kubectl get pods -o wide` shows it."""
 
     name: str
     namespace: str
-    ready: str
-    status: str
-    restarts: int
-    last_restart: datetime | None
-    created: datetime | None
-    ports: tuple[TargetPort, ...]
+    ready: str  # ready containers out of all: ``1/1``
+    status: str  # kubectl's status: ``Running``, ``CrashLoopBackOff``, ``Init:0/1``, ``Terminating``, …
+    restarts: int  # the number of restarts of its containers
+    last_restart: datetime | None  # the time of the last restart; None without any
+    created: datetime | None  # the creation time; None if the server does not report it
+    ports: tuple[TargetPort, ...]  # the ports that its containers declare
+    # Its node, and its address in the cluster; empty until it is scheduled.
     node: str
     ip: str
     labels: Mapping[str, str] = field(hash=False)
-    owner: str
-    is_ready: bool
+    owner: str  # its controller, such as ``ReplicaSet/mon-api-abcdef``; empty without one
+    is_ready: bool  # its Ready condition: whether it accepts connections
 
     @property
     def age(self) -> timedelta | None:
@@ -121,33 +84,16 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service, as `kubectl get services -o wide` shows it.
-
-    Parameters
-    ----------
-    name, namespace
-        Its name and namespace.
-    type
-        ``ClusterIP``, ``NodePort``, ``LoadBalancer`` or ``ExternalName``.
-    cluster_ip
-        Its address in the cluster; the text ``None`` for a headless service.
-    external_ip
-        Its external address in kubectl's format: ``<none>``, ``<pending>``, …
-    ports
-        Its ports.
-    created
-        The creation time; None if the server does not report it.
-    labels, selector
-        Its labels, and the labels that select its pods.
-    """
+    """A service, as `kubectl get services -o wide` shows it."""
 
     name: str
     namespace: str
-    type: str
-    cluster_ip: str
-    external_ip: str
+    type: str  # ``ClusterIP``, ``NodePort``, ``LoadBalancer`` or ``ExternalName``
+    cluster_ip: str  # its address in the cluster; the text ``None`` for a headless service
+    external_ip: str  # its external address in kubectl's format: ``<none>``, ``<pending>``, …
     ports: tuple[TargetPort, ...]
-    created: datetime | None
+    created: datetime | None  # the creation time; None if the server does not report it
+    # Its labels, and the labels that select its pods.
     labels: Mapping[str, str] = field(hash=False)
     selector: Mapping[str, str] = field(hash=False)
 

@@ -18,25 +18,14 @@ _TERMINAL = ("Succeeded", "Failed")
 
 @dataclass(frozen=True, slots=True)
 class PodStatus:
-    """The status of a pod, as kubectl shows it.
+    """The status of a pod, as kubectl shows it."""
 
-    Parameters
-    ----------
-    ready, containers
-        The number of ready containers, and of all.
-    status
-        ``Running``, ``Completed``, ``CrashLoopBackOff``, ``Init:0/1``, ``Terminating``, …
-    restarts
-        The number of restarts of containers.
-    last_restart
-        The time when a container last ended before a restart; None without any.
-    """
-
+    # The number of ready containers, and of all.
     ready: int
     containers: int
-    status: str
-    restarts: int
-    last_restart: datetime | None
+    status: str  # ``Running``, ``Completed``, ``CrashLoopBackOff``, ``Init:0/1``, ``Terminating``, …
+    restarts: int  # the number of restarts of containers
+    last_restart: datetime | None  # the time when a container last ended before a restart; None without any
 
 
 def pod_status(pod: Mapping[str, Any]) -> PodStatus:

@@ -76,24 +76,13 @@ _OVER = ("Succeeded", "Failed")
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTarget:
-    """A target that exists, or that the user may forward to without being allowed to read it.
+    """A target that exists, or that the user may forward to without being allowed to read it."""
 
-    Parameters
-    ----------
-    target
-        The object.
-    ports
-        The ports that it declares.
-    ports_known
-        Whether `ports` is complete; False if the permissions do not allow reading the object.
-    status
-        For a pod, kubectl's status (``Running``, ``CrashLoopBackOff``, …); else empty.
-    """
-
-    target: Target
-    ports: tuple[TargetPort, ...] = ()
+    target: Target  # the object
+    ports: tuple[TargetPort, ...] = ()  # the ports that it declares
+    # Whether `ports` is complete; False if the permissions do not allow reading the object.
     ports_known: bool = True
-    status: str = ""
+    status: str = ""  # for a pod, kubectl's status (``Running``, ``CrashLoopBackOff``, …); else empty
 
 
 def resolve(cluster: Cluster, text: str | TargetText) -> ResolvedTarget:

@@ -43,49 +43,27 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """The display of a column.
+    """The display of a column."""
 
-    Parameters
-    ----------
-    name
-        The column of the table.
-    heading
-        Its heading, in capitals as in kubectl.
-    words
-        Returns the text of the cell for a row; the plain value if None.
-    tone
-        Returns the tone of the cell for a row; no shape and colour if None.
-    """
-
-    name: str
-    heading: str
+    name: str  # the column of the table
+    heading: str  # its heading, in capitals as in kubectl
+    # Returns the text of the cell for a row; the plain value if None.
     words: Callable[[Row], str] | None = None
+    # Returns the tone of the cell for a row; no shape and colour if None.
     tone: Callable[[Row], Tone] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TableView:
-    """The display of a table.
+    """The display of a table."""
 
-    Parameters
-    ----------
-    columns
-        The displayed columns, in order; the table may have more.
-    noun
-        The noun for a row, in the singular: a key of `_COUNTS`; any other counts rows.
-    nothing
-        The text for an empty table.
-    apart
-        Columns that are hidden as long as the table has all of them; ``namespace`` is still displayed if there are
-        several namespaces.
-    paths
-        Whether the names include their namespaces, so that the column ``namespace`` is not needed.
-    """
-
-    columns: tuple[TableColumn, ...] = ()
-    noun: str = "row"
-    nothing: str = N_("No resources found.")
+    columns: tuple[TableColumn, ...] = ()  # the displayed columns, in order; the table may have more
+    noun: str = "row"  # the noun for a row, in the singular: a key of `_COUNTS`; any other counts rows
+    nothing: str = N_("No resources found.")  # the text for an empty table
+    # Columns that are hidden as long as the table has all of them; ``namespace`` is still displayed if there
+    # are several namespaces.
     apart: frozenset[str] = frozenset()
+    # Whether the names include their namespaces, so that the column ``namespace`` is not needed.
     paths: bool = False
 
 

@@ -60,29 +60,15 @@ Convert = Callable[[Sequence[Any], "ResultColumn"], Any]
 
 @dataclass(slots=True, eq=False)
 class ResultColumn:
-    """One column of a result; batches become pieces as they arrive.
+    """One column of a result; batches become pieces as they arrive."""
 
-    Parameters
-    ----------
-    name
-        The name in the result.
-    convert
-        Converts the texts of a batch to an array; it may add notes.
-    oid
-        The type of PostgreSQL that corresponds, for Arrow.
-    origin
-        The database, table and column that the values come from; empty texts for an expression.
-    pieces
-        The arrays so far.
-    notes
-        The number of values that differ from the server's, by reason.
-    """
-
-    name: str
-    convert: Convert
-    oid: int = 0
+    name: str  # the name in the result
+    convert: Convert  # converts the texts of a batch to an array; it may add notes
+    oid: int = 0  # the type of PostgreSQL that corresponds, for Arrow
+    # The database, table and column that the values come from; empty texts for an expression.
     origin: tuple[str, str, str] = ("", "", "")
-    pieces: list[Any] = field(default_factory=list)
+    pieces: list[Any] = field(default_factory=list)  # the arrays so far
+    # The number of values that differ from the server's, by reason.
     notes: dict[Note, int] = field(default_factory=dict)
 
     def take(self, values: Sequence[Any]) -> None:

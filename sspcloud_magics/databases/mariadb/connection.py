@@ -39,19 +39,12 @@ _OWN_SESSION = N_(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """An open transaction, or a savepoint in one.
+    """An open transaction, or a savepoint in one."""
 
-    Parameters
-    ----------
-    keep, drop
-        The statements that commit it and roll it back.
-    began
-        The start by the monotonic clock.
-    """
-
+    # The statements that commit it and roll it back.
     keep: str
     drop: str
-    began: float
+    began: float  # the start by the monotonic clock
 
 
 class MariadbConnection(Connection):

@@ -39,24 +39,13 @@ _MOST_BETWEEN = 8
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement of a text.
+    """One statement of a text."""
 
-    Parameters
-    ----------
-    text
-        The statement as it was written, without the semicolon.
-    pieces
-        The text between its parameters.
-    names
-        The names of its parameters, in the order of their use, as often as they are used.
-    words
-        Its keywords and unquoted identifiers, in lower case.
-    """
-
-    text: str
-    pieces: tuple[str, ...]
+    text: str  # the statement as it was written, without the semicolon
+    pieces: tuple[str, ...]  # the text between its parameters
+    # The names of its parameters, in the order of their use, as often as they are used.
     names: tuple[str, ...]
-    words: tuple[str, ...]
+    words: tuple[str, ...]  # its keywords and unquoted identifiers, in lower case
 
 
 @lru_cache(maxsize=128)

@@ -19,22 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The rows of a partition: ``low <= column < high``, as PostgreSQL's text.
+    """The rows of a partition: ``low <= column < high``, as PostgreSQL's text."""
 
-    Parameters
-    ----------
-    low, high
-        The bounds; None for no bound.
-    nulls
-        Whether rows with NULL belong to it, next to those of the range; alone if `only_nulls`.
-    only_nulls
-        Whether it has only the rows with NULL.
-    """
-
+    # The bounds; None for no bound.
     low: str | None = None
     high: str | None = None
+    # Whether rows with NULL belong to it, next to those of the range; alone if `only_nulls`.
     nulls: bool = False
-    only_nulls: bool = False
+    only_nulls: bool = False  # whether it has only the rows with NULL
 
     def condition(self, key: str) -> tuple[str, dict[str, str]]:
         """Return the condition on a quoted column, and the values of its parameters."""

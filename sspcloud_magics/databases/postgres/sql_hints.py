@@ -36,21 +36,13 @@ _PARAMETER_IN_NAME = re.compile(r":(\w+)|\{\s*(\w+)\s*\}")
 
 @dataclass(frozen=True, slots=True)
 class Slip:
-    """A statement that did not do what its author expected.
+    """A statement that did not do what its author expected."""
 
-    Parameters
-    ----------
-    text
-        The statement as it was written.
-    sqlstate, message
-        The server's error; empty if there was none.
-    variables
-        The names of the variables that could have been bound: ``'{dep}'`` may also be an array.
-    """
-
-    text: str
+    text: str  # the statement as it was written
+    # The server's error; empty if there was none.
     sqlstate: str = ""
     message: str = ""
+    # The names of the variables that could have been bound: ``'{dep}'`` may also be an array.
     variables: Container[str] = ()
 
     @property

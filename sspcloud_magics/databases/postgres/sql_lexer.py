@@ -66,29 +66,14 @@ class Token(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement of a text.
+    """One statement of a text."""
 
-    Parameters
-    ----------
-    text
-        The statement as it was written, without the semicolon.
-    line
-        The line of the whole text where it begins, from 1.
-    sql
-        The statement for PostgreSQL: ``$1`` for the first of `names`, and so on.
-    names
-        The names of its parameters, each once, in the order of their first use.
-    words
-        Its keywords and unquoted identifiers, in lower case.
-    pieces
-        The boundaries of its parameters, as pairs of offsets in `sql` and in `text`.
-    """
-
-    text: str
-    line: int
-    sql: str
-    names: tuple[str, ...]
-    words: tuple[str, ...]
+    text: str  # the statement as it was written, without the semicolon
+    line: int  # the line of the whole text where it begins, from 1
+    sql: str  # the statement for PostgreSQL: ``$1`` for the first of `names`, and so on
+    names: tuple[str, ...]  # the names of its parameters, each once, in the order of their first use
+    words: tuple[str, ...]  # its keywords and unquoted identifiers, in lower case
+    # The boundaries of its parameters, as pairs of offsets in `sql` and in `text`.
     pieces: tuple[tuple[int, int], ...]
 
     def offset_as_written(self, offset: int) -> int:

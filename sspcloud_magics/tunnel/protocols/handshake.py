@@ -8,20 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """A request for an upgrade (RFC 9110, section 7.8).
+    """A request for an upgrade (RFC 9110, section 7.8)."""
 
-    Parameters
-    ----------
-    method, headers
-        The request.
-    check
-        Takes the headers of a ``101 Switching Protocols``, with names in lower case; raises `ProtocolError` if they do
-        not answer this request.
-    key
-        The header value that differs in each request; empty if there is none.
-    """
-
+    # The request.
     method: str
     headers: tuple[tuple[str, str], ...]
+    # Takes the headers of a ``101 Switching Protocols``, with names in lower case; raises `ProtocolError` if
+    # they do not answer this request.
     check: Callable[[Mapping[str, str]], None]
-    key: str = ""
+    key: str = ""  # the header value that differs in each request; empty if there is none

@@ -52,21 +52,11 @@ _JSONB_VERSION = b"\1"  # precedes each jsonb value; JSON never contains this ch
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """A decoder for a column in the binary format.
+    """A decoder for a column in the binary format."""
 
-    Parameters
-    ----------
-    loaded_as
-        The OID of the type that psycopg loads the values as: bytea for their raw bytes.
-    gather
-        Converts the loaded values of a chunk to a compact form until they are decoded.
-    decode
-        Converts several gathered chunks to one piece of the column.
-    """
-
-    loaded_as: int
-    gather: Gather
-    decode: Decode
+    loaded_as: int  # the OID of the type that psycopg loads the values as: bytea for their raw bytes
+    gather: Gather  # converts the loaded values of a chunk to a compact form until they are decoded
+    decode: Decode  # converts several gathered chunks to one piece of the column
 
 
 def get_decoder(oid: int, numeric: Numeric, *, json_text: bool = False) -> Decoder | None:

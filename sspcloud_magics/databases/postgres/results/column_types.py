@@ -132,42 +132,24 @@ class ResultColumn:
     """One column of a result: chunks become pieces as they arrive, and the pieces one array at the end.
 
     A piece is a NumPy array, a pair of them (the values and the NULL mask), or an Arrow array.
-
-    Parameters
-    ----------
-    name
-        The name in the result.
-    to_piece
-        Converts the values of a chunk, loaded as the type from `get_load_type`, to a piece; it may add notes.
-    to_pandas
-        Converts all pieces to the array for the DataFrame.
-    plain
-        The dtype, if the pieces are NumPy arrays that the DataFrame can use directly; else None.
-    oid
-        The OID of its type.
-    size
-        The number of bytes received, if the format says.
-    bounded
-        Whether its instants must be within Python's years 1 to 9999.
-    pieces, waiting
-        The latest pieces, and the number of their rows.
-    large, grown
-        The earlier pieces, joined: Python or Arrow values in lists of large pieces, others in growing arrays.
-    notes
-        The number of values that differ from the server's, by the reason.
     """
 
-    name: str
+    name: str  # the name in the result
+    # Converts the values of a chunk, loaded as the type from `get_load_type`, to a piece; it may add notes.
     to_piece: Callable[[Values, ResultColumn], Any]
-    to_pandas: Callable[[list[Any]], Any]
+    to_pandas: Callable[[list[Any]], Any]  # converts all pieces to the array for the DataFrame
+    # The dtype, if the pieces are NumPy arrays that the DataFrame can use directly; else None.
     plain: np.dtype[Any] | None
-    oid: int = 0
-    size: int = 0
-    bounded: bool = False
+    oid: int = 0  # the OID of its type
+    size: int = 0  # the number of bytes received, if the format says
+    bounded: bool = False  # whether its instants must be within Python's years 1 to 9999
+    # The latest pieces, and the number of their rows.
     pieces: list[Any] = field(default_factory=list)
     waiting: int = 0
+    # The earlier pieces, joined: Python or Arrow values in lists of large pieces, others in growing arrays.
     large: list[Any] = field(default_factory=list)
     grown: tuple[GrowingArray, ...] = ()
+    # The number of values that differ from the server's, by the reason.
     notes: dict[Note, int] = field(default_factory=dict)
 
     def take(self, piece: Any) -> None:

@@ -74,29 +74,16 @@ def list_missing_styles(connection: psycopg.Connection[Any]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The rows of one statement so far.
+    """The rows of one statement so far."""
 
-    Parameters
-    ----------
-    columns
-        Its columns, which later rows extend; None if the statement returns no rows.
-    rows
-        The number of rows fetched or changed.
-    tag
-        The command tag, such as ``INSERT 0 5``; empty before the end.
-    cut
-        The number of rows dropped beyond the limit.
-    size
-        The number of bytes received; 0 if the format does not say.
-    cut_by_server
-        Whether the query was limited to one row more than the limit: `cut` then only says that there are more rows.
-    """
-
+    # Its columns, which later rows extend; None if the statement returns no rows.
     columns: tuple[ResultColumn, ...] | None = None
-    rows: int = 0
-    tag: str = ""
-    cut: int = 0
-    size: int = 0
+    rows: int = 0  # the number of rows fetched or changed
+    tag: str = ""  # the command tag, such as ``INSERT 0 5``; empty before the end
+    cut: int = 0  # the number of rows dropped beyond the limit
+    size: int = 0  # the number of bytes received; 0 if the format does not say
+    # Whether the query was limited to one row more than the limit: `cut` then only says that there are more
+    # rows.
     cut_by_server: bool = False
 
 

@@ -78,22 +78,13 @@ _SAVEPOINT = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """An open transaction, or a savepoint in one.
+    """An open transaction, or a savepoint in one."""
 
-    Parameters
-    ----------
-    keep, drop
-        The statements that commit it and roll it back.
-    is_lent
-        Whether a library, such as SQLAlchemy, began it.
-    began
-        The start by the monotonic clock; infinite for the transaction of a single statement.
-    """
-
+    # The statements that commit it and roll it back.
     keep: bytes
     drop: bytes
-    is_lent: bool
-    began: float
+    is_lent: bool  # whether a library, such as SQLAlchemy, began it
+    began: float  # the start by the monotonic clock; infinite for the transaction of a single statement
 
 
 class DatabaseConnection(Connection):

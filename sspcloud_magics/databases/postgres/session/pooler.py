@@ -80,23 +80,12 @@ def _answer(session: psycopg.Connection[Any], timeout: float) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Need:
-    """A kind of statement that needs a session.
+    """A kind of statement that needs a session."""
 
-    Parameters
-    ----------
-    pattern
-        Matches the words of the statement, separated by blanks.
-    what
-        The first sentence of the error.
-    hint
-        The alternative.
-    unless
-        Matches the words of statements that do not need a session after all.
-    """
-
-    pattern: re.Pattern[str]
-    what: str
-    hint: str
+    pattern: re.Pattern[str]  # matches the words of the statement, separated by blanks
+    what: str  # the first sentence of the error
+    hint: str  # the alternative
+    # Matches the words of statements that do not need a session after all.
     unless: re.Pattern[str] = re.compile(r"(?!)")
 
 

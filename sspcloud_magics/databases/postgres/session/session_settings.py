@@ -37,18 +37,10 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """The user's preferences for each session; None for the server's default.
+    """The user's preferences for each session; None for the server's default."""
 
-    Parameters
-    ----------
-    search_path
-        The schemas in which to look up unqualified names: ``"survey, public"``.
-    time_zone
-        The time zone in which to show timestamptz values: ``"Europe/Paris"``.
-    """
-
-    search_path: str | None = None
-    time_zone: str | None = None
+    search_path: str | None = None  # the schemas in which to look up unqualified names: ``"survey, public"``
+    time_zone: str | None = None  # the time zone in which to show timestamptz values: ``"Europe/Paris"``
 
     def values(self) -> dict[str, str]:
         """Return the preferred values by setting."""

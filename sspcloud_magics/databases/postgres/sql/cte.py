@@ -41,21 +41,11 @@ class _Only:
 
 @dataclass(frozen=True, slots=True)
 class SavedStatement:
-    """A saved query.
+    """A saved query."""
 
-    Parameters
-    ----------
-    name
-        Its name, folded to lower case.
-    sql
-        The query as it was written.
-    uses
-        The names of the saved statements that it uses.
-    """
-
-    name: str
-    sql: str
-    uses: tuple[str, ...] = ()
+    name: str  # its name, folded to lower case
+    sql: str  # the query as it was written
+    uses: tuple[str, ...] = ()  # the names of the saved statements that it uses
 
 
 def check_name(name: str, reserved: Container[str] = ()) -> str:

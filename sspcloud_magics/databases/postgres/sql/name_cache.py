@@ -22,21 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CachedNames:
-    """The names of a connection's database, at one time.
+    """The names of a connection's database, at one time."""
 
-    Parameters
-    ----------
-    names
-        The names; None if they could not be read.
-    changes
-        The value of `DatabaseConnection.changes` at that time.
-    when
-        The time by the monotonic clock.
-    """
-
-    names: SchemaNames | None
-    changes: int
-    when: float
+    names: SchemaNames | None  # the names; None if they could not be read
+    changes: int  # the value of `DatabaseConnection.changes` at that time
+    when: float  # the time by the monotonic clock
 
 
 _READ: weakref.WeakKeyDictionary[Connection, CachedNames] = weakref.WeakKeyDictionary()

@@ -19,24 +19,12 @@ _SYSTEM = ("pg_catalog", "information_schema")
 
 @dataclass(frozen=True, slots=True)
 class UnknownName:
-    """A name that PostgreSQL does not know.
+    """A name that PostgreSQL does not know."""
 
-    Parameters
-    ----------
-    sqlstate
-        The SQLSTATE, which determines the kind of name.
-    text
-        The statement.
-    offset
-        The offset of the name in the statement; None if the server does not report it.
-    quoted
-        The names that the message quotes.
-    """
-
-    sqlstate: str
-    text: str
-    offset: int | None
-    quoted: Sequence[str]
+    sqlstate: str  # the SQLSTATE, which determines the kind of name
+    text: str  # the statement
+    offset: int | None  # the offset of the name in the statement; None if the server does not report it
+    quoted: Sequence[str]  # the names that the message quotes
 
 
 def find_near_name(unknown: UnknownName, names: SchemaNames) -> str:

@@ -32,18 +32,11 @@ from sspcloud_magics.databases.sql_names import SchemaNames
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A completion.
+    """A completion."""
 
-    Parameters
-    ----------
-    text
-        The text that replaces the fragment.
-    kind
-        The type of a column, or the kind: ``table``, ``view``, ``schema``, ``alias``, ``function``, ``type``,
-        ``keyword``, ``parameter``.
-    """
-
-    text: str
+    text: str  # the text that replaces the fragment
+    # The type of a column, or the kind: ``table``, ``view``, ``schema``, ``alias``, ``function``, ``type``,
+    # ``keyword``, ``parameter``.
     kind: str
 
 

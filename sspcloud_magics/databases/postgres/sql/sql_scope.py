@@ -44,18 +44,10 @@ _Context: TypeAlias = tuple[SchemaNames, Mapping[str, Columns], int]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A table, subquery, WITH query or function in scope.
+    """A table, subquery, WITH query or function in scope."""
 
-    Parameters
-    ----------
-    name
-        Its alias, or its own name.
-    columns
-        Its columns; empty if unknown.
-    """
-
-    name: str
-    columns: Columns
+    name: str  # its alias, or its own name
+    columns: Columns  # its columns; empty if unknown
 
 
 def lexemes(text: str) -> Iterator[Lexeme]:

@@ -65,24 +65,12 @@ _TYPES: dict[frozenset[str], str] = {
 
 @dataclass(frozen=True, slots=True)
 class ColumnValues:
-    """A column of a DataFrame, converted for COPY.
+    """A column of a DataFrame, converted for COPY."""
 
-    Parameters
-    ----------
-    type
-        PostgreSQL's type.
-    texts
-        Yields the values as text; None for a missing one.
-    modifier
-        The modifier of the type, such as ``(Point,2154)``.
-    extension
-        The extension that the type belongs to; empty for PostgreSQL's own.
-    """
-
-    type: str
-    texts: Iterator[str | None]
-    modifier: str = ""
-    extension: str = ""
+    type: str  # PostgreSQL's type
+    texts: Iterator[str | None]  # yields the values as text; None for a missing one
+    modifier: str = ""  # the modifier of the type, such as ``(Point,2154)``
+    extension: str = ""  # the extension that the type belongs to; empty for PostgreSQL's own
 
 
 def convert_column(column: pd.Series[Any], name: str, *, has_vectors: bool = False) -> ColumnValues:
