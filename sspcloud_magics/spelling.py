@@ -27,5 +27,12 @@ def nearest(typed: str, names: Iterable[str]) -> str:
     by_spelling: dict[str, str] = {}
     for name in names:
         by_spelling.setdefault(name.casefold(), name)
-    close = get_close_matches(typed.casefold(), by_spelling, n=1, cutoff=_LIKENESS)
+    text = typed.casefold()
+    for index in range(
+        len(text) - 1
+    ):  # two letters in the wrong order; to difflib, short names are then unlike
+        swapped = f"{text[:index]}{text[index + 1]}{text[index]}{text[index + 2 :]}"
+        if swapped != text and swapped in by_spelling:
+            return by_spelling[swapped]
+    close = get_close_matches(text, by_spelling, n=1, cutoff=_LIKENESS)
     return by_spelling[close[0]] if close else ""

@@ -30,12 +30,12 @@ def server() -> Iterator[Server]:
 
 THROUGH_POOLER = {
     "test_cte",
-    "test_engine",
-    "test_fetching",
-    "test_files",
+    "test_export",
     "test_libraries",
     "test_column_values",
     "test_query",
+    "test_result_reader",
+    "test_sqlalchemy_engine",
 }
 """Files whose tests run a second time through PgBouncer in transaction mode.
 

@@ -3,6 +3,7 @@
 
 import datetime as dt
 import functools
+import ipaddress
 import uuid
 from decimal import Decimal
 from enum import Enum
@@ -15,6 +16,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.types.multirange import Multirange
+from psycopg.types.range import Range
 
 from sspcloud_magics.databases.postgres.transfer.bulk_load import load_table
 from sspcloud_magics.errors import UsageProblem
@@ -58,6 +61,13 @@ class Mute:
         raise RuntimeError
 
 
+class Unreadable(str):  # noqa: SLOT000 - as users write it
+    """A string that cannot be converted."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("unreadable")
+
+
 TOO_DEEP = functools.reduce(lambda inner, _: [inner], range(5000), [])
 
 RIGHT = [
@@ -91,6 +101,16 @@ RIGHT = [
     (pd.Series([np.longdouble("1.1")], dtype=object), "numeric", ["1.1"]),
     (pd.Series([np.array(5)], dtype=object), "bigint", ["5"]),
     (pd.Series([dt.datetime(2024, 1, 1, tzinfo=dt.timezone(dt.timedelta(seconds=1, microseconds=5)))], dtype=object), "timestamp with time zone", ["2023-12-31 23:59:58.999995+00"]),
+    (pd.Series([np.ma.masked, 1], dtype=object), "bigint", [None, "1"]),
+    (pd.Series([np.ma.array([1, 2], mask=[0, 1])], dtype=object), "jsonb", ["[1, null]"]),
+    (pd.Series([{"a": np.timedelta64("NaT"), "b": np.array(5), "c": Decimal("NaN"), "d": np.ma.masked}]), "jsonb", ['{"a": null, "b": 5, "c": null, "d": null}']),
+    (pd.Series([np.timedelta64(2, "Y"), np.timedelta64(-5, "M"), np.timedelta64(3, "W")], dtype=object), "interval", ["2 years", "-5 mons", "21 days"]),
+    (np.array([10**13], dtype="timedelta64[s]"), "interval", ["115740740 days 17:46:40"]),
+    (pd.Series([np.timedelta64(2 * 10**6, "ps")], dtype=object), "interval", ["00:00:00.000002"]),
+    (pd.Series([ipaddress.ip_address("1.2.3.4"), ipaddress.ip_interface("10.0.0.1/8"), ipaddress.ip_address("::1")], dtype=object), "inet", ["1.2.3.4/32", "10.0.0.1/8", "::1/128"]),
+    (pd.Series([ipaddress.ip_network("10.0.0.0/8")], dtype=object), "cidr", ["10.0.0.0/8"]),
+    (pd.Series([ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_address("::1")], dtype=object), "inet", ["10.0.0.0/8", "::1/128"]),
+    (pd.Series([Range(1, None), Range(empty=True), Multirange([Range(1, 2)])], dtype=object), "text", ['["1",)', "empty", '{["1","2")}']),
     (pd.Series(np.array([57 * 10**10], dtype="datetime64[s]")).dt.tz_localize("UTC").dt.tz_convert(PARIS), "timestamp with time zone", ["20032-07-31 05:20:00+00"]),
 ]  # fmt: skip
 
@@ -123,6 +143,17 @@ REFUSED = [
     ([{"a": pd.Series([1])}], "type Series"),
     ([{1: "a", "1": "b"}], "keys"),
     ([{"a": "x\0"}], "NUL"),
+    ([np.datetime64(1, "as")], "nanoseconds"),
+    ([{"a": np.datetime64(1, "ps")}], "nanoseconds"),
+    ([np.timedelta64(1, "fs")], "nanoseconds"),
+    ([np.timedelta64(1)], "no unit"),
+    ([{"a": Decimal("-Infinity")}], "infinity"),
+    ([{Unreadable("k"): 1}], "unreadable"),
+    ([Decimal("sNaN")], "sNaN"),
+    ([1, Decimal("1E+140000")], "overflows"),
+    ([np.datetime64("300000-01-01T00:00")], "out of range"),
+    ([np.timedelta64(2**62, "s")], "out of range"),
+    ([dt.time(10, tzinfo=dt.timezone(dt.timedelta(hours=20)))], "displacement out of range"),
 ]
 
 
@@ -151,6 +182,17 @@ APPENDED = [
     ("date", [pd.Timestamp("2024-01-02"), dt.date(2024, 1, 3)], ["2024-01-02", "2024-01-03"]),
     ("int", [3.0, None], ["3", None]),
     ("daterange", ["[2024-01-01,2024-01-05)"], ["[2024-01-01,2024-01-05)"]),
+    ("daterange", [Range(dt.date(2024, 1, 1), None), Range(empty=True)], ["[2024-01-01,)", "empty"]),
+    (
+        "tstzrange[]",
+        [[Range(None, dt.datetime(2024, 1, 1, tzinfo=dt.UTC))]],
+        ['{"(,\\"2024-01-01 00:00:00+00\\")"}'],
+    ),
+    ("nummultirange", [Multirange([Range(Decimal("1.5"), 2)])], ["{[1.5,2)}"]),
+    ("inet", [ipaddress.ip_address("1.2.3.4")], ["1.2.3.4/32"]),
+    ("text", [True, False], ["true", "false"]),
+    ("date", ["2024-01-02", "2024-01-03 00:00"], ["2024-01-02", "2024-01-03"]),
+    ("timestamp", ["2024-01-02T10:00", "2024-01-02"], ["2024-01-02 10:00:00", "2024-01-02 00:00:00"]),
 ]
 
 
@@ -170,6 +212,14 @@ LOST = [
     ("date", np.datetime64("2024-01-02T10:00"), "time of day"),
     ("date[]", [dt.datetime(2024, 1, 2, 10)], "time of day"),
     ("timestamp[]", [dt.datetime(2024, 1, 2, tzinfo=dt.UTC)], "time zone"),
+    ("date", pd.Timestamp("2024-01-02", tz="Asia/Tokyo"), "time zone"),
+    ("date", "2024-01-02 10:00", "time of day"),
+    ("date", "2024-01-02T00:00:00.000001", "time of day"),
+    ("timestamp", "2024-01-02T10:00+02:00", "time zone"),
+    ("timestamp", "2024-01-02 10:00:00Z", "time zone"),
+    ("time", "10:00+02", "time zone"),
+    ("time", dt.datetime(2024, 1, 2, 10), "the date would be lost"),
+    ("text", b"abc", "decode the bytes"),
 ]
 
 
@@ -197,6 +247,9 @@ ARROWS = [
     (pa.array([dt.date(2024, 1, 2), None]), "date", ["2024-01-02", None]),
     (pa.array([10**7], pa.date32()), "date", ["29349-01-26"]),
     (pa.array([dt.date(2024, 1, 2)], pa.date64()), "date", ["2024-01-02"]),
+    (pa.array([10**15 - 10**15 % 86_400_000, None], pa.date64()), "date", ["33658-09-27", None]),
+    (pa.array([10**12], pa.duration("s")), "interval", ["11574074 days 01:46:40"]),
+    (pa.array([0], pa.timestamp("us", "Mars/Olympus")), "timestamp with time zone", ["1970-01-01 00:00:00+00"]),
 ]  # fmt: skip
 
 
@@ -208,7 +261,17 @@ def test_arrows_instants_are_loaded_right(connection, table, values, kind, texts
 
 
 @pytest.mark.parametrize(
-    "values", [pa.array([1], pa.time64("ns")), pa.array([[10**12]], pa.list_(pa.timestamp("s")))]
+    "values",
+    [
+        pa.array([1], pa.time64("ns")),
+        pa.array([[10**12]], pa.list_(pa.timestamp("s"))),
+        pa.array([2**62], pa.timestamp("s")),
+        pa.array([-(2**62)], pa.timestamp("s", "UTC")),
+        pa.array([2**62], pa.timestamp("ms")),
+        pa.array([2**62], pa.date64()),
+        pa.array([2**31 - 1], pa.date32()),
+        pa.array([2**62], pa.duration("s")),
+    ],
 )
 def test_arrows_value_without_counterpart_is_named(connection, table, values):
     with pytest.raises(UsageProblem, match="Column 'x', row 0: "):
@@ -218,6 +281,37 @@ def test_arrows_value_without_counterpart_is_named(connection, table, values):
 def test_types_that_arrow_has_not_are_loaded(connection, table):
     load_table(connection, pl.DataFrame({"x": pl.Series([2**100], dtype=pl.Int128)}), table)
     assert connection.psycopg.execute(f"SELECT x FROM {table}").fetchone() == (2**100,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        *(
+            ("int", 3.5),
+            ("int", "abc"),
+            ("smallint", 2**15),
+            ("boolean", 2),
+            ("varchar(3)", "abcd"),
+            ("uuid", "no"),
+        ),
+        *(
+            ("int[]", [[1], [2, 3]]),
+            ("json", "no JSON"),
+            ("bit(3)", "1"),
+            ("int NOT NULL", None),
+            ("time", dt.timedelta(1)),
+        ),
+    ],
+)
+def test_value_that_the_server_refuses_is_named(connection, table, kind, value):
+    """Also in a frame whose other columns, values and names resemble it."""
+    query(connection, f'CREATE TABLE loaded (y text, x {kind}, "x y" text)')
+    values = pd.Series([None if "NOT" not in kind else 1, value], dtype=object)
+    frame = pd.DataFrame({"x y": ["x", "COPY x"], "x": values, "y": ["1\n2", "x y"]})
+    with pytest.raises(UsageProblem, match="Column 'x', row 1: ") as refused:
+        load_table(connection, frame, table, "append")
+    assert refused.value.why
+    assert query(connection, "SELECT 1 FROM loaded").empty
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a\ud800"])
@@ -293,6 +387,8 @@ OBJECTS = {
     "time": st.times(),
     "timedelta": DURATIONS,
     "UUID": st.uuids(),
+    "address": st.ip_addresses(),
+    "network": st.ip_addresses(v=4).map(ipaddress.ip_network),
     "document": st.dictionaries(TEXTS, DOCUMENTS, max_size=3) | st.lists(DOCUMENTS, max_size=3),
     "nothing": st.none(),
 }

@@ -164,7 +164,7 @@ def test_append_refuses_another_srid(connection):
     frame = run(connection, POINTS)
     kind.load_table(connection, frame, "towns", "replace")
     kind.load_table(connection, frame, "towns", "append")
-    with pytest.raises(QueryFailed, match="SRID"):
+    with pytest.raises(UsageProblem, match="SRID"):
         kind.load_table(connection, frame.to_crs(4326), "towns", "append")
     assert len(run(connection, "select * from towns")) == 6000
 

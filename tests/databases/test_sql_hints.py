@@ -9,7 +9,7 @@ from sspcloud_magics.databases.postgres.sql_lexer import statements
 from sspcloud_magics.errors import QueryFailed, SspcloudError
 from tests.support.queries import query
 
-VALUES = {"dep": "35", "ids": ["35"], "table": "towns", "x": None, "name": "Bruz"}
+VALUES = {"dep": "35", "ids": ["22"], "table": "towns", "x": None, "name": "Bruz", "pick": "35"}
 
 SLIPS = [
     ("SELECT * FROM towns WHERE dep = :ids::int", ""),
@@ -34,8 +34,49 @@ SLIPS = [
     ("SELECT * FROM towns WHERE dep = :dep AND (:x IS NULL OR name = :x)", "CAST(:x AS text)"),
     ("SELECT *\N{NO-BREAK SPACE}FROM towns", "no-break space"),
     ("SELECT name\nFROM\N{NARROW NO-BREAK SPACE}towns", "line 2 has"),
+    ("SELECT * FROM\N{THIN SPACE}towns", "no-break space"),
+    ("SELECT * FROM towns\N{IDEOGRAPHIC SPACE}LIMIT 1", "no-break space"),
+    ("SELECT * FROM towns\N{WORD JOINER} LIMIT 1", "no-break space"),
+    (
+        "SELECT * FROM towns WHERE dep = \N{LEFT DOUBLE QUOTATION MARK}35\N{RIGHT DOUBLE QUOTATION MARK}",
+        "write '",
+    ),
+    (
+        "SELECT * FROM towns WHERE dep = \N{LEFT SINGLE QUOTATION MARK}35\N{RIGHT SINGLE QUOTATION MARK}",
+        "write '",
+    ),
+    ("SELECT * FROM towns WHERE dep = \N{LEFT-POINTING DOUBLE ANGLE QUOTATION MARK}35", "write '"),
+    ("SELECT * FROM towns WHERE dep::int \N{GREATER-THAN OR EQUAL TO} 5", "write >="),
+    ("SELECT 5 \N{EN DASH} 3", "write -"),
+    ("SELECT * FROM `towns`", 'write "'),
     (r"\d towns", "%describe_table towns"),
+    (r"\d+ towns;", "%describe_table towns"),
     (r"\dt", "%tables"),
+    (r"\l", "%databases"),
+    ("describe towns", "%describe_table towns"),
+    ("DESC towns;", "%describe_table towns"),
+    ("SHOW TABLES", "%tables"),
+    ("show full columns from towns", "%tables"),
+    ("use postgres;", "%databases"),
+    ('query = "SELECT * FROM towns"', "quotes"),
+    ("SELECT * FROM {table}", "cannot be a table name"),
+    ("SELECT * FROM $table", "cannot be a table name"),
+    ("SELECT * FROM pg_temp.:table", "cannot be a table name"),
+    ("INSERT INTO %(table)s VALUES (1)", "cannot be a table name"),
+    ("SELECT * FROM towns WHERE dep NOT IN :ids", "<> ALL(:ids)"),
+    ("SELECT * FROM towns WHERE dep::int NOT IN (:ids)", "<> ALL(:ids)"),
+    ("SELECT * FROM towns WHERE dep::int in (:ids)", "= ANY(:ids)"),
+    ("SELECT * FROM towns WHERE dep = $dep", "write :dep"),
+    ("SELECT * FROM towns WHERE dep = ${dep}", "write :dep"),
+    ("SELECT * FROM towns WHERE dep = {{dep}}", "write :dep"),
+    ("SELECT * FROM towns WHERE dep = {dep!r}", "write :name"),
+    ("SELECT * FROM towns WHERE dep = {ids[0]}", "write :name"),
+    ("SELECT * FROM towns WHERE dep = :'dep'", "write :dep"),
+    ("SELECT * FROM towns WHERE dep = : dep", "write :dep"),
+    ("SELECT * FROM towns WHERE dep = pick", "write :pick"),
+    ("SELECT * FROM towns WHERE dep = @pick", "write :pick"),
+    ("SELECT * FROM towns WHERE name = 'L'Aigle' OR name = 'L'Hay'", "'L''Aigle"),
+    ("SELECT * FROM towns WHERE name LIKE 'L'%'", "'L''%"),
     ("SELECT * FROM towns WHERE dep::int = ':dep'", "write :dep"),
     ("SELEC 1", ""),
     ("SELECT nothing FROM towns", ""),
@@ -72,7 +113,31 @@ def test_quoted_parameter_is_told_if_nothing_is_found(towns, condition):
     assert any("write :dep without" in note for note in frame.attrs["notes"])
 
 
+@pytest.mark.parametrize(
+    ("condition", "hint"),
+    [
+        ("dep = '$dep'", "write :dep without"),
+        ("dep = '${dep}'", "write :dep without"),
+        ("name LIKE '%{name}%' AND dep = ''", "write '%' || :name || '%'"),
+        ("name ILIKE '%:name' AND dep = ''", "write '%' || :name"),
+        ("name LIKE '{dep}%'", "write :dep || '%'"),
+        ("dep IN (:ids)", "write = ANY(:ids)"),
+        ("dep = NULL", "IS NULL"),
+        ("dep <> null OR dep != NULL", "IS NOT NULL"),
+    ],
+)
+def test_mistake_without_an_error_is_told(towns, condition, hint):
+    notes = query(towns, f"SELECT * FROM towns WHERE {condition}", VALUES).attrs["notes"]
+    assert [hint in note for note in notes] == [True]
+
+
 RIGHT = [
+    "SELECT * FROM towns WHERE name LIKE '%{other}%' OR name LIKE '12:name%'",
+    "SELECT * FROM towns WHERE dep IN (:dep) AND name = '$other' OR name = '5 $dep'",
+    "SELECT * FROM towns WHERE name IS NOT DISTINCT FROM NULL AND dep = '= NULL'",
+    "SELECT make_interval(days => NULL) AS x WHERE false",
+    "SELECT * FROM towns WHERE name = '\N{LEFT DOUBLE QUOTATION MARK}a' OR name = '\N{NO-BREAK SPACE}'",
+    "UPDATE towns SET dep = NULL WHERE false RETURNING *",
     "SELECT * FROM towns WHERE dep = 'none'",
     "SELECT * FROM towns WHERE name = 'a:dep b' OR name = '12:30'",
     "SELECT ':dep' AS text FROM towns",

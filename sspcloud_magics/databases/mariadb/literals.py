@@ -62,7 +62,7 @@ def bind(statement: Statement, variables: Mapping[str, object]) -> str:
     sql, values = [statement.pieces[0]], []
     for name, piece in zip(statement.names, statement.pieces[1:], strict=True):
         hint = _(
-            "assign it first: {name} = …\nif you meant no parameter, put a space after the colon, or use quotes",
+            "assign it first: {name} = …, or put a space after the colon if it is no parameter",
             name=name,
         )
         value = find_value(name, variables, hint=hint)

@@ -102,7 +102,7 @@ def run(
                 ):
                     how = replace(options, on_columns=None)  # a later query provides the result
                 with (
-                    _word_errors(connection, session, statement, len(done), len(parsed)),
+                    _word_errors(connection, session, statement, len(done), len(parsed), variables=params),
                     connection.with_settings(statement),
                     _limit_time(session, options.timeout),
                 ):
@@ -119,7 +119,7 @@ def run(
                     frame = dataframe.make_frame(fetched.columns, fetched.rows)
                     types = tuple(column.oid for column in fetched.columns)
                     notes += _notes_on(fetched)
-                    if not fetched.rows and (meant := find_slip_hint(statement.text, variables=params or ())):
+                    if not fetched.rows and (meant := find_slip_hint(statement.text, variables=params)):
                         notes.append(_("No row was found: {meant}.", meant=meant))
         if connection.in_transaction:
             heard.append(_(TRANSACTION_OPEN))
@@ -226,6 +226,8 @@ def _word_errors(
     statement: Statement,
     before: int,
     total: int,
+    *,
+    variables: Mapping[str, Any] | None = None,
 ) -> Iterator[None]:
     """Convert psycopg's errors into this package's."""
     in_transaction = connection.in_transaction
@@ -236,7 +238,7 @@ def _word_errors(
             raise pg_errors.make_connection_error(
                 error, place=connection.database.path, in_transaction=in_transaction
             ) from None
-        failed = _make_failure(connection, error, statement, before, total)
+        failed = _make_failure(connection, error, statement, before, total, variables=variables)
         # The hint of an error in a transaction that had failed before says the same.
         had_failed = isinstance(error, psycopg.errors.InFailedSqlTransaction)
         if in_transaction and connection.in_transaction and not had_failed:
@@ -351,9 +353,15 @@ def _notices(session: psycopg.Connection[Any]) -> Iterator[list[str]]:
 
 
 def _make_failure(
-    connection: DatabaseConnection, error: psycopg.Error, statement: Statement, before: int, total: int
+    connection: DatabaseConnection,
+    error: psycopg.Error,
+    statement: Statement,
+    before: int,
+    total: int,
+    *,
+    variables: Mapping[str, Any] | None,
 ) -> QueryFailed:
-    failed = statement_errors.make_statement_error(error, statement, connection)
+    failed = statement_errors.make_statement_error(error, statement, connection, variables=variables)
     if total > 1:
         place = (
             _n(

@@ -59,7 +59,7 @@ def values_of(names: Sequence[str], variables: Mapping[str, object]) -> list[Any
             name,
             variables,
             hint=_(
-                "assign it first: {name} = …\nif you meant no parameter, put a space after the colon, as in a[1 : n], or use quotes",
+                "assign it first: {name} = …, or put a space after the colon if it is no parameter, as in a[1 : n]",
                 name=name,
             ),
         )

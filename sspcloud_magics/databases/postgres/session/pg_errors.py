@@ -6,11 +6,14 @@ The server's message is always quoted, in some languages after an explanation (`
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import psycopg
 
 from sspcloud_magics.databases.postgres.session import sqlstates
-from sspcloud_magics.databases.postgres.sql_hints import find_slip_hint
+from sspcloud_magics.databases.postgres.sql_hints import find_slip_hint, find_variable_hint
 from sspcloud_magics.databases.postgres.sql_lexer import Statement
 from sspcloud_magics.errors import (
     ConnectionLost,
@@ -182,6 +185,7 @@ def make_statement_error(
     *,
     near: str = "",
     to_write: str = "",
+    variables: Mapping[str, Any] = MappingProxyType({}),
     is_ours: bool = False,
 ) -> QueryFailed:
     """Return this package's error for a failed statement, with the error position marked below its line.
@@ -194,6 +198,8 @@ def make_statement_error(
         The existing name that is most similar to the unknown one; empty if there is none.
     to_write
         The hint for a statement that failed because the session is read-only; empty for the usual one.
+    variables
+        The user's variables, which the statement could have named.
     is_ours
         Whether this package wrote the statement: the error then shows no position.
     """
@@ -207,7 +213,7 @@ def make_statement_error(
         parts.append(shorten(mark_line(diagnosis.internal_query, int(diagnosis.internal_position) - 1)))
     parts += [quote_words(shorten(words)) for words in (diagnosis.message_detail, diagnosis.context) if words]
     steps = [quote_words(shorten(diagnosis.message_hint))] if diagnosis.message_hint else []
-    if meant := _find_hint(error, statement, near, is_ours=is_ours):
+    if meant := _find_hint(error, statement, near, {} if is_ours else variables, is_ours=is_ours):
         steps = [meant]
     if diagnosis.sqlstate is None:  # raised by psycopg, for a value such as the time 24:00
         steps.append(_("cast the column to text, which can represent every value: column::text"))
@@ -221,15 +227,21 @@ def make_statement_error(
     return failed
 
 
-def _find_hint(error: psycopg.Error, statement: Statement, near: str, *, is_ours: bool) -> str:
-    """Return one hint: a name that differs only in case, else a common mistake, else a similar name."""
+def _find_hint(
+    error: psycopg.Error, statement: Statement, near: str, variables: Mapping[str, Any], *, is_ours: bool
+) -> str:
+    """Return one hint: a name that differs only in case, else a common mistake, else a similar name, else a variable."""
     what = error.diag.message_primary or ""
     if near and near.strip('"').casefold() in map(str.casefold, QUOTED_NAME.findall(what)):
         return _("did you mean {near}?", near=near)
-    slip = "" if is_ours else find_slip_hint(statement.text, error.diag.sqlstate or "", what)
+    slip = "" if is_ours else find_slip_hint(statement.text, error.diag.sqlstate or "", what, variables)
     # The server's own hint knows everything that is in scope.
     knows_better = isinstance(error, psycopg.errors.UndefinedColumn) and error.diag.message_hint
-    return slip or (_("did you mean {near}?", near=near) if near and not knows_better else "")
+    if slip or knows_better:
+        return slip
+    if near:
+        return _("did you mean {near}?", near=near)
+    return find_variable_hint(error.diag.sqlstate or "", what, variables)
 
 
 def mark_line(text: str, offset: int, *, first_line: int = 1) -> str:

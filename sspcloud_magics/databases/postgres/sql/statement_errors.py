@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import psycopg
 
@@ -23,7 +25,12 @@ _SET_HERE = (
 
 
 def make_statement_error(
-    error: psycopg.Error, statement: Statement, connection: DatabaseConnection, *, is_ours: bool = False
+    error: psycopg.Error,
+    statement: Statement,
+    connection: DatabaseConnection,
+    *,
+    variables: Mapping[str, Any] | None = None,
+    is_ours: bool = False,
 ) -> QueryFailed:
     """Return this package's error for a failed statement, with a hint that depends on the connection."""
     only_reads = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
@@ -32,6 +39,7 @@ def make_statement_error(
         statement,
         near=_near_name(error, statement, connection),
         to_write=_how_to_write(connection) if only_reads else "",
+        variables={} if variables is None else variables,
         is_ours=is_ours,
     )
 

@@ -22,6 +22,7 @@ from sspcloud_magics.databases.postgres.transfer.column_values import (
     convert_column,
     convert_values,
     get_type_name,
+    make_server_refusal,
 )
 from sspcloud_magics.databases.query_options import Mode, Progress
 from sspcloud_magics.errors import QueryFailed, UsageProblem
@@ -95,6 +96,8 @@ def load_table(
         except psycopg.Error as error:
             if session.closed:
                 raise pg_errors.make_connection_error(error, place=connection.database.path) from None
+            if refused := make_server_refusal(error, frame, names):
+                raise refused from None
             # An error position refers to the first statement: the others name no other missing objects.
             asked = statements(columns.as_string(session))[0]
             raise statement_errors.make_statement_error(error, asked, connection, is_ours=True) from None

@@ -9,10 +9,12 @@ which Python's own types do not have.
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 import json
 import math
+import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import partial, singledispatch
@@ -21,17 +23,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import psycopg
+from psycopg.types.multirange import Multirange
+from psycopg.types.range import Range
 
 from sspcloud_magics.databases import arrow
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import N_, _, quote_words
+from sspcloud_magics.printable import shorten
 
 SHOWN = 80
 """The maximum number of characters of a refused value in its error."""
 
 _INTEGERS = {"i1": "int2", "i2": "int2", "i4": "int4", "i8": "int8", "u1": "int2", "u2": "int4", "u4": "int8"}
 _EXACT_FLOAT = 2**53
-_DAY = dt.timedelta(days=1)
 _LISTS = (list, tuple, set, frozenset, np.ndarray)
 _DOCUMENTS = (Mapping, *_LISTS)
 
@@ -58,6 +62,9 @@ _TYPES: dict[frozenset[str], str] = {
     frozenset({_TIME_WITH_ZONE}): "timetz",
     frozenset({"duration"}): "interval",
     frozenset({"uuid"}): "uuid",
+    frozenset({"address"}): "inet",
+    frozenset({"address", "network"}): "inet",
+    frozenset({"network"}): "cidr",
     frozenset({"document"}): "jsonb",
 }
 """The type for a column of Python objects, by the kinds of its values."""
@@ -217,15 +224,20 @@ def _convert_arrow_times(column: pd.Series[Any], name: str, kind: Any) -> pd.Ser
         for row, value in enumerate(column.array.__arrow_array__().cast(pa.int64()).to_pylist()):
             if value is not None and value % 1000:
                 raise _make_refusal(name, row, column.iloc[row], str(_TooPreciseError()), is_too_precise=True)
-    if pa.types.is_timestamp(kind) or pa.types.is_date32(kind) or pa.types.is_duration(kind):
-        values = column.array.__arrow_array__().to_numpy()
-        if pa.types.is_date32(kind):
-            values = values.astype("datetime64[s]")
-        elif values.dtype == "datetime64[s]":  # `_type_by_dtype` would take them for dates
-            values = values.astype("datetime64[ms]")
-        plain = pd.Series(values, index=column.index)
-        return plain.dt.tz_localize("UTC").dt.tz_convert(kind.tz) if getattr(kind, "tz", None) else plain
-    return column.astype(object) if pa.types.is_date(kind) else column
+    if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_duration(kind)):
+        return column
+    stored = column.array.__arrow_array__()
+    values = (stored.cast(pa.timestamp("ms")) if pa.types.is_date64(kind) else stored).to_numpy()
+    if pa.types.is_date(kind):
+        values = values.astype("datetime64[s]")
+    elif values.dtype == "datetime64[s]":  # `_type_by_dtype` would take them for dates
+        seconds, values = values, values.astype("datetime64[ms]")
+        overflown = np.flatnonzero((values.astype(seconds.dtype) != seconds) & ~np.isnat(seconds))
+        if overflown.size:
+            row = int(overflown[0])
+            raise _make_refusal(name, row, seconds[row], _("PostgreSQL has no such year."))
+    plain = pd.Series(values, index=column.index)
+    return plain.dt.tz_localize("UTC") if getattr(kind, "tz", None) else plain
 
 
 def _type_by_dtype(dtype: Any, column: pd.Series[Any]) -> str | None:
@@ -283,6 +295,7 @@ def _type_by_values(column: pd.Series[Any], name: str) -> str:
 
 # The kinds of values, as `_kind` returns them, with their article.
 _KINDS = {
+    "address": N_("an IP address"),
     "boolean": N_("a boolean"),
     "bytes": N_("a value of bytes"),
     "date": N_("a date"),
@@ -293,6 +306,7 @@ _KINDS = {
     "instant": N_("an instant"),
     _INSTANT_WITH_ZONE: N_("an instant with a zone"),
     "integer": N_("an integer"),
+    "network": N_("an IP network"),
     "text": N_("a text"),
     "time": N_("a time"),
     _TIME_WITH_ZONE: N_("a time with a zone"),
@@ -324,12 +338,18 @@ def _kind(value: Any) -> str | None:  # noqa: PLR0911 - a table of types, the mo
         str: "text",
         pd.Interval: "text",
         pd.Period: "text",
+        Range: "text",
+        Multirange: "text",
         bytes: "bytes",
         bytearray: "bytes",
         memoryview: "bytes",
         dt.date: "date",
         dt.timedelta: "duration",
         uuid.UUID: "uuid",
+        ipaddress.IPv4Address: "address",  # also an interface: an address with its network
+        ipaddress.IPv6Address: "address",
+        ipaddress.IPv4Network: "network",
+        ipaddress.IPv6Network: "network",
     }
     return next((kind for each, kind in simple.items() if isinstance(value, each)), None)
 
@@ -344,7 +364,7 @@ def _values(column: pd.Series[Any], name: str) -> Iterator[Any]:
     try:
         for value, is_missing in zip(column, missing, strict=True):
             row += 1
-            yield None if is_missing else value
+            yield None if is_missing or value is np.ma.masked else value
     except _NOT_IN_PYTHON as error:
         raise UsageProblem(
             _("Column {name!r}, row {row}: the value has no counterpart in Python.", name=name, row=row + 1),
@@ -370,9 +390,45 @@ def _texts(column: pd.Series[Any], name: str, write: Callable[[Any], str]) -> It
             raise _make_refusal(
                 name, row, value, _("Its lists and dicts are nested too deeply, or contain themselves.")
             ) from None
-        except _NOT_IN_PYTHON as error:
+        except Exception as error:  # noqa: BLE001 - any error of a user's class
             is_too_precise = isinstance(error, _TooPreciseError)
             raise _make_refusal(name, row, value, str(error), is_too_precise=is_too_precise) from None
+
+
+def make_server_refusal(
+    error: psycopg.Error, frame: pd.DataFrame, names: Sequence[str]
+) -> UsageProblem | None:
+    """Return the error of a value that the server refused during COPY; None if the server does not report its place.
+
+    The place is a sentence in the server's language: ``COPY t, line 1, column x: "abc"``.
+    """
+    place = next((line for line in (error.diag.context or "").splitlines() if line.startswith("COPY ")), "")
+    found = _PLACE.search(place)
+    if found is None or not 0 < int(found[1]) <= len(frame):
+        return None
+    text = place[found.end() :]
+    index = min(
+        (each for each, name in enumerate(names) if name in text),
+        key=lambda each: (text.index(names[each]), -len(names[each])),
+        default=None,
+    )
+    if error.diag.column_name in names:
+        index = names.index(error.diag.column_name)
+    if index is None:
+        return None
+    row = int(found[1]) - 1
+    column = frame.iloc[row : row + 1, index]
+    try:
+        (value,) = column.tolist()
+    except _NOT_IN_PYTHON:  # an instant of Arrow's
+        (value,) = _plain_column(column, names[index])
+    why = ". ".join(filter(None, (error.diag.message_primary, error.diag.message_detail)))
+    refusal = _make_refusal(names[index], row, value, quote_words(shorten(why)))
+    refusal.hint = _("change the value, or the type of the column")
+    return refusal
+
+
+_PLACE = re.compile(r"^COPY .*?, \D*(\d+)")
 
 
 def _make_refusal(name: str, row: int, value: Any, why: str, *, is_too_precise: bool = False) -> UsageProblem:
@@ -396,6 +452,7 @@ def _make_refusal(name: str, row: int, value: Any, why: str, *, is_too_precise: 
 
 
 _NUL = N_("PostgreSQL cannot store a NUL character in text.")
+_INFINITY = N_("JSON cannot represent infinity.")
 
 
 def _check_text(text: str) -> str:
@@ -424,11 +481,33 @@ def _text(value: Any) -> str:
 @_text.register(np.generic)
 def _numpy_text(value: np.generic) -> str:
     if isinstance(value, np.datetime64):
-        return _instant(pd.Timestamp(value))
+        return _instant(_to_timestamp(value))
     if isinstance(value, np.timedelta64):
-        return _duration(pd.Timedelta(value))
+        return _write_interval(value)
     plain = value.item()
     return _text(plain) if plain is not value and not isinstance(plain, np.generic) else str(value)
+
+
+def _to_timestamp(value: np.datetime64) -> pd.Timestamp:
+    """Return an instant of NumPy, which may be finer than nanoseconds."""
+    unit, count = np.datetime_data(value.dtype)
+    if unit in _FINER and int(value.astype(np.int64)) * count % _FINER[unit]:
+        raise _TooPreciseError
+    return pd.Timestamp(value)
+
+
+# The units below a microsecond, and how many of them it has.
+_FINER = {"ns": 10**3, "ps": 10**6, "fs": 10**9, "as": 10**12}
+# The units from a microsecond on, in microseconds.
+_COARSER = {
+    "us": 1,
+    "ms": 10**3,
+    "s": 10**6,
+    "m": 60 * 10**6,
+    "h": 3600 * 10**6,
+    "D": 86400 * 10**6,
+    "W": 7 * 86400 * 10**6,
+}
 
 
 @_text.register(str)
@@ -460,7 +539,7 @@ def _array_text(value: np.ndarray[Any, Any]) -> str:
 
 @_text.register(bool)
 def _boolean(value: bool) -> str:
-    return "t" if value else "f"
+    return "true" if value else "false"
 
 
 @_text.register(bytes)
@@ -496,13 +575,44 @@ def _instant(value: dt.datetime) -> str:
 
 @_text.register(dt.timedelta)
 def _duration(value: dt.timedelta) -> str:
-    if isinstance(value, pd.Timedelta) and value.nanoseconds:
+    if isinstance(value, pd.Timedelta):
+        return _write_interval(value.asm8)
+    return _write_microseconds(value // dt.timedelta(microseconds=1))
+
+
+def _write_interval(value: np.timedelta64) -> str:
+    """Return a duration of NumPy; its years and months, which have no fixed length, are those of PostgreSQL."""
+    unit, count = np.datetime_data(value.dtype)
+    number = int(value.astype(np.int64)) * count
+    if unit in ("Y", "M"):
+        return f"{number * (12 if unit == 'Y' else 1)} months"  # not translated: a value of PostgreSQL
+    if unit in _COARSER:
+        return _write_microseconds(number * _COARSER[unit])
+    if unit not in _FINER:
+        raise ValueError(_("It has no unit."))
+    if number % _FINER[unit]:
         raise _TooPreciseError
-    microseconds = value // dt.timedelta(microseconds=1)
-    days, rest = divmod(abs(microseconds), _DAY // dt.timedelta(microseconds=1))
+    return _write_microseconds(number // _FINER[unit])
+
+
+def _write_microseconds(microseconds: int) -> str:
+    days, rest = divmod(abs(microseconds), _COARSER["D"])
     sign = "-" if microseconds < 0 else ""
     seconds = f"{rest // 10**6}.{rest % 10**6:06d}"
     return f"{sign}{days} days {sign}{seconds} seconds"  # not translated: a value of PostgreSQL
+
+
+@_text.register(Range)
+def _range(value: Range[Any]) -> str:
+    if value.isempty:
+        return "empty"
+    lower, upper = ("" if each is None else _quote(_text(each)) for each in (value.lower, value.upper))
+    return f"{value.bounds[0]}{lower},{upper}{value.bounds[1]}"
+
+
+@_text.register(Multirange)
+def _multirange(value: Multirange[Any]) -> str:
+    return f"{{{','.join(map(_text, value))}}}"
 
 
 def _document(value: Any) -> str:
@@ -526,6 +636,8 @@ def _as_json(value: Any) -> Any:
         if len(items) < len(value):
             raise ValueError(_("Two of its keys are equal as strings."))
         return items
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return None if value is np.ma.masked else _as_json(value[()])
     if isinstance(value, _LISTS):
         return [_as_json(item) for item in value]
     if isinstance(value, str) and "\0" in value:
@@ -543,8 +655,10 @@ def _as_json(value: Any) -> Any:
 
 @_as_json.register(np.generic)
 def _numpy_json(value: np.generic) -> Any:
+    if isinstance(value, np.datetime64 | np.timedelta64) and np.isnat(value):
+        return None
     if isinstance(value, np.datetime64):
-        return _as_json(pd.Timestamp(value))
+        return _as_json(_to_timestamp(value))
     if isinstance(value, np.longdouble):
         return _as_json(Decimal(str(value)))
     return _text(value) if isinstance(value, np.timedelta64) else _as_json(value.item())
@@ -553,13 +667,17 @@ def _numpy_json(value: np.generic) -> Any:
 @_as_json.register(float)
 def _float_json(value: float) -> float | None:
     if math.isinf(value):
-        raise ValueError(_("JSON cannot represent infinity."))
+        raise ValueError(_(_INFINITY))
     return None if math.isnan(value) else float(value)
 
 
 @_as_json.register(Decimal)
-def _decimal_json(value: Decimal) -> float | int:
-    if not value.is_finite() or Decimal(float(value)) != value:
+def _decimal_json(value: Decimal) -> float | int | None:
+    if value.is_nan():
+        return None
+    if value.is_infinite():
+        raise ValueError(_(_INFINITY))
+    if Decimal(float(value)) != value:
         raise ValueError(_("JSON would round this decimal."))
     return int(value) if value == value.to_integral_value() else float(value)
 
@@ -589,7 +707,7 @@ def _array(value: Any, write: Callable[[Any], str]) -> str:
 
 
 def _item(value: Any, write: Callable[[Any], str]) -> str:
-    if value is None or value is pd.NA or value is pd.NaT:
+    if value is None or value is pd.NA or value is pd.NaT or value is np.ma.masked:
         return "NULL"
     if isinstance(value, _LISTS):
         return _array(value, write)
@@ -607,25 +725,56 @@ def _whole(value: Any) -> str:
 
 
 def _date(value: Any) -> str:
-    if isinstance(value, np.datetime64):
-        value = pd.Timestamp(value)
-    if isinstance(value, dt.datetime):
-        if value.time() != dt.time():
-            raise ValueError(_("The column is a date, so the time of day would be lost."))
-        return _instant(value).replace(" 00:00:00.000000", "")
-    return _text(value)
+    moment = _read_moment(value)
+    if moment is not None and moment.time() != dt.time():
+        raise ValueError(_("The column is a date, so the time of day would be lost."))
+    text = _without_zone(value)
+    return text.replace(" 00:00:00.000000", "") if moment is not None and not isinstance(value, str) else text
+
+
+def _time_of_day(value: Any) -> str:
+    if _read_moment(value) is not None:
+        raise ValueError(_("The column is a time, so the date would be lost."))
+    return _without_zone(value)
 
 
 def _without_zone(value: Any) -> str:
-    if getattr(value, "tzinfo", None) is not None:
+    has_zone = (
+        _ZONED_TIME.fullmatch(value) if isinstance(value, str) else getattr(value, "tzinfo", None) is not None
+    )
+    if has_zone:
         raise ValueError(_("The column has no time zone, so that of the value would be lost."))
+    return _text(value)
+
+
+# A time with an offset, at the end of an instant or alone.
+_ZONED_TIME = re.compile(r".*\d:\d\d\S*(?:[+-]\d\d\S*|Z)\s*")
+
+
+def _read_moment(value: Any) -> dt.datetime | None:
+    """Return an instant, also one in a text of ISO 8601; None for any other value."""
+    if isinstance(value, np.datetime64):
+        return _to_timestamp(value)
+    if isinstance(value, str):
+        try:
+            return dt.datetime.fromisoformat(value.strip())
+        except ValueError:
+            return None
+    return value if isinstance(value, dt.datetime) else None
+
+
+def _characters(value: Any) -> str:
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise ValueError(_("The column is a text: decode the bytes."))  # noqa: TRY004 - refused like any other value
     return _text(value)
 
 
 _WRITERS: dict[str, Callable[[Any], str]] = {
     **dict.fromkeys(("json", "jsonb"), _document),
     **dict.fromkeys(("int2", "int4", "int8"), _whole),
-    **dict.fromkeys(("timestamp", "time"), _without_zone),
+    **dict.fromkeys(("text", "varchar", "bpchar", "citext"), _characters),
+    "timestamp": _without_zone,
+    "time": _time_of_day,
     "date": _date,
     "hstore": _hstore,
     **dict.fromkeys(("vector", "halfvec"), _vector),
