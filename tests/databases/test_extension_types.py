@@ -16,7 +16,7 @@ from sspcloud_magics.databases.postgres import kind
 from sspcloud_magics.databases.postgres.results import extension_types
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.query_options import Output, QueryOptions
-from sspcloud_magics.errors import QueryFailed, UsageProblem
+from sspcloud_magics.errors import UsageProblem
 from tests.databases.conftest import login_to
 from tests.support.postgres_servers import Server, start_server, with_postgis
 
@@ -218,7 +218,7 @@ def test_vectors_become_arrays(vectors, suffix):
 def test_many_vectors_equal_their_text(vectors):
     sql = "select array_agg(random())::vector(7) as v from generate_series(1, 7000) i group by i % 1000"
     run(vectors, f"drop table if exists many; create table many as {sql}")
-    texts = [text for (text,) in vectors.psycopg.execute("select v::text from many order by v")]
+    texts = [text for (text,) in vectors.psycopg.execute("select v::text from many order by many.v")]
     frame = run(vectors, "select v from many order by v")
     assert [np.array(text[1:-1].split(","), "f4").tolist() for text in texts] == [
         each.tolist() for each in frame["v"]
