@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 
 def is_watched() -> bool:
@@ -11,12 +12,24 @@ def is_watched() -> bool:
     A program that executes notebooks tells the kernel that it does not answer input requests; it would save erased text too.
     Without IPython, a person watches if the error stream is a terminal, rather than a file or the log of a pipeline.
     """
-    ipython = sys.modules.get("IPython.core.getipython")  # do not import IPython only to ask
-    shell = ipython.get_ipython() if ipython is not None else None
-    if shell is None:
-        return has_terminal()
+    shell = _find_shell()
+    return has_terminal() if shell is None else not _is_run_by_program(shell)
+
+
+def is_saved_unseen() -> bool:
+    """Whether a program executes the notebook, to save or convert it, so no person clicks in its outputs."""
+    shell = _find_shell()
+    return shell is not None and _is_run_by_program(shell)
+
+
+def _is_run_by_program(shell: Any) -> bool:
     kernel = getattr(shell, "kernel", None)  # IPython in a terminal has no kernel
-    return bool(getattr(kernel, "_allow_stdin", True))
+    return not getattr(kernel, "_allow_stdin", True)
+
+
+def _find_shell() -> Any:
+    ipython = sys.modules.get("IPython.core.getipython")  # do not import IPython only to ask
+    return ipython.get_ipython() if ipython is not None else None
 
 
 def has_terminal() -> bool:

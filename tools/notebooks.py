@@ -147,10 +147,6 @@ def run(notebook: Any, language: str) -> None:
             store_widget_state=False,
             resources={"metadata": {"path": folder}},
         ).execute(env={**os.environ, **places})
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            # The view of a live widget shows nothing in a file, unlike its static fallback.
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
 
 
 def write(tutorial: Tutorial) -> None:

@@ -33,8 +33,11 @@ def panel(*, language: str | None = None) -> Panel:
     Raises
     ------
     UsageProblem
-        If there are no messages in the language, this process was forked, or it is an app of marimo, whose visitors
-        would share one login.
+        If there are no messages in the language, or this process was forked.
+
+    Notes
+    -----
+    In an app of marimo, whose visitors would share one login, it ends the cell and shows the reason.
 
     Examples
     --------

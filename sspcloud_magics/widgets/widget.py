@@ -17,6 +17,7 @@ import anywidget
 import traitlets
 
 from sspcloud_magics import fork_hooks, i18n
+from sspcloud_magics.audience import is_saved_unseen
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
 from sspcloud_magics.widgets import static_fallback
@@ -24,6 +25,8 @@ from sspcloud_magics.widgets.controller import Controller
 from sspcloud_magics.widgets.protocol import KernelMessage
 
 STATIC = Path(__file__).parent / "static"
+MIME = "application/vnd.sspcloud.panel+json"
+"""Marks the output for JupyterLab's plugin, which shows the text of a saved panel without a kernel."""
 observers: set[Callable[[], None]] = set()
 """Called after each message to the view: the status bar may have to show the same change."""
 FIRST_POLL = 3.0
@@ -39,9 +42,14 @@ class Panel(anywidget.AnyWidget):
     language = traitlets.Unicode("").tag(sync=True)
     # The panel as text, for a page without a kernel: what the output of the last cell shows as `text/plain`.
     static_text = traitlets.Unicode("").tag(sync=True)
+    # The id of the comm: the page asks the kernel for it to know whether its messages still arrive.
+    comm_id = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self) -> None:
         super().__init__(language=i18n.current())
+        self.comm_id = self.model_id
+        # A page that closes its model closes the panel: the next display makes another one.
+        self.comm.on_close(lambda _message: self.close())
         reply_on_requesting_shell(self.comm)
         self.controller = Controller(self._send_message)
         self._end_following = i18n.on_change(self._follow_language)
@@ -73,11 +81,9 @@ class Panel(anywidget.AnyWidget):
         bundle: Any = super()._repr_mimebundle_(**choice)
         data, metadata = bundle
         self.static_text = repr(self)
-        return {
-            **data,
-            "text/plain": repr(self),
-            "text/html": static_fallback.html(self.controller.snapshot),
-        }, metadata
+        static = {"text/plain": repr(self), "text/html": static_fallback.html(self.controller.snapshot)}
+        # A converter prefers the widget to the text, and shows a blank if its reader has no network.
+        return (static if is_saved_unseen() else {**data, MIME: {}, **static}), metadata
 
 
 def reply_on_requesting_shell(comm: Any) -> None:
@@ -110,7 +116,7 @@ def get_panel() -> Panel:
     Raises
     ------
     UsageProblem
-        If the process was forked: JupyterLab communicates with its parent. If it serves several visitors.
+        If the process was forked: JupyterLab communicates with its parent.
     """
     global _panel  # noqa: PLW0603 - one per process, as there is one session
     _refuse_several_visitors()
@@ -129,10 +135,12 @@ def _refuse_several_visitors() -> None:
     """Refuse to show one identity to all visitors of an app of marimo, which are threads of one process."""
     marimo: Any = sys.modules.get("marimo")  # an app has imported it
     if marimo is not None and marimo.running_in_notebook() and marimo.app_meta().mode == "run":
-        raise UsageProblem(
+        problem = UsageProblem(
             _("The panel does not work in an app of marimo."),
             why=_(
                 "All visitors of the app share one process, so they would share one login and its connections."
             ),
             hint=_("marimo edit FILE   runs the notebook for you alone"),
         )
+        # Visitors see no exception: the page would be blank. This ends the cell and shows them the reason.
+        marimo.stop(True, marimo.callout(marimo.plain_text(str(problem)), kind="warn"))

@@ -30,7 +30,7 @@ import panel from "data:text/javascript;base64,{code}";
 const listeners = {{}};
 window.sent = [];
 window.model = {{
-  get: name => name === "language" ? "{language}" : "SSPCloud panel\\n  oidc-alice in user-alice",
+  get: name => ({{ language: "{language}", comm_id: "the-panel" }})[name] ?? "SSPCloud panel\\n  oidc-alice in user-alice",
   widget_manager: {{ kernel: {kernel} }},
   send: message => window.sent.push(message),
   on: (event, callback) => (listeners[event] ??= []).push(callback),

@@ -164,6 +164,26 @@ def test_panel_is_live_in_notebook_7_else_text(
     page.screenshot(path=shots / "nbconvert.png", full_page=True)
 
 
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_executed_page_shows_the_text(
+    page: Page, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    """nbconvert saves the state of widgets and prefers them; without a network, their place would stay blank."""
+    write_notebook(tmp_path / "panel.ipynb", CELLS[:1])
+    monkeypatch.setenv("KUBECONFIG", str(sandbox.kubeconfig("alice")))
+    monkeypatch.setenv("SSPCLOUD_LANGUAGE", language)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _convert(tmp_path / "panel.ipynb", "html", tmp_path, "--execute")
+    page.route("http*://**", lambda route: route.abort())
+    page.goto(f"file://{tmp_path}/panel.html")
+    sentence, answered = {
+        "en": ("oidc-alice in user-alice, https://", "not answered"),
+        "fr": ("oidc-alice dans user-alice, https://", "pas encore répondu"),
+    }[language]
+    expect(page.get_by_text(sentence)).to_be_visible()
+    expect(page.locator("body")).not_to_contain_text(answered)
+
+
 def _tokens(kubeconfig: Path) -> list[str]:
     """Return the credentials in a kubeconfig."""
     users = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))["users"]
@@ -172,8 +192,9 @@ def _tokens(kubeconfig: Path) -> list[str]:
     return found
 
 
-def _convert(notebook: Path, form: str, into: Path) -> str:
+def _convert(notebook: Path, form: str, into: Path, *options: str) -> str:
     """Return the result of nbconvert for a notebook."""
-    command = [sys.executable, "-m", "nbconvert", "--to", form, "--output-dir", str(into), str(notebook)]
+    command = [sys.executable, "-m", "nbconvert", "--to", form, "--output-dir", str(into), *options]
+    command.append(str(notebook))
     subprocess.run(command, check=True, capture_output=True)
     return (into / f"panel.{'md' if form == 'markdown' else form}").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from tests.testbed import Sandbox
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 expect.set_options(timeout=60_000)
 
-CELLS = ["%load_ext sspcloud_magics\n%sspcloud"]
+CELLS = ["%load_ext sspcloud_magics\n%sspcloud", "import ipywidgets\nipywidgets.Widget.close_all()"]
 PORT = "Forward port 8000 http of mon-api-abcdef-12345"
 
 
@@ -58,6 +58,15 @@ def test_two_windows_show_the_same_kernel(browser: Browser, lab: Lab) -> None:
     stop.click()
     for each in (live(side), live(other_side)):
         expect(each.locator("[data-section=forwards]")).not_to_contain_text("mon-api-abcdef-12345")
+
+    # A cell closes all widgets: the side panels get another one, and the output says what it was.
+    run_cell(page, 1)
+    for each in (side, other_side):
+        live(each)
+    text = page.locator(".jp-Notebook .jp-OutputArea").first
+    expect(text.get_by_text("Run the cell in a notebook with widgets for the live panel.")).to_be_visible()
+    live(other_side).get_by_role("button", name=PORT).click()
+    expect(live(side).locator("[data-section=forwards]")).to_contain_text("mon-api-abcdef-12345")
     page.context.close()
     other.context.close()
 
@@ -78,11 +87,25 @@ def test_restart_by_others_is_noticed_and_recovers(browser: Browser, lab: Lab) -
     # The side panel says so, and the panel in the output no longer pretends.
     expect(side.get_by_role("heading", name="Not loaded in this kernel")).to_be_visible()
     expect(page.locator(".jp-Notebook .jp-SSPCloudPanel").get_by_role("alert")).to_contain_text(
-        "This panel's kernel has ended."
+        "The kernel no longer has this panel"
     )
     # A click, and a cell, bring it back: their messages reach the new process.
     side.get_by_role("button", name="Load the extension").click()
     panel = live(side)
     panel.get_by_role("button", name=PORT).click()
     expect(panel.locator("[data-section=forwards]")).to_contain_text("active")
+
+    # Saved, and opened again without that kernel, the output says what it was.
+    page.evaluate(
+        """async () => {
+            const { commands, shell } = window.jupyterapp;
+            await commands.execute('docmanager:save');
+            await shell.currentWidget.sessionContext.shutdown();
+            shell.currentWidget.dispose();
+            void commands.execute('docmanager:open', { path: 'restarted.ipynb' });
+        }"""
+    )
+    output = page.locator(".jp-Notebook .jp-OutputArea").first
+    expect(output.get_by_text("oidc-alice in user-alice", exact=False)).to_be_visible()
+    expect(output).not_to_contain_text("widget model not found")
     page.context.close()

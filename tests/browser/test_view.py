@@ -616,6 +616,22 @@ def test_filter_renders_its_own_section_only(pages: Callable[..., Page]) -> None
     assert page.evaluate("window.touched") == []
 
 
+def test_lost_comm_is_said(pages: Callable[..., Page]) -> None:
+    """A kernel that another window restarted gets no message of this page: it is asked for its comms."""
+    page = pages()
+    full(page)
+    comms = "ids => { window.model.widget_manager.kernel = { requestCommInfo: async () => ({ content: { comms: ids } }) }; }"
+    page.evaluate(comms, {"the-panel": {}})
+    stop = page.get_by_role("button", name="Stop the forward to user-alice/svc/mon-api")
+    stop.click()
+    page.get_by_text("The kernel has not answered yet.").wait_for()
+    assert page.get_by_text("The kernel no longer has this panel").count() == 0
+    page.evaluate(comms, {"another": {}})
+    page.get_by_role("button", name="Forward port 8888 http of jupyter-python-417342-0").click()
+    expect(page.get_by_role("alert")).to_contain_text("The kernel no longer has this panel")
+    expect(stop).to_have_count(0)
+
+
 def test_page_without_a_kernel_shows_what_was(pages: Callable[..., Page]) -> None:
     page = pages(kernel=False)
     expect(page.locator("#panel")).to_contain_text("This is what the panel showed.")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 
+import comm
 import pytest
 
 import sspcloud_magics as ssp
@@ -51,12 +52,20 @@ def test_marimo_app_has_no_panel(
     panel: widget.Panel, monkeypatch: pytest.MonkeyPatch, mode: str | None, is_refused: bool
 ) -> None:
     """Its visitors are threads of one process; `marimo edit` runs a process for each notebook."""
+
+    def stop(_predicate: bool, output: object) -> None:
+        raise StopIteration(output)
+
     marimo = SimpleNamespace(
-        running_in_notebook=lambda: mode is not None, app_meta=lambda: SimpleNamespace(mode=mode)
+        running_in_notebook=lambda: mode is not None,
+        app_meta=lambda: SimpleNamespace(mode=mode),
+        stop=stop,
+        callout=lambda shown, kind: f"{kind}: {shown}",
+        plain_text=str,
     )
     monkeypatch.setitem(sys.modules, "marimo", marimo)
     if is_refused:
-        with pytest.raises(UsageProblem, match="share one login"):
+        with pytest.raises(StopIteration, match=r"warn: .*\n.*share one login"):
             ssp.panel()
     else:
         assert ssp.panel() is panel
@@ -88,7 +97,17 @@ def test_cluster_facts_are_not_saved_in_the_notebook(panel: widget.Panel, sandbo
     panel.controller.poll_once(30)
     assert "who" in panel.controller.snapshot
     own = set(panel.get_state()) - {name for name in panel.get_state() if name.startswith("_")}
-    assert own <= {"language", "layout", "static_text", "tabbable", "tooltip"}
+    assert own <= {"comm_id", "language", "layout", "static_text", "tabbable", "tooltip"}
+
+
+def test_page_that_closes_its_model_gets_another(panel: widget.Panel) -> None:
+    """Another window has closed it: what this process would send arrives nowhere."""
+    assert panel.comm_id == panel.model_id
+    message = {"content": {"comm_id": panel.comm_id}}
+    comm.get_comm_manager().comm_close(None, None, message)
+    another = ssp.panel()
+    assert another is not panel
+    another.close()
 
 
 LIGHT = """

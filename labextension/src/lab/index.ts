@@ -19,6 +19,7 @@ import { handleInsertCell } from "./insertCellHandler";
 import { COMMANDS } from "./emptyStates";
 import { offerToLoad } from "./loadOffer";
 import { readLocale, readSettings, translateSchema } from "./settings";
+import { renderPanels } from "./panelOutput";
 import { PANEL_ID, SidePanel } from "./sidepanel";
 import { addSql } from "./sql/language";
 import { StatusItem } from "./status";
@@ -48,6 +49,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
   ) => {
     // A page without documents, such as Notebook 7's list of files, has no kernel to show.
     if (!notebooks && !consoles) return;
+    renderPanels(notebooks, consoles);
     const locale = await readLocale(registry);
     const trans = new PluginTranslator({ jupyterlab: locale, browser: navigator.language });
     // The registry loads the settings only after it has this transformation.

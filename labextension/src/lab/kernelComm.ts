@@ -89,6 +89,11 @@ export class KernelComm implements IDisposable {
     return this.asked !== null && LOADABLE.has(this.now.kind);
   }
 
+  /** Ask the kernel for its panel again: it has closed the one that it had, or lost it. */
+  askAgain(): void {
+    if (this.asked) void this.ask(this.asked, { kind: "not-loaded" });
+  }
+
   /** Report changed languages of the page. */
   sendLanguages(): void {
     if (this.comm && !this.comm.isDisposed) this.comm.send({ languages: { ...this.languages() } });

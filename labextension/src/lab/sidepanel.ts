@@ -57,6 +57,7 @@ export class SidePanel extends Panel {
     this.row.addClass("jp-SSPCloudSide-row");
     this.row.node.setAttribute("role", "group");
     this.row.node.addEventListener("click", (event) => this.click(event));
+    this.node.addEventListener("sspcloud:panel-ended", () => tracker.current.kernelComm?.askAgain());
     this.addWidget(this.row);
     this.addWidget(this.reason);
     tracker.changed.connect(this.refresh, this);

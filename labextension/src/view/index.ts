@@ -4,6 +4,7 @@ import type { KernelMessage } from "./protocol";
 import type { Model } from "./model";
 import { Store } from "./store";
 import { View } from "./view";
+import { watchComm } from "./commCheck";
 
 type Cleanup = () => void;
 
@@ -15,7 +16,9 @@ export default function panel() {
       const end = () => store.end();
       model.on("msg:custom", take);
       model.on("comm_live_update", end);
+      const endCheck = watchComm(model, store);
       return () => {
+        endCheck();
         model.off("msg:custom", take);
         model.off("comm_live_update", end);
       };

@@ -16,6 +16,8 @@ export class Store {
   /** Whether the kernel has ended. */
   ended = false;
 
+  /** The time of the first message of the page since the kernel's last one, in milliseconds; 0 without one. */
+  private unheardSince = 0;
   /** Cache: the names of a kind in their order, until one appears or disappears. Sorting 500 names takes 4 ms. */
   private readonly sorted = new Map<string, string[]>();
   /** The last replies to the buttons of this page, by their keys. */
@@ -27,6 +29,7 @@ export class Store {
 
   /** Apply a message of the kernel. */
   apply(message: KernelMessage): void {
+    this.noteHeard();
     if (message.type === "reply") {
       // Another page with the same kernel may have sent the command.
       if (this.sentIds.get(message.key) === message.id) this.replies.set(message.key, message.value);
@@ -47,6 +50,21 @@ export class Store {
       else this.set(key, value);
     }
     this.notify([...changed]);
+  }
+
+  /** Record that the page has sent a message. */
+  noteSent(): void {
+    this.unheardSince ||= Date.now();
+  }
+
+  /** Record that the kernel has reacted. */
+  noteHeard(): void {
+    this.unheardSince = 0;
+  }
+
+  /** Whether the kernel has not reacted to a message for so many milliseconds. */
+  isUnheard(milliseconds: number): boolean {
+    return this.unheardSince > 0 && Date.now() - this.unheardSince > milliseconds;
   }
 
   /** Record that the kernel has ended. */

@@ -113,6 +113,8 @@ export class View implements ViewContext {
     store.listen((changed) => {
       this.announce(changed);
       this.closeWhenDone();
+      // JupyterLab's side panel asks the kernel for another one.
+      if (store.ended) root.dispatchEvent(new CustomEvent("sspcloud:panel-ended", { bubbles: true }));
       // No key is named if a reply has come, a command was sent, or the kernel has ended.
       this.isDialogStale ||= !changed.length || changed.some((key) => /^(command|connection)\//.test(key));
       this.drawSoon();
@@ -489,6 +491,7 @@ export class View implements ViewContext {
   }
 
   private send(message: ViewMessage | (Command & { key: string; id: string })): void {
+    this.store.noteSent();
     try {
       this.model.send(message);
     } catch {

@@ -7,7 +7,7 @@ export const en = {
   loading: "Asking the kernel…",
   saved: "This is what the panel showed. Run the cell for the live panel.",
   silent: "The kernel has not answered yet. Is a cell running? The panel fills in when it ends.",
-  gone: "This panel's kernel has ended. Run the cell again for a live panel.",
+  gone: "The kernel no longer has this panel: it has ended or restarted, or closed the panel. Run the cell again for a live panel.",
   retry: "Try again",
   who: "Who I am",
   unnamed: "the server does not report your user name",

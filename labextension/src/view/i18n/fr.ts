@@ -10,7 +10,7 @@ export const fr: Record<MessageKey, string> = {
   saved: "Voici ce que le panneau affichait. Exécutez la cellule pour obtenir le panneau actif.",
   silent:
     "Le noyau n'a pas encore répondu. Une cellule tourne-t-elle ? Le panneau se remplit quand elle se termine.",
-  gone: "Le noyau de ce panneau s'est arrêté. Exécutez de nouveau la cellule pour retrouver un panneau actif.",
+  gone: "Le noyau n'a plus ce panneau : il s'est arrêté, a redémarré ou a fermé le panneau. Exécutez de nouveau la cellule pour retrouver un panneau actif.",
   retry: "Réessayer",
   who: "Qui je suis",
   unnamed: "le serveur n'indique pas votre nom d'utilisateur",
