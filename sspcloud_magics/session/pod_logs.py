@@ -13,7 +13,7 @@ from sspcloud_magics.cluster.requests.kinds import Kind, find_kind
 from sspcloud_magics.cluster.requests.object_names import name_some, read_object, suggest_name
 from sspcloud_magics.cluster.requests.object_reads import get_object, list_objects
 from sspcloud_magics.cluster.requests.object_text import Text
-from sspcloud_magics.errors import AmbiguousTarget, PodNotReady, TargetNotFound
+from sspcloud_magics.errors import AmbiguousTarget, PodNotReady, TargetNotFound, UsageProblem
 from sspcloud_magics.i18n import _, format_list
 from sspcloud_magics.session import session
 from sspcloud_magics.spelling import nearest
@@ -165,6 +165,11 @@ def _read_lines(
 
 def _find_pod(cluster: Cluster, text: str, namespace: str) -> dict[str, Any]:
     kind, _slash, name = text.rpartition("/")
+    if not name:
+        raise UsageProblem(
+            _("Name the pod, or what it belongs to."),
+            hint="%k8s_logs POD\n%k8s_logs deploy/NAME\n%k8s_get pods",  # not translated: commands
+        )
     if kind and find_kind(cluster, kind).resource != PODS:
         return _find_newest_pod(cluster, find_kind(cluster, kind), name, namespace)
     try:

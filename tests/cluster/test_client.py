@@ -31,6 +31,7 @@ from sspcloud_magics.errors import (
     ServerError,
     ServerUnreachable,
     TokenExpired,
+    UsageProblem,
 )
 from sspcloud_magics.secret import Secret
 from tests.support.api_server import ApiServer, Asked, status
@@ -117,10 +118,19 @@ def test_selectors_and_other_namespaces(api: ApiServer, cluster: Cluster) -> Non
     }
 
 
-def test_names_cannot_lead_elsewhere(api: ApiServer, cluster: Cluster) -> None:
+@pytest.mark.parametrize("name", [".", "..", "../secrets/x", "a%2fb"])
+def test_names_cannot_lead_elsewhere(api: ApiServer, cluster: Cluster, name: str) -> None:
+    with pytest.raises(UsageProblem, match="not a name"):
+        get_object(cluster, PODS, name)
+    with pytest.raises(UsageProblem, match="not a name"):
+        list_objects(cluster, PODS, name)
+    assert not api.asked
+
+
+def test_name_is_quoted_in_the_path(api: ApiServer, cluster: Cluster) -> None:
     with pytest.raises(api_errors.NotFound):
-        get_object(cluster, PODS, "../secrets/x?a=b")
-    assert api.asked[0].path == f"{PODS_PATH}/..%2Fsecrets%2Fx%3Fa%3Db"
+        get_object(cluster, PODS, "x?a=b")
+    assert api.asked[0].path == f"{PODS_PATH}/x%3Fa%3Db"
 
 
 def test_after_a_401_the_token_is_read_again_once(api: ApiServer, cluster: Cluster, tmp_path: Path) -> None:

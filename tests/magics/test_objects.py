@@ -105,6 +105,14 @@ BAD: dict[str, tuple[str, str]] = {
     "get kind": ("%k8s_get podz", "no kind podz"),
     "get name": ("%k8s_get pod no-such-pod", "does not exist"),
     "get theirs": ("%k8s_get pods -n user-alice", "You may not list pods in user-alice"),
+    "name of a path": (f"%%k8s_apply\n{SETTINGS.replace('settings', 'a/b')}", "a/b is not a name"),
+    "get ..": ("%k8s_get cm ..", ".. is not a name"),
+    "get namespace ..": ("%k8s_get pods -n ..", ".. is not a name"),
+    "get /": ("%k8s_get /pod", "no kind /pod"),
+    "describe ..": ("%k8s_describe pod ..", ".. is not a name"),
+    "logs ..": ("%k8s_logs ..", ".. is not a name"),
+    "logs of nothing": ("%k8s_logs deploy/", "Name the pod"),
+    "delete ..": ("%k8s_delete pod .. --yes", ".. is not a name"),
     "get both": ("%k8s_get pod/a b", "two objects"),
     "describe nothing": ("%k8s_describe pod", "Name the object"),
     "logs": ("%k8s_logs no-such-pod", "does not exist"),
@@ -187,6 +195,18 @@ def test_described_pod_has_conditions_and_events(bob: Notebook) -> None:
     assert {"Scheduled", "Started"} <= set(described.events["reason"])
     assert set(described.events["reason"]) <= set(ssp.events("pod", "chatty")["reason"])
     assert "<b>pod/chatty (user-bob)</b>" in described._repr_html_()
+
+
+def test_description_is_shown_without_forbidden_events(bob: Notebook) -> None:
+    """The events of a namespace are in another one."""
+    described = bob.run("%k8s_describe namespace user-bob")
+    assert repr(described).splitlines() == [
+        "namespace/user-bob",
+        "",
+        "No conditions.",
+        "",
+        "You may not list its events.",
+    ]
 
 
 def test_log_is_text_without_control_characters(bob: Notebook) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
+from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
 from sspcloud_magics.target import describe_request
 
@@ -69,6 +70,16 @@ def parse_attempt(method: str, path: str) -> Attempt:
     return Attempt(verb, resource, namespace, name, "/".join(filter(None, subresource)))
 
 
+def _check_name(name: str) -> None:
+    """Refuse a name that would be another path, as kubectl does: ``pods/..`` is the namespace of the pods."""
+    if name in (".", "..") or "/" in name or "%" in name:
+        raise UsageProblem(
+            _("{name} is not a name that Kubernetes allows.", name=name),
+            why=_("A name contains no / and no %, and is neither . nor .. itself."),
+            hint=_("check the spelling; %k8s_get KIND lists the names"),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """A request in the terms of RBAC: verb, resource, namespace and name."""
@@ -91,6 +102,8 @@ class Attempt:
         parts.append(resource.version)
         if resource.namespaced and self.namespace is not None:
             parts += ["namespaces", self.namespace]
+        for name in filter(None, (self.namespace, self.name)):
+            _check_name(name)
         parts += [part for part in (resource.plural, self.name, self.subresource) if part]
         return "".join(f"/{quote(part, safe='')}" for part in parts)
 

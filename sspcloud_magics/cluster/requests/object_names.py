@@ -23,7 +23,7 @@ def find_object(cluster: Cluster, kind: str, name: str | None) -> tuple[Kind, st
         raise UsageProblem(
             _("You named two objects: {one} and {other}.", one=kind, other=name), hint=f"{word} {rest}"
         )
-    return find_kind(cluster, word), name or rest
+    return find_kind(cluster, word or kind), name or rest
 
 
 def read_object(cluster: Cluster, kind: Kind, name: str, namespace: str | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from sspcloud_magics.cluster.requests.kinds import Kind
 from sspcloud_magics.cluster.requests.object_reads import list_objects
 from sspcloud_magics.cluster.timefmt import human_duration, timestamp
 from sspcloud_magics.cluster.workloads.tables import ResourceTable, Row, TableColumn, TableView, Tone, table
+from sspcloud_magics.errors import Forbidden
 from sspcloud_magics.i18n import N_
 from sspcloud_magics.printable import printable, shorten
 
@@ -94,8 +95,11 @@ def read_events(
     listed = list_objects(cluster, EVENTS, namespace, field_selector=selector)
     with report_malformed(cluster):
         rows = sorted(map(_event, listed), key=lambda row: row["time"] or pd.Timestamp(0, tz="UTC"))
-    apart = frozenset({"object"}) if name else frozenset[str]()
-    return table(rows, _EVENT_DTYPES, TableView(_EVENT_COLUMNS, "event", N_("No events."), apart))
+    return _event_table(rows, N_("No events."), frozenset({"object"}) if name else frozenset())
+
+
+def _event_table(rows: list[dict[str, Any]], nothing: str, apart: frozenset[str]) -> ResourceTable:
+    return table(rows, _EVENT_DTYPES, TableView(_EVENT_COLUMNS, "event", nothing, apart))
 
 
 def _event(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,5 +200,8 @@ def describe_object(cluster: Cluster, kind: Kind, item: Mapping[str, Any]) -> De
         namespace = str(metadata.get("namespace") or "")
         conditions = read_conditions(item)
         name, uid = str(metadata["name"]), str(metadata.get("uid") or "")
-    events = read_events(cluster, namespace or "default", kind=kind.kind, name=name, uid=uid)
+    try:
+        events = read_events(cluster, namespace or "default", kind=kind.kind, name=name, uid=uid)
+    except Forbidden:  # such as those of your namespace itself, which are in `default`
+        events = _event_table([], N_("You may not list its events."), frozenset({"object"}))
     return Description(kind.ref(name), namespace, conditions, events)
