@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+import yaml
 
 from sspcloud_magics.cluster.api.api_errors import Conflict, Invalid
 from sspcloud_magics.cluster.api.resources import Resource
@@ -64,6 +66,20 @@ def test_apply_is_that_of_kubectl(cluster: Cluster, server: ApiServer) -> None:
     assert read_write(server).query == {"fieldManager": ["kubectl"], "fieldValidation": ["Strict"]}
     assert read_write(server).body["metadata"] == {"name": "settings", "namespace": "default"}
     assert "namespace" not in MANIFEST.body["metadata"]
+
+
+@pytest.mark.parametrize("value", ["🐘", "a\u2028b\x85\ufeff", "\x1b\n", "\ufffd"])
+def test_sent_text_is_yaml_and_json(cluster: Cluster, server: ApiServer, value: str) -> None:
+    """The server parses YAML, as Go does: without escaped surrogates, and without line ends of its own."""
+    server.answers[PATH] = answer_patch(STORED)
+    (manifest,) = parse_manifests(
+        json.dumps({**STORED, "data": {"colour": value}}).replace("\\ud83d\\udc18", "🐘")
+    )
+    apply_manifest(cluster, MAPS, manifest, "default")
+    sent = read_write(server).raw
+    assert b"\\ud83d" not in sent
+    for body in (json.loads(sent), yaml.safe_load(sent)):
+        assert body["data"] == {"colour": value}
 
 
 def test_dry_run_and_force_are_sent(cluster: Cluster, server: ApiServer) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from sspcloud_magics.cluster.requests.manifests import (
@@ -32,6 +34,10 @@ REFUSED = {
     "aliases": ("a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{chr(98 + n)}: &{chr(98 + n)} [{','.join(['*' + chr(97 + n)] * 9)}]\n" for n in range(9)
     ), "not a usable manifest"),
+    "control": ("a: 1\nb: '\a'", "not YAML: line 2, column 5"),
+    "surrogate": ("a: \ud800", "not YAML: line 1, column 4"),
+    "template": ("a: {{ name }}", "not YAML: line 1, column 5"),
+    "namespace": ("apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: 12}", "line 1 is not an object"),
     "large": ("a: " + "x" * LONGEST, "too large"),
 }  # fmt: skip
 
@@ -60,6 +66,20 @@ def test_values_are_read_as_kubectl_reads_them() -> None:
     assert pod.body["spec"] == {"hostNetwork": True, "x": 10, "z": "12:30"}
 
 
+def test_json_may_escape_any_character() -> None:
+    (pod,) = parse_manifests(
+        json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a🐘\\ud83d"}})
+    )
+    assert pod.name == "a🐘\\ud83d"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("piece", ["x", "ab-", "{{", "<a", "your-", "a://b:"])
+def test_long_words_are_searched_in_linear_time(piece: str) -> None:
+    manifests = parse_manifests(POD.format(name="a") + f"spec: {{a: '{piece * (900_000 // len(piece))}'}}")
+    find_placeholders(manifests)
+
+
 def test_field_is_found_in_the_text() -> None:
     (pod,) = parse_manifests(POD.format(name="a") + "spec:\n  containers:\n  - name: b\n    imagee: c\n")
     assert pod.find_line("spec.containers[0].imagee") == 8
@@ -81,6 +101,11 @@ PLACEHOLDERS = {
     "metadata: {name: a}\nspec: {containers: [{name: b, env: [{name: C, value: $HOME}]}]}": [],
     "metadata: {name: a, annotations: {note: 'XXX see $POD'}}\ndata: {script: 'cd $HOME; grep XXXX'}": [],
     "metadata: {name: max-1}": [],
+    "metadata: {name: your-pod, namespace: user-xxxxxxxx}": ["your-pod", "user-xxxxxxxx"],
+    "metadata: {name: CHANGE_ME, namespace: user-...}": ["CHANGE_ME", "user-..."],
+    "metadata: {name: VOTRE_NOM, namespace: YOUR-NAMESPACE}": ["VOTRE_NOM", "YOUR-NAMESPACE"],
+    "metadata: {name: a}\nspec: {containers: [{name: b, args: ['select 1 from your_table']}]}": [],
+    "metadata: {name: fox-xx, namespace: user-xxl}": [],
 }
 
 

@@ -112,6 +112,14 @@ def test_field_managers_are_those_of_kubectl(kubectl: Kubectl) -> None:
     assert managers(kubectl, "cm/settings") == ours
 
 
+def test_any_character_is_stored_as_by_kubectl(kubectl: Kubectl) -> None:
+    text = text_of({**SETTINGS, "data": {"colour": "🐘 été \u2028 \x1b[31m", "script": "a\n\n  b\t\n"}})
+    assert str(ssp.apply(text)) == "configmap/settings created"
+    assert kubectl("bob", "diff", "--server-side", "-f", "-", stdin=text).code == 0
+    kubectl("bob", "apply", "--server-side", "-f", "-", stdin=text).check_output()
+    assert str(ssp.apply(yaml.safe_load(text))) == "configmap/settings unchanged"
+
+
 def test_client_side_apply_is_taken_over_as_by_kubectl(kubectl: Kubectl) -> None:
     """A field that the text no longer has is removed, although client-side apply had set it."""
     text = text_of(SETTINGS)

@@ -33,6 +33,8 @@ class Asked:
     body: Any
     client: str
     connection: int
+    raw: bytes
+    """The body as it was sent."""
 
 
 @dataclass
@@ -80,14 +82,22 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
                 return
             parts = urlsplit(self.path)
             length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
+            raw = self.rfile.read(length)
+            body = json.loads(raw) if raw else None
             token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
             certificate: Any = getattr(self.connection, "getpeercert", dict)()
             subject: Any = certificate or {}
             client = dict(pair[0] for pair in subject.get("subject", ())).get("organizationalUnitName", "")
             server.asked.append(
                 Asked(
-                    self.command, parts.path, parse_qs(parts.query), token, body, client, id(self.connection)
+                    self.command,
+                    parts.path,
+                    parse_qs(parts.query),
+                    token,
+                    body,
+                    client,
+                    id(self.connection),
+                    raw,
                 )
             )
             code, kind, data = self._find(parts.path, token)

@@ -58,6 +58,8 @@ _METHODS = {
 }
 _JSON = "application/json"
 # The text of a `Warning` header, as the API server sends it: RFC 7234, 5.5.
+# YAML takes some of these for line ends, and refuses the others.
+_ONLY_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 
 
@@ -514,9 +516,17 @@ def _make_request(
     content_type: str = _JSON,
 ) -> _Request:
     headers = {"Accept": accept} | ({} if body is None else {"Content-Type": content_type})
-    text = None if body is None else json.dumps(body, default=_reveal)
+    text = None if body is None else _to_json(body)
     path = attempt.path + (f"?{urlencode(query)}" if query else "")
     return _Request(attempt, _METHODS[attempt.verb], path, headers, text)
+
+
+def _to_json(body: Mapping[str, Any] | Sequence[Any]) -> str:
+    """Format JSON that is YAML too: the server reads an applied object as YAML, which has no escaped surrogates."""
+    text = json.dumps(body, default=_reveal, ensure_ascii=False)
+    # A lone surrogate is replaced, as in Go.
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return _ONLY_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _reveal(value: object) -> str:

@@ -6,6 +6,7 @@ in Kubernetes can hold none of them, but an argument of a program can, and would
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.reader import ReaderError
 
 from sspcloud_magics.bounded_json import LimitExceeded
 from sspcloud_magics.cluster.config.kubeconfig_yaml import compose_all, construct, get
@@ -24,14 +26,18 @@ LONGEST = 1 << 20
 """In bytes. The parser takes about ten seconds for a text of that size, and the server limits an object to 1.5 MiB."""
 
 _PLACEHOLDER = re.compile(
-    r"""(?x) (?:[\w-]*-)?X{3,}                                # user-XXXXXXXX
-    | \b(?:mon|votre|my|your)[-_](?:namespace|espace)\b       # mon-namespace
+    r"""(?x) (?<![\w-])[\w-]*-X{3,} | X{3,}                   # user-XXXXXXXX
+    | \buser-(?:x{3,}\b|\.{3}|…)                             # user-xxxxxxxx
+    | (?i:\b(?:mon|votre|my|your)[-_](?:namespace|espace)\b) # mon-namespace
+    | (?P<word>(?i:\b(?:votre|your)[-_][a-z][\w-]*|\bchange[-_]?me\b))  # YOUR_NAME
     | <[^\W\d][\w .'-]*>                                      # <your namespace>
     | \$\{?[A-Z][A-Z_0-9]*\}?                                # $POD; $(POD) is Kubernetes' own
-    | \{\{.*?\}\}                                            # a template of Helm or Jinja
+    | \{\{[^{}]*\}\}                                         # a template of Helm or Jinja
     """
 )
-# Fields of a program: a shell's variable, a template or a tag of HTML is right there.
+# A character as JSON escapes it; in YAML, these are two characters that do not exist.
+_SURROGATES = re.compile(r"(?i)(?<!\\)\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}")
+# Fields of a program: a shell's variable, a template, a tag of HTML or a table your_table is right there.
 _PROGRAM = frozenset({"command", "args", "value"})
 # Fields of free text, where everything is right.
 _FREE_TEXT = frozenset({"data", "stringData", "binaryData", "annotations", "description"})
@@ -98,6 +104,8 @@ def parse_manifests(text: str) -> list[Manifest]:
             ),
             hint=_("split it into several cells or files"),
         )
+    if text.lstrip().startswith("{"):
+        text = _SURROGATES.sub(lambda found: str(json.loads(f'"{found[0]}"')), text)
     try:
         documents = compose_all(text)
         bodies = [(node, construct(node)) for node in documents]
@@ -134,7 +142,7 @@ def find_placeholders(manifests: list[Manifest]) -> list[Placeholder]:
             steps = set(re.split(r"[.\[\]]+", field))
             for match in _PLACEHOLDER.finditer("" if steps & _FREE_TEXT else node.value):
                 line = node.start_mark.line + 1
-                if not (steps & _PROGRAM and match[0][0] in "$<{"):
+                if not (steps & _PROGRAM and (match["word"] or match[0][0] in "$<{")):
                     found.setdefault((match[0], line), Placeholder(match[0], line, field))
     return list(found.values())
 
@@ -172,6 +180,8 @@ def _add(found: list[Manifest], node: Node, body: Any) -> None:
     metadata = body.get("metadata")
     named = isinstance(metadata, dict) and isinstance(metadata.get("name"), str) and metadata["name"]
     fields = {"apiVersion": body.get("apiVersion"), "kind": body.get("kind"), "metadata.name": named}
+    if named and metadata.get("namespace") is not None:
+        fields["metadata.namespace"] = metadata["namespace"]
     missing = [name for name, value in fields.items() if not value or not isinstance(value, str)]
     if missing:
         why = _("Its {field} is missing or is not text.", field=missing[0])
@@ -190,15 +200,31 @@ def _make_refusal(line: int, why: str) -> UsageProblem:
 
 
 def _explain(error: yaml.YAMLError, text: str) -> UsageProblem:
+    if isinstance(error, ReaderError) and isinstance(error.position, int):
+        before = text[: error.position].split("\n")
+        return UsageProblem(
+            _(
+                "The text is not YAML: line {line}, column {column}.",
+                line=len(before),
+                column=len(before[-1]) + 1,
+            ),
+            why=_(
+                "There is a character that YAML does not allow: U+{code}.",
+                code=f"{ord(text[error.position]):04X}",
+            ),
+            hint=_("delete that character"),
+        )
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None)
     why = _("The parser says: “{words}”", words=shorten(str(problem), 200)) if problem else ""
     if mark is None:
         return UsageProblem(_("The text is not YAML."), why=why)
     lines = text.splitlines()
-    begins_with_tab = mark.line < len(lines) and lines[mark.line].lstrip(" ").startswith("\t")
+    there = lines[mark.line] if mark.line < len(lines) else ""
     hint = _("check the indentation of that line and of the line before")
-    if begins_with_tab:
+    if "{{" in there:
+        hint = _("replace {{ … }} by your own value")
+    if there.lstrip(" ").startswith("\t"):
         hint = _("indent with blanks: YAML allows no tabs there")
     return UsageProblem(
         _("The text is not YAML: line {line}, column {column}.", line=mark.line + 1, column=mark.column + 1),

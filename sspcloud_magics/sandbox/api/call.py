@@ -148,6 +148,8 @@ def read_object(data: bytes, content_type: str) -> Obj:
         if content_type == protobuf.MEDIA_TYPE:
             return protobuf.read_protobuf(data)
         value = yaml.safe_load(data) if content_type == "application/yaml" else json.loads(data or b"null")
+        if content_type == "application/yaml":  # Go's parser refuses escaped surrogates
+            json.dumps(value, ensure_ascii=False, default=str).encode()
     except protobuf.Undecodable:
         raise make_unsupported_media_type(BODY_TYPES[:2]) from None
     except (ValueError, yaml.YAMLError) as error:
