@@ -38,7 +38,8 @@ SECRET_WORDS = re.compile(r"(?<!\S)--?(pass(word|wd)?|pw|token|secret|key)(?![\w
 TOKEN = re.compile(
     r"eyJ[\w-]+\.[\w-]+\.|\b(?:gh[opsru]_\w{20}|github_pat_\w{20}|glpat-[\w-]{20}|A[KS]IA[0-9A-Z]{16}|xox[abpr]-[\w-]{10}|hf_\w{30})"
 )
-URL_WITH_PASSWORD = re.compile(r"\w+://[^/\s:@]*:[^@\s]+@")
+# Each part has a beginning and an end, or a text of one long word takes hours.
+URL_WITH_PASSWORD = re.compile(r"\b\w+://[^/\s:@]{0,256}:[^@\s]{1,2048}@")
 
 
 def magic_arguments(interrupted: str = N_("Other forwards and connections stay open.")) -> Callable[[_F], _F]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sspcloud_magics.cluster.requests.object_text import LAST_APPLIED, compare, hide_values, is_same, to_yaml
+from sspcloud_magics.magics.arguments import URL_WITH_PASSWORD
 from sspcloud_magics.secret import HIDDEN
 
 CANARY = "s3cret-canary"
@@ -73,3 +74,17 @@ def test_servers_own_fields_are_no_difference() -> None:
     assert is_same(before, after)
     assert compare(before, after) == []
     assert not is_same(before, pod(labels={"a": "b"}))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("piece", ["x", "x://y", "a.b:"])
+def test_long_words_are_searched_in_linear_time(piece: str) -> None:
+    text = piece * (900_000 // len(piece))
+    item = {"kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": text}}
+    assert hide_values(item)["data"]["a"] == text
+    assert URL_WITH_PASSWORD.search(text) is None
+
+
+def test_text_of_several_lines_is_shown_line_by_line() -> None:
+    item = {"data": {"script": "cd /tmp\nls -l\n", "one": "été"}}
+    assert to_yaml(item) == "data:\n  script: |\n    cd /tmp\n    ls -l\n  one: été\n"

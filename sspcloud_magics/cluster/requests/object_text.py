@@ -24,13 +24,18 @@ _SECRET_NAME = re.compile(
     r"PASS|PWD|TOKEN|SECRET|CREDENTIAL|(?:API|ACCESS|PRIVATE)_?KEY|(?:DATABASE|DB|PG)_?(?:URL|URI|DSN)",
     re.IGNORECASE,
 )
-_PASSWORD_IN_URL = re.compile(r"(\w+://[^/\s:@]*:)[^@\s]+@")
+# Each part has a beginning and an end, or a text of one long word takes hours.
+_PASSWORD_IN_URL = re.compile(r"(\b\w+://[^/\s:@]{0,256}:)[^@\s]{1,2048}@")
 # The parts of an object that change without a change of its configuration.
 _VOLATILE = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
 
 
 class _Readable(yaml.SafeDumper):
-    """YAML without anchors, and with lists of strings on one line."""
+    """YAML without anchors, with lists of strings on one line, and with long texts line by line."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        style = "|" if "\n" in data else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
     def ignore_aliases(self, _data: object) -> bool:
         return True
@@ -41,6 +46,9 @@ class _Readable(yaml.SafeDumper):
         words = list(sequence)
         flat = all(isinstance(word, str) for word in words)
         return super().represent_sequence(tag, words, flow_style=flat or flow_style)
+
+
+_Readable.add_representer(str, _Readable.represent_str)
 
 
 def to_yaml(value: Any) -> str:
