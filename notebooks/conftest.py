@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import shutil
 
 import pytest
 
 from sspcloud_magics import sandbox
+from tests.support.machine import make_folder
 
-# Not the user's own, which is not to be forgotten; the notebooks' kernels find it, too.
-os.environ["SSPCLOUD_SANDBOX_HOME"] = str(Path(__file__).parents[1] / "build" / "sandbox")
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Use a sandbox that is not the user's, in memory; the notebooks' kernels find it, too."""
+    folder = make_folder()
+    os.environ["SSPCLOUD_SANDBOX_HOME"] = str(folder / "sandbox")
+
+    def remove() -> None:
+        sandbox.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    config.add_cleanup(remove)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -17,6 +17,7 @@ import psycopg
 from sspcloud_magics.sandbox import postgres
 from tests.support import debian_servers
 from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 BINARIES = postgres.binaries()
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
@@ -127,8 +128,9 @@ def start_server(
                 **identity,
             )
         try:
-            _wait_until_ready(process, port, password, log)
-            yield Server(port, "postgres", password, log, process)
+            server = Server(port, "postgres", password, log, process)
+            wait_until(lambda: _answers(server))
+            yield server
         finally:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -139,18 +141,9 @@ def start_server(
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, password: str, log: Path) -> None:
-    while process.poll() is None:
-        try:
-            psycopg.connect(
-                host="127.0.0.1",
-                port=port,
-                user="postgres",
-                password=password,
-                dbname="postgres",
-                connect_timeout=5,
-            ).close()
-        except psycopg.OperationalError:
-            continue
-        return
-    raise AssertionError(f"PostgreSQL ended at its start: {log.read_text()}")
+def _answers(server: Server) -> bool:
+    assert server.process.poll() is None, f"PostgreSQL ended at its start: {server.log.read_text()}"
+    with contextlib.suppress(psycopg.OperationalError):
+        psycopg.connect(**server.conninfo(connect_timeout=5)).close()  # type: ignore[arg-type]
+        return True
+    return False
