@@ -11,9 +11,9 @@ READY := $(VENV)/installed
 export PYTHONDONTWRITEBYTECODE :=
 # These tests cover every line and branch of the protocols; all others run a third faster without coverage.
 PROTOCOLS := tests/tunnel/protocols
-# The number of test processes: one more than there are cores, since tests mostly wait, and at most 4, since each has a
-# sandbox of its own, of some 300 MiB, and collects all tests, which takes 8 seconds.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 4))')
+# The number of test processes: two for each core, since tests mostly wait, and at most 4, since each has a sandbox of its
+# own, of some 300 MiB, and collects all tests, which takes 5 seconds.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(2 * (os.cpu_count() or 1), 4))')
 IN_PARALLEL := -n $(if $(TESTBED),0,$(WORKERS)) --dist loadfile --no-loadscope-reorder
 PYTEST := $(BIN)/python -m pytest $(IN_PARALLEL)
 # The front end is built when one of its sources is newer than the built files.
