@@ -306,10 +306,10 @@ class Cluster:
                 self._login.source.close()
 
 
-def make_cluster(source: AccessSource, namespace: str | None = None) -> Cluster:
+def make_cluster(source: AccessSource) -> Cluster:
     """Return the cluster of a source."""
     return Cluster(
-        namespace or source.namespace,
+        source.namespace,
         (ConsideredSource(lambda: source.description, lambda: _("used")),),
         _Login(source),
     )

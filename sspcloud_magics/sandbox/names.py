@@ -11,9 +11,9 @@ from sspcloud_magics.sandbox.store import Obj
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 
-def suffix(length: int = 5) -> str:
+def suffix() -> str:
     """Return a random suffix."""
-    return "".join(secrets.choice(_LETTERS) for _ in range(length))
+    return "".join(secrets.choice(_LETTERS) for _ in range(5))
 
 
 def template_hash(template: Obj) -> str:

@@ -106,7 +106,6 @@ def relay_pod(
     port: int,
     *,
     image: str = IMAGE,
-    duration: timedelta = LIFETIME,
     connect_timeout: int = 0,
 ) -> dict[str, Any]:
     """Build the pod of a relay; `connect_timeout` as for `open_relay`."""
@@ -133,7 +132,7 @@ def relay_pod(
             "annotations": {DESTINATION: f"{host}:{port}", MADE_BY: made_by},
         },
         "spec": {
-            "activeDeadlineSeconds": int(duration.total_seconds()),
+            "activeDeadlineSeconds": int(LIFETIME.total_seconds()),
             "automountServiceAccountToken": False,
             "containers": [container],
             "enableServiceLinks": False,

@@ -199,7 +199,7 @@ class ApiClient:
             raise api_errors.make_foreign_error(answer.status, content_type, server) from None
 
     @without_frames
-    def watch(self, attempt: Attempt, version: str, *, own: bool = True) -> ResponseStream:
+    def watch(self, attempt: Attempt, version: str) -> ResponseStream:
         """Start a watch, and return its stream of events.
 
         Returns
@@ -221,7 +221,7 @@ class ApiClient:
             "timeoutSeconds": f"{self.timings.watch:.0f}",
         }
         request = replace(_make_request(attempt, query), stream=True)
-        answer, server = self._get_answer(request, own=own)
+        answer, server = self._get_answer(request, own=True)
         return ResponseStream(cast("urllib3.BaseHTTPResponse", answer), server)
 
     @without_frames

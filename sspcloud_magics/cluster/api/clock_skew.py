@@ -11,22 +11,20 @@ TOLERATED = timedelta(seconds=60)
 """Smaller differences come from the network, and do no harm."""
 
 
-def measure_skew(date: str | None, now: datetime | None = None) -> timedelta | None:
+def measure_skew(date: str | None) -> timedelta | None:
     """Return how far this machine's clock is ahead of a server's; None without a valid date.
 
     Parameters
     ----------
     date
         The ``Date`` header of a response that has just arrived (RFC 9110, 6.6.1): whole seconds.
-    now
-        The time of this machine.
     """
     try:
         server_time = parsedate_to_datetime(date or "")
     except ValueError:
         return None
     server_time = server_time if server_time.tzinfo else server_time.replace(tzinfo=UTC)
-    return (now or datetime.now(UTC)) - server_time
+    return datetime.now(UTC) - server_time
 
 
 def describe_skew(difference: timedelta | None) -> str:

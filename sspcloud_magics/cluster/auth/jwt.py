@@ -49,12 +49,12 @@ def audience(token: Secret | None) -> tuple[str, ...]:
     return tuple(each for each in listed if isinstance(each, str))
 
 
-def expiry_in_words(token: Secret | None, now: datetime | None = None) -> str:
+def expiry_in_words(token: Secret | None) -> str:
     """Return a sentence on when `token` expires or expired; empty if unknown."""
     moment = expiry(token)
     if moment is None:
         return ""
-    now = now or datetime.now(UTC)
+    now = datetime.now(UTC)
     written = format_datetime(moment)
     if moment <= now:
         duration = format_duration(now - moment)

@@ -168,9 +168,7 @@ class SecretObject:
 
 
 @without_frames
-def secrets(
-    cluster: Cluster, namespace: str | None = None, *, label_selector: str = ""
-) -> list[SecretObject]:
+def secrets(cluster: Cluster, namespace: str | None = None) -> list[SecretObject]:
     """Return the Secrets of a namespace.
 
     Raises
@@ -178,7 +176,7 @@ def secrets(
     Forbidden
         If the permission to list them is missing; `secret` may still read a single one.
     """
-    listed = list_objects(cluster, SECRETS, namespace, label_selector=label_selector)
+    listed = list_objects(cluster, SECRETS, namespace)
     with report_malformed(cluster):
         return [_hide_values(item) for item in listed]
 

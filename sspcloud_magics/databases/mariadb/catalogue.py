@@ -74,22 +74,16 @@ UNION ALL SELECT 'pg_catalog', LOWER(FUNCTION) FROM information_schema.SQL_FUNCT
 """
 _RESERVED = "SELECT WORD FROM information_schema.KEYWORDS"
 
+# The timeout for reading five rows, in seconds, since a view may compute for hours.
+_HEAD_TIMEOUT = 5.0
+
 _PART = r"`(?:[^`]|``)+`|\"(?:[^\"]|\"\")+\"|[^\s.`\"]+"
 _NAME = re.compile(rf"(?:({_PART})\.)?({_PART})")
 _PLAIN = re.compile(r"[a-zA-Z_][\w$]*", re.ASCII)
 
 
 def tables(connection: MariadbConnection, pattern: str | None = None) -> pd.DataFrame:
-    """Return the tables and views that you may read.
-
-    `pattern` matches the name or ``schema.name``; ``*`` matches any characters, and ``?`` matches one.
-
-    Returns
-    -------
-    DataFrame
-        ``schema``, ``name``, ``kind`` (string), ``rows_about`` and ``bytes`` (Int64; <NA> for views), ``owner`` (of
-        views), ``comment`` (string).
-    """
+    """Return the tables and views that you may read; of the tables, no owner is known."""
     found = _frame(connection, _TABLES, pattern=as_like(pattern, "|"))
     return make_tables(found, pattern)
 
@@ -122,23 +116,8 @@ def read_names(connection: MariadbConnection) -> SchemaNames:
         )
 
 
-def describe_table(connection: MariadbConnection, name: str, *, seconds: float = 5.0) -> TableDescription:
-    """Describe one table.
-
-    Parameters
-    ----------
-    connection
-        The connection.
-    name
-        The name in SQL: ``communes``, ``mydb.communes``, ```With Blank```.
-    seconds
-        The timeout for reading five rows, since a view may compute for hours.
-
-    Raises
-    ------
-    QueryFailed
-        If the table does not exist.
-    """
+def describe_table(connection: MariadbConnection, name: str) -> TableDescription:
+    """Describe one table, by its name in SQL: ``communes``, ``mydb.communes``, ```With Blank```."""
     facts = _find(connection, *split_name(name))
     schema, table, definer = str(facts["schema"]), str(facts["name"]), str(facts["owner"])
     path = f"{_quote(schema)}.{_quote(table)}"
@@ -153,7 +132,7 @@ def describe_table(connection: MariadbConnection, name: str, *, seconds: float =
     else:
         try:
             rows = f"SELECT * FROM {quote_name(schema)}.{quote_name(table)} LIMIT 5"  # noqa: S608 - quoted
-            head = _frame(connection, rows, seconds)
+            head = _frame(connection, rows, _HEAD_TIMEOUT)
         except QueryFailed as error:
             note = _("Rows not shown: {why}", why=error.what)
     return TableDescription(
@@ -170,13 +149,7 @@ def describe_table(connection: MariadbConnection, name: str, *, seconds: float =
 
 
 def columns(connection: MariadbConnection, schema: str, name: str) -> Columns:
-    """Return the columns of a table without reading its rows; `schema` and `name` are without quotes.
-
-    Raises
-    ------
-    QueryFailed
-        If the table does not exist.
-    """
+    """Return the columns of a table without reading its rows; `schema` and `name` are without quotes."""
     with connection.turn:
         found = _read_columns(connection, schema, name)
     if found.empty:

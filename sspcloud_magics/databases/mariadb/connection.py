@@ -18,6 +18,7 @@ import pymysql
 
 from sspcloud_magics import fork_hooks
 from sspcloud_magics.databases.connection import Connection
+from sspcloud_magics.databases.connection_errors import make_lost
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.login import Login
 from sspcloud_magics.databases.mariadb import driver, errors
@@ -113,7 +114,7 @@ class MariadbConnection(Connection):
             was_open = bool(self._blocks) or bool(self._session.server_status & 1)
             self.abandon()
             if was_open:
-                raise errors.make_connection_error(self.database.path, "", in_transaction=True)
+                raise make_lost(self.database.path, "", in_transaction=True)
             self._log_in_again()
             notes.append(_("The session ended, and a new one replaces it: temporary tables and settings are lost."))  # fmt: skip
         if not self.in_transaction:
@@ -196,7 +197,7 @@ class MariadbConnection(Connection):
     def _keep(self, block: Block) -> None:
         self.stop_reading()
         if driver.has_ended(self._session):
-            raise errors.make_connection_error(self.database.path, "", in_transaction=True)
+            raise make_lost(self.database.path, "", in_transaction=True)
         if not self.in_transaction:
             raise QueryFailed(
                 _("A statement inside the block ended its transaction."),
@@ -211,9 +212,7 @@ class MariadbConnection(Connection):
     def translate(self, error: pymysql.Error, *, in_transaction: bool, near: str = "") -> Exception:
         """Return this package's error for PyMySQL's."""
         if errors.number_of(error) in errors.LOST or not self._session.open:
-            return errors.make_connection_error(
-                self.database.path, errors.message_of(error), in_transaction=in_transaction
-            )
+            return make_lost(self.database.path, errors.message_of(error), in_transaction=in_transaction)
         return errors.make_statement_error(error, near=near)
 
     def copy_connection(self) -> Self:

@@ -12,6 +12,7 @@ from typing import Any
 import pymysql
 from pymysql.constants import CR, ER
 
+from sspcloud_magics.databases.connection_errors import make_unavailable, quote_refusal
 from sspcloud_magics.errors import (
     ConnectionLost,
     DatabaseError,
@@ -97,42 +98,24 @@ def number_of(error: BaseException) -> int:
 
 def message_of(error: BaseException) -> str:
     """Return the server's message."""
-    return shorten(str(error.args[1]) if len(error.args) > 1 else str(error))
+    return shorten(_text_of(error))
+
+
+def _text_of(error: BaseException) -> str:
+    return str(error.args[1]) if len(error.args) > 1 else str(error)
 
 
 def make_login_error(
     error: Exception, *, place: str, user: str, dbname: str, known: str, password: Secret
 ) -> DatabaseError:
     """Return this package's error for a failed login."""
-    words = message_of(error)
-    why = quote_words(words)
-    if password.reveal() in words:
-        why = _("The server's message contains the password, so it is not shown.")
+    why = quote_refusal(_text_of(error), password)
     for numbers, kind, what, hint in _LOGINS:
         if number_of(error) in numbers:
             return kind(
                 _(what, place=place, user=user, dbname=dbname), why=why, hint=_(hint, known=known or dbname)
             )
-    return DatabaseUnavailable(
-        _("The connection to {place} failed.", place=place),
-        why=why,
-        hint=_("check the tunnel with %forwards, and the pod with %k8s_pods"),
-    )
-
-
-def make_connection_error(place: str, why: str, *, in_transaction: bool) -> ConnectionLost:
-    """Return this package's error for a connection that ended during use."""
-    if in_transaction:
-        return ConnectionLost(
-            _("The connection to {place} was lost; its transaction is rolled back.", place=place),
-            why=why,
-            hint=_("run the transaction again from its BEGIN: the connection is restored"),
-        )
-    return ConnectionLost(
-        _("The connection to {place} ended.", place=place),
-        why=why,
-        hint=_("run the cell again: the connection is restored, without its temporary tables"),
-    )
+    return make_unavailable(place, why)
 
 
 def make_reply_error(error: Exception, place: str) -> ConnectionLost:

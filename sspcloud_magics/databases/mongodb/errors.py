@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pymongo import errors
 
+from sspcloud_magics.databases.connection_errors import make_unavailable, quote_refusal
 from sspcloud_magics.errors import (
     ConnectionLost,
     DatabaseError,
@@ -22,9 +23,7 @@ _NOT_PRIMARY = frozenset({10107, 13435, 10058})
 def make_login_error(error: Exception, *, place: str, user: str, password: Secret) -> DatabaseError:
     """Return this package's error for a failed login."""
     words = shorten(str(error))
-    why = quote_words(words)
-    if password.reveal() and password.reveal() in words:
-        why = _("The server's message contains the password, so it is not shown.")
+    why = quote_refusal(str(error), password)
     if isinstance(error, errors.OperationFailure) and error.code in (_AUTHENTICATION_FAILED, _UNAUTHORIZED):
         return LoginRefused(
             _("{place} refuses the user {user}.", place=place, user=user),
@@ -40,11 +39,7 @@ def make_login_error(error: Exception, *, place: str, user: str, password: Secre
                 '%pip install "pymongo<4.14"   supports MongoDB 4.0; restart the kernel afterwards'
             ),
         )
-    return DatabaseUnavailable(
-        _("The connection to {place} failed.", place=place),
-        why=why,
-        hint=_("check the tunnel with %forwards, and the pod with %k8s_pods"),
-    )
+    return make_unavailable(place, why)
 
 
 def make_error(error: errors.PyMongoError, *, place: str, timeout: float | None) -> DatabaseError:

@@ -89,7 +89,7 @@ def load_table(
     """
     del frame
     raise UsageProblem(
-        _("%load_table writes into PostgreSQL only, and {path} is MongoDB.", path=connection.database.path),
+        _("%load_table writes into a table, and {path} is MongoDB.", path=connection.database.path),
         hint=_('ssp.connection()["{name}"].insert_many(df.to_dict("records"))   writes documents', name=name),
     )
 

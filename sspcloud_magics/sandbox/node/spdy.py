@@ -187,9 +187,9 @@ class Connection:
         return struct.pack(">II", stream, fin << 24 | length)
 
     @staticmethod
-    def reset(stream: int, status: int = CANCEL) -> bytes:
+    def reset(stream: int) -> bytes:
         """Reset a stream."""
-        return struct.pack(">HHIII", 0x8003, RST_STREAM, 8, stream, status)
+        return struct.pack(">HHIII", 0x8003, RST_STREAM, 8, stream, CANCEL)
 
     @staticmethod
     def pong(ping: int) -> bytes:

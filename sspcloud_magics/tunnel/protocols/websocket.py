@@ -141,9 +141,9 @@ def _head(opcode: Opcode, size: int, mask: bytes) -> bytes:
     return struct.pack("!BBQ4s", 0x80 | opcode, 0x80 | 127, size, mask)
 
 
-def encode_close(code: int = 1000) -> bytes:
+def encode_close() -> bytes:
     """Return a close frame (section 5.5.1)."""
-    return encode_frame(Opcode.CLOSE, code.to_bytes(2, "big"))
+    return encode_frame(Opcode.CLOSE, (1000).to_bytes(2, "big"))
 
 
 class FrameDecoder:

@@ -20,7 +20,7 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
@@ -39,7 +39,6 @@ from sspcloud_magics.databases.postgres.results import result_reader
 from sspcloud_magics.databases.postgres.session import pg_errors, pooler, session_contents, sqlstates
 from sspcloud_magics.databases.postgres.session.session_settings import Preferences, Settings
 from sspcloud_magics.databases.postgres.sql_lexer import Statement, statements
-from sspcloud_magics.databases.route import Route
 from sspcloud_magics.databases.session_lock import QueuedThread
 from sspcloud_magics.errors import (
     ConnectionBusy,
@@ -49,7 +48,6 @@ from sspcloud_magics.i18n import N_, _, format_list, quote_words
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.cluster import Cluster
-    from sspcloud_magics.forwards.lease import Lease
     from sspcloud_magics.forwards.manager import ForwardManager
 
 _log = logging.getLogger(__name__)
@@ -88,22 +86,12 @@ class Block:
 
 
 class DatabaseConnection(Connection):
-    """A connection to one database, with one session at a time.
+    """A connection to one database of PostgreSQL; its other parameters are those of `Connection`.
 
     Parameters
     ----------
-    database
-        The database.
-    login
-        The login parameters. The lease of `reach` replaces the address and the port.
-    route
-        The route to the server; None if none was selected.
-    reach
-        Leases a forward to the server, which `close` releases; None if `login` needs no forward.
     settings
         The settings of each session; None for no settings.
-    renew
-        Returns current login parameters before each new login; None if they do not change.
 
     Raises
     ------
@@ -114,16 +102,9 @@ class DatabaseConnection(Connection):
     usual_dbname = "defaultdb"
 
     def __init__(
-        self,
-        database: Database,
-        login: Login,
-        *,
-        route: Route | None = None,
-        reach: Callable[[], Lease] | None = None,
-        settings: Settings | None = None,
-        renew: Callable[[Login], Login] | None = None,
+        self, database: Database, login: Login, *, settings: Settings | None = None, **more: Any
     ) -> None:
-        super().__init__(database, login, route=route, reach=reach, renew=renew)
+        super().__init__(database, login, **more)
         self._blocks: list[Block] = []
         # The turn in which the session was last used.
         self._used_in: QueuedThread | None = None

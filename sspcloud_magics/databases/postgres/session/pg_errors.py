@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from sspcloud_magics.databases.connection_errors import make_lost, make_unavailable, quote_refusal
 from sspcloud_magics.databases.postgres.session import sqlstates
 from sspcloud_magics.databases.postgres.sql_hints import find_slip_hint, find_variable_hint
 from sspcloud_magics.databases.postgres.sql_lexer import Statement
@@ -131,10 +132,7 @@ def make_login_error(
     """
     full = _SEVERITY.sub("", str(error).strip()).strip()
     message = shorten(full)
-    why = quote_words(message)
-    if password and password.reveal() in full:
-        # Hiding only the password would reveal it, since the rest of the message is known.
-        why = _("The server's message contains the password, so it is not shown.")
+    why = quote_refusal(full, password)
     for pattern, kind, what, hint in _LOGINS:
         if re.search(pattern, message):
             return kind(
@@ -144,11 +142,7 @@ def make_login_error(
                 if hint is _NAME_DATABASE and not known
                 else _(hint, known=known),
             )
-    return DatabaseUnavailable(
-        _("The connection to {place} failed.", place=place),
-        why=why,
-        hint=_("check the tunnel with %forwards, and the pod with %k8s_pods"),
-    )
+    return make_unavailable(place, why)
 
 
 def get_reason(error: psycopg.Error) -> str:
@@ -160,18 +154,7 @@ def make_connection_error(
     error: psycopg.Error, *, place: str, in_transaction: bool = False
 ) -> ConnectionLost:
     """Return this package's error for a connection that ended during use."""
-    why = quote_words(get_reason(error))
-    if in_transaction:
-        return ConnectionLost(
-            _("The connection to {place} was lost; its transaction is rolled back.", place=place),
-            why=why,
-            hint=_("run the transaction again from its BEGIN: the connection is restored"),
-        )
-    return ConnectionLost(
-        _("The connection to {place} ended.", place=place),
-        why=why,
-        hint=_("run the cell again: the connection is restored, without its temporary tables"),
-    )
+    return make_lost(place, quote_words(get_reason(error)), in_transaction=in_transaction)
 
 
 ONLY_READS = N_("this login is read-only: ask the owner to share the database with --read-write")
