@@ -11,6 +11,7 @@ from typing import Any
 
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.i18n import _, current, in_language
+from sspcloud_magics.i18n.command_line import Parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,23 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         session.close()
 
 
-def _add_help(parser: argparse.ArgumentParser) -> None:
-    """Add ``--help`` and the titles of argparse, whose own texts follow no language."""
-    parser._positionals.title = _("positional arguments")  # noqa: SLF001 - argparse gives no other way to its titles
-    parser._optionals.title = _("options")  # noqa: SLF001 - as above
-    parser.add_argument("-h", "--help", action="help", help=_("show this help message and exit"))
-
-
 def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="sspcloud", description=_("sspcloud_magics in a terminal"), add_help=False
-    )
-    _add_help(parser)
+    parser = Parser(prog="sspcloud", description=_("sspcloud_magics in a terminal"))
     commands = parser.add_subparsers(dest="order", required=True)
 
     def add(name: str, summary: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=summary, description=summary, add_help=False)
-        _add_help(command)
+        command = commands.add_parser(name, help=summary, description=summary)
         command.add_argument("-n", "--namespace", help=_("the namespace, instead of your own"))
         command.add_argument(
             "--kubeconfig", metavar="FILE", help=_("a kubeconfig to use instead of the default")

@@ -23,6 +23,7 @@ from IPython.utils.text import DollarFormatter
 
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import N_, _, _n
+from sspcloud_magics.i18n.command_line import describe_parse_error
 from sspcloud_magics.printable import shorten
 from sspcloud_magics.spelling import nearest
 
@@ -215,7 +216,10 @@ def arguments(magics: Magics, name: str, line: str) -> argparse.Namespace:
             # kubectl also accepts options between positional arguments: svc/x -n lab 8000.
             known, extra = parser.parse_known_intermixed_args(words)
     except UsageError as error:
-        raise UsageProblem(_describe_error(name, str(error)), hint=_usage(name, parser)) from None
+        raise UsageProblem(
+            _("{name}: {problem}", name=f"%{name}", problem=describe_parse_error(str(error))),
+            hint=_usage(name, parser),
+        ) from None
     if extra:
         options = [word.partition("=")[0] for word in extra if word.startswith("-") and len(word) > 1]
         if options:
@@ -269,50 +273,3 @@ def _usage(name: str, parser: argparse.ArgumentParser) -> str:
     """Return the usage of a magic in one line, and the command for its help."""
     usage = " ".join(parser.format_usage().replace("::", "").split())
     return _("{usage}\n%{name}?   shows its help", usage=usage, name=name)
-
-
-# The errors of argparse, whose own texts follow no language, as sentences without the values that were typed.
-_PARSE_ERRORS = (
-    (
-        re.compile(r"the following arguments are required: (?P<arguments>.*)"),
-        N_("%{name}: the following arguments are required: {arguments}."),
-    ),
-    (
-        re.compile(r"argument (?P<argument>.*?): expected one argument"),
-        N_("%{name}: argument {argument}: a value is missing, or begins with a dash."),
-    ),
-    (
-        re.compile(r"argument (?P<argument>.*?): expected at least one argument"),
-        N_("%{name}: argument {argument}: expected at least one argument."),
-    ),
-    (
-        # argparse calls an argument without dashes by its name in the code.
-        re.compile(r"argument [a-z_]+: invalid choice: .* \(choose from (?P<choices>.*)\)"),
-        N_("%{name}: invalid choice (choose from {choices})."),
-    ),
-    (
-        re.compile(r"argument (?P<argument>.*?): invalid choice: .* \(choose from (?P<choices>.*)\)"),
-        N_("%{name}: argument {argument}: invalid choice (choose from {choices})."),
-    ),
-    (
-        re.compile(r"argument (?P<argument>.*?): invalid int value: .*"),
-        N_("%{name}: argument {argument}: the value is not a whole number."),
-    ),
-    (
-        re.compile(r"argument (?P<argument>.*?): invalid float value: .*"),
-        N_("%{name}: argument {argument}: the value is not a number."),
-    ),
-    (
-        re.compile(r"ambiguous option: (?P<option>[-\w]+)\S* could match (?P<options>.*)"),
-        N_("%{name}: ambiguous option: {option} could match {options}."),
-    ),
-)
-
-
-def _describe_error(name: str, message: str) -> str:
-    """Translate a message of argparse, and remove quoted values from it, except the choices."""
-    for pattern, sentence in _PARSE_ERRORS:
-        if found := pattern.fullmatch(message):
-            return _(sentence, name=name, **found.groupdict())
-    message = re.sub(r"(invalid \w+(?: value)?): .*?(?= \(choose from|$)", r"\1", message)
-    return f"%{name}: {message}."

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from sspcloud_magics.i18n import N_, _
+from sspcloud_magics.i18n.command_line import Parser
 from sspcloud_magics.sandbox import daemon
 
 _COMMANDS = {
@@ -86,28 +87,16 @@ def _print_progress(message: str) -> None:
     print(message, "…", file=sys.stderr)
 
 
-def _add_help(parser: argparse.ArgumentParser) -> None:
-    """Add ``--help`` and the titles of argparse, whose own texts follow no language."""
-    parser._positionals.title = _("positional arguments")  # noqa: SLF001 - argparse gives no other way to its titles
-    parser._optionals.title = _("options")  # noqa: SLF001 - as above
-    parser.add_argument("-h", "--help", action="help", help=_("show this help message and exit"))
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="sspcloud-sandbox",
         description=_("A practice cluster on this machine: real Postgres, real permissions, no account."),
-        add_help=False,
     )
-    _add_help(parser)
     commands = parser.add_subparsers(dest="command", metavar="|".join(_COMMANDS))
     parser.set_defaults(command="status", home=None)
     for name, summary in _COMMANDS.items():
         text = _(summary)
-        command = commands.add_parser(
-            name, help=text, description=f"{text[0].upper()}{text[1:]}.", add_help=False
-        )
-        _add_help(command)
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         command.add_argument(
             "--home",
             type=Path,

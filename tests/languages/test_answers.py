@@ -16,6 +16,7 @@ import pytest
 
 from sspcloud_magics import i18n
 from sspcloud_magics.i18n import Source
+from sspcloud_magics.magics import _CLASSES
 from tests.languages.situations import SITUATIONS
 from tests.magics.conftest import fresh_session, notebook
 from tests.testbed import Sandbox, open_sandbox
@@ -90,6 +91,12 @@ def test_answers_are_those_that_were_read(situation, notebook, own_sandbox, monk
             FOLDER.mkdir(exist_ok=True)
             file.write_text(text, "utf-8")
         assert file.read_text("utf-8") == text
+
+
+def test_each_magic_is_answered():
+    lines = " ".join(line for lines in SITUATIONS.values() for line in lines)
+    names = {name for kind in _CLASSES for names in kind.magics.values() for name in names}
+    assert sorted(name for name in names if not re.search(rf"%{name}\b", lines)) == []
 
 
 def english_pieces() -> set[str]:
