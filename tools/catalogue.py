@@ -96,10 +96,19 @@ def read_french() -> Catalog:
 
 
 def update() -> None:
-    """Bring the French catalogue to the messages of the code."""
+    """Bring the French catalogue to the messages of the code, and set its no-break spaces."""
+    # The build hook imports this file by its path alone.
+    from tools.french_typography import set_blanks  # noqa: PLC0415
+
     french = read_french()
     french.update(extract(), no_fuzzy_matching=True)
     french.obsolete.clear()
+    for message in french:
+        texts = message.string
+        if message.id:  # the header has no id
+            message.string = (
+                set_blanks(texts) if isinstance(texts, str) else tuple(set_blanks(text) for text in texts)
+            )
     french.header_comment = "# French messages of sspcloud_magics."
     FRENCH.parent.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
