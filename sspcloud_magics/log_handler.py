@@ -14,8 +14,6 @@ class PrivateFile(RotatingFileHandler):
 
     Parameters
     ----------
-    file
-        The file.
     size
         Size in bytes at which the file is renamed to ``NAME.1`` and a new one started.
     """

@@ -18,8 +18,6 @@ def blocks(text: str, kind: str) -> list[str]:
 
     Parameters
     ----------
-    text
-        The text.
     kind
         `CERTIFICATE`, or `PRIVATE_KEY` with any word before it, such as ``EC PRIVATE KEY``.
 

@@ -26,8 +26,6 @@ class VectorOid(int):
 
     Parameters
     ----------
-    oid
-        The OID.
     dimensions
         The number of dimensions that the type declares; 0 if it declares none.
     is_sparse

@@ -58,8 +58,6 @@ class Connection(ABC):
 
     Parameters
     ----------
-    database
-        The database.
     login
         The login parameters. The lease of `reach` replaces the address and the port.
     route

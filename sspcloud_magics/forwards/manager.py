@@ -135,8 +135,6 @@ class ForwardManager:
         ----------
         cluster
             The cluster and the identity.
-        target
-            The target.
         ports
             The ports of the target, with local ports if these matter.
         address

@@ -27,8 +27,6 @@ def format_number(number: float, digits: int | None = None) -> str:
 
     Parameters
     ----------
-    number
-        The number.
     digits
         The decimals to display; by default those of the number, at most three.
 

@@ -137,8 +137,6 @@ def choose(source: Source, language: str) -> None:
 
     Parameters
     ----------
-    source
-        The source.
     language
         A language, as a tag (``fr-FR``) or a locale; empty if the source no longer chooses one.
     """

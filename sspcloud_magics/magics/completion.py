@@ -271,8 +271,6 @@ def candidates(
         The magic's parser.
     words
         The words after the magic's name; the last one is being typed and may be empty.
-    names
-        The names in the cluster.
     sources
         More words, as in `SOURCES`.
     """

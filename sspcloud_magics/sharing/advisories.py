@@ -116,8 +116,6 @@ def describe_handover(role: str, given: Handover, dbname: str = "") -> str:
 
     Parameters
     ----------
-    role, given
-        The role, and its handover.
     dbname
         The database, if it is not the one of the connection.
     """
@@ -307,8 +305,6 @@ def describe_network(
 
     Parameters
     ----------
-    cluster, database
-        The cluster and the database.
     labels
         The labels of the database's pod.
     admitted

@@ -251,8 +251,6 @@ def grant(wanted: Privileges, *, own_schema: bool = False) -> Statements:
 
     Parameters
     ----------
-    wanted
-        The privileges.
     own_schema
         Whether the role's own schema exists: a reader may still read what they created there earlier.
     """

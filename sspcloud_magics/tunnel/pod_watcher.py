@@ -84,8 +84,6 @@ class PodWatcher:
     ----------
     credentials
         The identity for the requests.
-    target
-        The target.
     ports
         The requested ports.
     on_change

@@ -57,8 +57,6 @@ class Pool:
     ----------
     credentials
         The identity that opens them.
-    namespace, pod
-        The pod.
     on_trouble
         Called with the error when no tunnel can be opened, or an idle one broke.
     timings

@@ -287,8 +287,6 @@ def parse(text: str, name: str, *, unchanged: bool = False) -> MappingNode:
 
     Parameters
     ----------
-    text
-        The text.
     name
         The name of the file, for messages.
     unchanged

@@ -57,8 +57,6 @@ def list_kinds(cluster: Cluster, *, fresh: float = float("inf")) -> list[Kind]:
 
     Parameters
     ----------
-    cluster
-        The cluster.
     fresh
         The age in seconds up to which an earlier list is returned.
 

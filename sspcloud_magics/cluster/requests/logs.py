@@ -37,8 +37,6 @@ def read_log(
 
     Parameters
     ----------
-    cluster, pod, namespace, container
-        The container.
     follow
         Wait for new lines until the container ends or the iterator is closed.
     tail

@@ -49,8 +49,6 @@ def list_objects(
 
     Parameters
     ----------
-    cluster
-        The cluster.
     resource
         The resource type, of `sspcloud_magics.cluster.api.resources`.
     namespace

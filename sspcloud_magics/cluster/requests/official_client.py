@@ -48,11 +48,6 @@ class KubernetesClient(official.ApiClient):
 
     Pass it to the typed APIs: ``kubernetes.client.CoreV1Api(ssp.kubernetes())``. Errors are those of the official package, with
     its classes and its ``status``, and they are errors of this package too.
-
-    Parameters
-    ----------
-    cluster
-        The cluster.
     """
 
     def __init__(self, cluster: Cluster) -> None:

@@ -150,8 +150,6 @@ def may(
 
     Parameters
     ----------
-    cluster
-        The cluster.
     verb
         ``get``, ``list``, ``create``, …
     resource

@@ -72,8 +72,6 @@ def read_events(
 
     Parameters
     ----------
-    cluster
-        The cluster.
     namespace
         The namespace; the cluster's default if None. The events of objects without namespaces are in ``default``.
     kind, name, uid

@@ -124,8 +124,6 @@ def pods(cluster: Cluster, namespace: str | None = None, *, label_selector: str 
 
     Parameters
     ----------
-    cluster
-        The cluster.
     namespace
         The namespace; the cluster's default if None; ``*`` for all.
     label_selector

@@ -43,8 +43,6 @@ def read_table(
 
     Parameters
     ----------
-    cluster, kind
-        The kind.
     namespace
         The namespace; the cluster's default if None; ``*`` for all.
     name

@@ -118,8 +118,6 @@ class Session(pymysql.connections.Connection):  # type: ignore[misc]  # PyMySQL 
 
         Parameters
         ----------
-        call
-            The call.
         cancel
             Ends the statement on the server.
         expired

@@ -133,8 +133,6 @@ def describe_table(connection: DatabaseConnection, name: str, *, seconds: float 
 
     Parameters
     ----------
-    connection
-        The connection.
     name
         The name in SQL: ``communes``, ``public.communes``, ``"With Blank"``.
     seconds

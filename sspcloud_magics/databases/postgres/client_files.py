@@ -67,8 +67,6 @@ def write(
         The name of the service.
     entry
         The parameters of libpq: at least ``host``, ``port``, ``dbname`` and ``user``.
-    password
-        The password.
     ca
         The certificate authority, in PEM; None if it is not known.
     until

@@ -57,8 +57,6 @@ def find_ranges(
 
     Parameters
     ----------
-    connected
-        The connection.
     run
         Runs a query on it with the parameters of `select`, and those that are given.
     select, table

@@ -58,14 +58,10 @@ def run(
 
     Parameters
     ----------
-    connection
-        The connection.
     sql
         One or several statements; ``:name`` is a parameter.
     params
         The values of the parameters by name; only the names in `sql` are looked up.
-    options
-        The options of the query.
 
     Raises
     ------

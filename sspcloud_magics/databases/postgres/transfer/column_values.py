@@ -85,8 +85,6 @@ def convert_column(column: pd.Series[Any], name: str, *, has_vectors: bool = Fal
 
     Parameters
     ----------
-    column, name
-        The column and its name.
     has_vectors
         Whether arrays of float32 become vectors of pgvector instead of JSON.
 
@@ -111,8 +109,6 @@ def convert_values(column: pd.Series[Any], name: str, type_name: str) -> Iterato
 
     Parameters
     ----------
-    column, name
-        The column and its name.
     type_name
         The type of the table's column; that of an array ends with ``[]``.
     """
