@@ -72,6 +72,7 @@ class _Parquet:
     def __init__(self, file: Sink) -> None:
         self._parquet = arrow.import_optional("pyarrow.parquet", "arrow", _("A Parquet file"))
         self._file = file
+        # The writer of the file; None until the first part shows the columns.
         self._open: Any = None
 
     def write(self, frame: pd.DataFrame, types: Sequence[int]) -> None:
@@ -96,6 +97,7 @@ class _Parquet:
 class _Csv:
     def __init__(self, file: Sink) -> None:
         self._file = file
+        # Whether the names of the columns are still to be written.
         self._head = True
 
     def write(self, frame: pd.DataFrame, types: Sequence[int]) -> None:

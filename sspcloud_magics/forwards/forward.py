@@ -81,6 +81,7 @@ class Forward:
         self.target = target
         self.wanted = wanted
         self.spec = spec
+        # When it first became active; notes for the user; of a relay, the host and port that it leads to.
         self.since: datetime | None = None
         self.notes: tuple[str, ...] = ()
         self.destination = ""

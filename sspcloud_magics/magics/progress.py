@@ -33,6 +33,7 @@ class Progress:
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         self._now = now
         self._began = now()
+        # The rows and the bytes so far.
         self._rows = 0
         self._size = 0
 

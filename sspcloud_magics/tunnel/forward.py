@@ -109,6 +109,7 @@ class ForwardWorker:
             on_refusal=self.take_failure,
             watch_time=timings.watch_timeout,
         )
+        # The bound local ports, or sockets.
         self._listeners: list[Listener] = []
         # The directory of the Unix sockets; None while the forward listens on ports.
         self._folder: SocketFolder | None = None

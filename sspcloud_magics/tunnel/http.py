@@ -128,6 +128,7 @@ class _Chunks:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
+        # The bytes that were received and not read yet.
         self._chunks: list[bytes] = []
         # Whether the server has closed, or the connection broke.
         self.over = False

@@ -32,6 +32,7 @@ class PeerProbe:
     """Asks the kernel about peers; stops asking if the kernel lacks the facility."""
 
     def __init__(self) -> None:
+        # The socket to the kernel, opened with the first question.
         self._netlink: socket.socket | None = None
         # The sequence number of the last request.
         self._number = 0

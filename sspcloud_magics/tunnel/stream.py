@@ -339,6 +339,7 @@ class TlsStream(Stream):
         self._tls = context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=server_hostname, session=session
         )
+        # Done when the handshake has ended; None before it begins.
         self._handshake: asyncio.Future[None] | None = None
         # Whether `_drain_later` is scheduled.
         self._drain_planned = False

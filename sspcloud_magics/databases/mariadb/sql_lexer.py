@@ -113,10 +113,13 @@ class _Begun:
     """A statement that is being read."""
 
     def __init__(self) -> None:
+        # The text between the parameters, and the parameters' names.
         self._parts: list[str] = [""]
         self._names: list[str] = []
+        # Its words in lower case, and all of its tokens as they were written.
         self._words: list[str] = []
         self._written: list[str] = []
+        # Whether a token other than white space has come.
         self._has_content = False
         # Whether it is stored code with a block, which contains semicolons and no parameters.
         self.is_code = False

@@ -83,6 +83,7 @@ class SpdyTunnel:
     def __init__(self) -> None:
         self._spdy = spdy.FrameDecoder()
         self._headers = spdy.HeaderEncoder()
+        # The numbers of the next stream and ping: a client's are odd.
         self._next_stream = 1
         self._next_ping = 1
         # The open pairs, by their data streams and by their error streams.
