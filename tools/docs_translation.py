@@ -42,7 +42,7 @@ def french(template: Path) -> Path:
 
 
 def update() -> None:
-    """Bring the French files to the English pages."""
+    """Bring the French files to the English pages, and set their no-break spaces."""
     templates = extract()
     with tempfile.TemporaryDirectory() as folder:
         for template in templates:
@@ -54,6 +54,9 @@ def update() -> None:
         # Without dates and names of people, which change with each update.
         with french(template).open("rb") as file:
             catalogue = read_po(file, locale="fr")
+        for message in catalogue:
+            if message.id:  # the header has no id
+                message.string = set_blanks(str(message.string))
         with french(template).open("wb") as file:
             write_po(file, catalogue, width=110, omit_header=True, ignore_obsolete=True)
 
