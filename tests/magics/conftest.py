@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,18 +69,25 @@ def notebook(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Notebook]:
     """A real IPython with the extension loaded, and no cluster configured anywhere."""
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.delenv("KUBECONFIG", raising=False)
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with open_shell(tmp_path, monkeypatch) as shell:
+        yield Notebook(shell, capsys)
+
+
+@contextmanager
+def open_shell(home: Path, environ: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
+    """Start IPython with the extension in an empty home, and no cluster configured anywhere."""
+    environ.setenv("IPYTHONDIR", str(home / "ipython"))
+    environ.setenv("HOME", str(home))
+    environ.setenv("XDG_STATE_HOME", str(home / "state"))
+    environ.delenv("KUBECONFIG", raising=False)
+    environ.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance(config=config)
     shell.run_line_magic("load_ext", "sspcloud_magics")
-    yield Notebook(shell, capsys)
+    yield shell
     shell.run_line_magic("unload_ext", "sspcloud_magics")
     shell.restore_sys_module_state()
     InteractiveShell.clear_instance()

@@ -13,13 +13,15 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
+from IPython.core.interactiveshell import InteractiveShell
 from kubernetes import client, config
 
 import sspcloud_magics as ssp
 from sspcloud_magics import errors, session
 from sspcloud_magics.session import session as session_module
-from tests.magics.conftest import Notebook
+from tests.magics.conftest import Notebook, open_shell
 from tests.support.database import DATABASE
+from tests.support.waiting import wait_until
 from tests.testbed import Sandbox
 
 pytestmark = pytest.mark.slow
@@ -236,109 +238,129 @@ def test_closing_leaves_no_thread_process_or_socket(notebook: Notebook, sandbox:
 # --- Mistakes: each says what to do, and what was open stays open ----------------------------------------
 
 
+@pytest.fixture(scope="class")
+def working_shell(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InteractiveShell]:
+    """Alice's IPython with a forward and a connection, for all tests of a class."""
+    with pytest.MonkeyPatch.context() as environ:
+        environ.setattr(session_module, "session", session_module.Session())
+        with open_shell(tmp_path_factory.mktemp("working"), environ) as shell:
+            shell.run_line_magic("k8s_login", f"--kubeconfig {sandbox.kubeconfig('alice')}")
+            shell.run_line_magic("forward", "svc/mon-api :http")
+            shell.run_line_magic("connect_db", DATABASE)
+            yield shell
+        session.close()
+
+
 @pytest.fixture
-def working(alice: Notebook) -> Iterator[Notebook]:
+def working(working_shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> Iterator[Notebook]:
     """Alice's notebook with a forward and a connection, which must work still when the test is over."""
-    forward = alice.run("%forward svc/mon-api :http")
-    connected = alice.run(f"%connect_db {DATABASE}")
+    alice = Notebook(working_shell, capsys)
+    forwards, connected = session.open_forwards(), session.current_connection()
     yield alice
-    assert forward.state == "active"
+    assert session.open_forwards() == forwards
+    assert {forward.state for forward in forwards} == {"active"}
     assert session.current_connection() is connected
     assert alice.run("%query_db SELECT 1 AS one")["one"].tolist() == [1]
     assert alice.run("%k8s_whoami").user == "oidc-alice"
 
 
-@pytest.mark.parametrize(
-    ("cell", "kind", "says"),
-    [
-        ("%forward no-such-pod 80", errors.TargetNotFound, "no-such-pod"),
-        ("%forward svc/mon-apo 80", errors.TargetNotFound, "mon-api"),
-        ("%forward deploy/mon-apo 80", errors.TargetNotFound, "mon-api"),
-        ("%forward svc/postgresql 5432", errors.AmbiguousTarget, "rw"),
-        ("%forward svc/mon-api 81", errors.PortNotFound, "no port 81"),
-        ("%forward svc/mon-api htpt", errors.PortNotFound, "htpt"),
-        ("%forward svc/udp-and-tcp 53", errors.PortNotFound, "UDP"),
-        ("%forward svc/udp-and-tcp", errors.PortNotFound, "ports"),
-        ("%forward pod/crashes 9000", errors.TargetError, "crashes"),
-        ("%forward pod/no-image 9000", errors.TargetError, "no-image"),
-        (f"%forward pod/{DATABASE}-1 7", errors.DialFailed, "7"),
-        ("%forward user-bob/svc/anything 80", errors.Forbidden, "user-bob"),
-        ("%k8s_pods -n user-bob", errors.Forbidden, "pods"),
-        ("%k8s_pods -n no-such-namespace", errors.Forbidden, "no-such-namespace"),
-        ("%k8s_pods -A", errors.Forbidden, "list"),
-        ("%k8s_services -n user-bob", errors.Forbidden, "services"),
-        ("%databases -n user-bob", errors.Forbidden, "user-bob"),
-        ("%connect_db no-such-db", errors.DatabaseNotFound, "no-such-db"),
-        (f"%connect_db {HIBERNATED}", errors.DatabaseHibernated, "resume"),
-        (f"%connect_db {DATABASE} --database nonsense", errors.DatabaseError, "nonsense"),
-        ("%connect_db user-bob/anything", errors.SspcloudError, "user-bob"),
-        ("%query_db SELECT * FROM comunes", errors.QueryFailed, "comunes"),
-        ("%query_db SELECT :no_such_variable", errors.ParameterError, "no_such_variable"),
-        ("%unforward svc/nothing", errors.TargetNotFound, "mon-api"),
-        ("%k8s_login --context nobody", errors.SspcloudError, "→"),
-        ("%k8s_login --kubeconfig /no/such/file", errors.SspcloudError, "/no/such/file"),
-        ("%k8s_login --kubeconfig /", errors.KubeconfigInvalid, "directory"),
-        (
-            "%k8s_login --server https://127.0.0.1:1 --token-file /no/such/file",
-            errors.SspcloudError,
-            "/no/such/file",
-        ),
-        ("%k8s_login --token-file x", errors.UsageProblem, "server"),
-    ],
-)
-def test_a_mistake_is_told_and_nothing_is_lost(
-    working: Notebook, troubled: None, cell: str, kind: type[Exception], says: str
-) -> None:
-    error = working.fail(cell)
-    assert isinstance(error, kind), error
-    assert says in working.printed
+class TestMistakes:
+    """They share a login, which none of them may change."""
 
+    @pytest.mark.usefixtures("troubled")
+    @pytest.mark.parametrize(
+        ("cell", "kind", "says"),
+        [
+            ("%forward no-such-pod 80", errors.TargetNotFound, "no-such-pod"),
+            ("%forward svc/mon-apo 80", errors.TargetNotFound, "mon-api"),
+            ("%forward deploy/mon-apo 80", errors.TargetNotFound, "mon-api"),
+            ("%forward svc/postgresql 5432", errors.AmbiguousTarget, "rw"),
+            ("%forward svc/mon-api 81", errors.PortNotFound, "no port 81"),
+            ("%forward svc/mon-api htpt", errors.PortNotFound, "htpt"),
+            ("%forward svc/udp-and-tcp 53", errors.PortNotFound, "UDP"),
+            ("%forward svc/udp-and-tcp", errors.PortNotFound, "ports"),
+            ("%forward pod/crashes 9000", errors.TargetError, "crashes"),
+            ("%forward pod/no-image 9000", errors.TargetError, "no-image"),
+            (f"%forward pod/{DATABASE}-1 7", errors.DialFailed, "7"),
+            ("%forward user-bob/svc/anything 80", errors.Forbidden, "user-bob"),
+            ("%k8s_pods -n user-bob", errors.Forbidden, "pods"),
+            ("%k8s_pods -n no-such-namespace", errors.Forbidden, "no-such-namespace"),
+            ("%k8s_pods -A", errors.Forbidden, "list"),
+            ("%k8s_services -n user-bob", errors.Forbidden, "services"),
+            ("%databases -n user-bob", errors.Forbidden, "user-bob"),
+            ("%connect_db no-such-db", errors.DatabaseNotFound, "no-such-db"),
+            (f"%connect_db {HIBERNATED}", errors.DatabaseHibernated, "resume"),
+            (f"%connect_db {DATABASE} --database nonsense", errors.DatabaseError, "nonsense"),
+            ("%connect_db user-bob/anything", errors.SspcloudError, "user-bob"),
+            ("%query_db SELECT * FROM comunes", errors.QueryFailed, "comunes"),
+            ("%query_db SELECT :no_such_variable", errors.ParameterError, "no_such_variable"),
+            ("%unforward svc/nothing", errors.TargetNotFound, "mon-api"),
+            ("%k8s_login --context nobody", errors.SspcloudError, "→"),
+            ("%k8s_login --kubeconfig /no/such/file", errors.SspcloudError, "/no/such/file"),
+            ("%k8s_login --kubeconfig /", errors.KubeconfigInvalid, "directory"),
+            (
+                "%k8s_login --server https://127.0.0.1:1 --token-file /no/such/file",
+                errors.SspcloudError,
+                "/no/such/file",
+            ),
+            ("%k8s_login --token-file x", errors.UsageProblem, "server"),
+        ],
+    )
+    def test_a_mistake_is_told_and_nothing_is_lost(
+        self, working: Notebook, cell: str, kind: type[Exception], says: str
+    ) -> None:
+        error = working.fail(cell)
+        assert isinstance(error, kind), error
+        assert says in working.printed
 
-def test_an_sql_error_marks_the_place(working: Notebook) -> None:
-    working.fail("%%query_db\nSELECT code\nFROM communes\nWHERE populaton > 1")
-    lines = working.printed.splitlines()
-    at = next(index for index, line in enumerate(lines) if "populaton > 1" in line)
-    assert lines[at + 1].strip() == "^" or lines[at + 1].index("^") == lines[at].index("populaton")
+    def test_an_sql_error_marks_the_place(self, working: Notebook) -> None:
+        working.fail("%%query_db\nSELECT code\nFROM communes\nWHERE populaton > 1")
+        lines = working.printed.splitlines()
+        at = next(index for index, line in enumerate(lines) if "populaton > 1" in line)
+        assert lines[at + 1].strip() == "^" or lines[at + 1].index("^") == lines[at].index("populaton")
 
+    def test_a_port_that_is_taken_names_who_has_it(self, working: Notebook) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            error = working.fail(f"%forward svc/mon-api {port}:http")
+        assert isinstance(error, errors.PortTaken)
+        assert str(port) in working.printed
+        mine = session.open_forwards()[0].local_port
+        error = working.fail(f"%forward pod/mon-api-abcdef-12345 {mine}:8000")
+        assert isinstance(error, errors.PortTaken)
+        assert "mon-api" in working.printed
 
-def test_a_port_that_is_taken_names_who_has_it(working: Notebook) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        error = working.fail(f"%forward svc/mon-api {port}:http")
-    assert isinstance(error, errors.PortTaken)
-    assert str(port) in working.printed
-    mine = session.open_forwards()[0].local_port
-    error = working.fail(f"%forward pod/mon-api-abcdef-12345 {mine}:8000")
-    assert isinstance(error, errors.PortTaken)
-    assert "mon-api" in working.printed
-
-
-@pytest.mark.parametrize(
-    ("change", "kind"),
-    [
-        ({"token": "of-nobody"}, errors.TokenExpired),
-        ({"server": "https://127.0.0.1:9"}, errors.ServerUnreachable),
-        ({"ca": None}, errors.CertificateNotTrusted),
-        ({"malformed": "apiVersion: [v1"}, errors.KubeconfigInvalid),
-        ({"malformed": ""}, errors.KubeconfigInvalid),
-    ],
-)
-def test_a_login_that_fails_leaves_one_who_one_was(
-    working: Notebook, sandbox: Sandbox, tmp_path: Path, change: dict[str, Any], kind: type[Exception]
-) -> None:
-    said = yaml.safe_load(sandbox.kubeconfig("bob").read_text())
-    if "token" in change:
-        said["users"][0]["user"] = {"token": change["token"]}
-    if "server" in change:
-        said["clusters"][0]["cluster"]["server"] = change["server"]
-    if "ca" in change:
-        said["clusters"][0]["cluster"].pop("certificate-authority-data", None)
-        said["clusters"][0]["cluster"].pop("certificate-authority", None)
-    file = tmp_path / "kubeconfig"
-    file.write_text(change.get("malformed", yaml.safe_dump(said)))
-    error = working.fail(f"%k8s_login --kubeconfig {file}")
-    assert isinstance(error, kind), error
-    assert "→" in working.printed
+    @pytest.mark.parametrize(
+        ("change", "kind"),
+        [
+            ({"token": "of-nobody"}, errors.TokenExpired),
+            ({"server": "https://127.0.0.1:9"}, errors.ServerUnreachable),
+            ({"ca": None}, errors.CertificateNotTrusted),
+            ({"malformed": "apiVersion: [v1"}, errors.KubeconfigInvalid),
+            ({"malformed": ""}, errors.KubeconfigInvalid),
+        ],
+    )
+    def test_a_login_that_fails_leaves_one_who_one_was(
+        self,
+        working: Notebook,
+        sandbox: Sandbox,
+        tmp_path: Path,
+        change: dict[str, Any],
+        kind: type[Exception],
+    ) -> None:
+        said = yaml.safe_load(sandbox.kubeconfig("bob").read_text())
+        if "token" in change:
+            said["users"][0]["user"] = {"token": change["token"]}
+        if "server" in change:
+            said["clusters"][0]["cluster"]["server"] = change["server"]
+        if "ca" in change:
+            said["clusters"][0]["cluster"].pop("certificate-authority-data", None)
+            said["clusters"][0]["cluster"].pop("certificate-authority", None)
+        file = tmp_path / "kubeconfig"
+        file.write_text(change.get("malformed", yaml.safe_dump(said)))
+        error = working.fail(f"%k8s_login --kubeconfig {file}")
+        assert isinstance(error, kind), error
+        assert "→" in working.printed
 
 
 @pytest.mark.parametrize(
@@ -368,10 +390,19 @@ def troubled(sandbox: Sandbox) -> Iterator[None]:
     ]
     service = {"metadata": {"name": "udp-and-tcp"}, "spec": {"selector": {"app": "none"}, "ports": ports}}
     api.create_namespaced_service("user-alice", service)
+    for name in pods:
+        wait_until(lambda name=name: _is_waiting(api.read_namespaced_pod(name, "user-alice")))
     yield
     for name in pods:
         api.delete_namespaced_pod(name, "user-alice", grace_period_seconds=0)
     api.delete_namespaced_service("udp-and-tcp", "user-alice")
+
+
+def _is_waiting(pod: client.V1Pod) -> bool:
+    """Whether its container has failed once, and the kubelet waits before it tries again."""
+    failed = {"CrashLoopBackOff", "ErrImagePull", "ImagePullBackOff"}
+    waiting = [each.state.waiting for each in pod.status.container_statuses or ()]
+    return any(each and each.reason in failed for each in waiting)
 
 
 def _api(sandbox: Sandbox, person: str) -> client.CoreV1Api:
