@@ -29,7 +29,7 @@ THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 FIRST, LAST = "## Bob connects", "salaires.dtypes"
 ASIDE = ("%sandbox", "%tables")
 """The beginnings of cells to hide between the two."""
-SIDE_TITLE = "# Who earns what, by region\nThe panel beside this notebook shows what its kernel holds open."
+SIDE_TITLE = "# Who earns what, by region\nThe panel next to this notebook shows what its kernel holds open."
 SIDE_CELLS = [
     "%connect_db postgresql-cnpg-951239",
     """%%query_db --into salaires
