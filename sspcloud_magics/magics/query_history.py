@@ -46,9 +46,15 @@ _LARGEST = 1e12
 _LOCK_TIMEOUT = 5.0
 """In seconds; another kernel holds the lock for milliseconds."""
 
-_PASSWORD = re.compile(r"pass(?:word|wd|phrase)|mot_?de_?passe|\bmdp\b|pgp_sym_\w+\s*\(", re.IGNORECASE)
+_PASSWORD = re.compile(
+    r"pass(?:word|wd|phrase)|mot_?de_?passe|\bmdp\b|\bpwd\s*=|identified\s+by|(?:crypt|hmac)\w*\s*\(|PRIVATE KEY--",
+    re.IGNORECASE,
+)
+# A text after such a name: `token = 'x'`, `f(api_key => 'x')`, and in MongoDB's commands `"pwd": "x"`.
 _SECRET_TEXT = re.compile(
-    r"(?:secret|token|api_?key|pwd)\w*[\"']?(?:\s*(?:=>?|:=|,)\s*|\s+)[eE]?'", re.IGNORECASE
+    r"(?:secret|token|(?:api|access|private)_?key|cl[eé]_?api|jwt|pwd)\w*[\"']?"
+    r"(?:(?:\s*(?:=>?|:=|,)\s*|\s+(?:to\s+)?)[eE]?'|\s*:\s*[\"'])",
+    re.IGNORECASE,
 )
 
 _HALF_PAIRS = re.compile("[\ud800-\udfff]")

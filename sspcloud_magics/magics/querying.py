@@ -292,7 +292,7 @@ class QueryingMagics(Magics):
             db=given.open_database,
             on_duckdb=given.duckdb,
             name=name,
-            uses=tuple(map(str.lower, given.saved_statements)),
+            uses=tuple(given.saved_statements),
         )
         if given.explain:
             return keep(partial(self._plan, given, sql, variables))
@@ -391,7 +391,11 @@ class QueryingMagics(Magics):
                 hint=_("keep the command in a variable: ssp.query_db(command)"),
             )
         from sspcloud_magics.databases.postgres.sql import cte, name_cache  # noqa: PLC0415 - the magics load without it
+        from sspcloud_magics.databases.postgres.sql_lexer import fold  # noqa: PLC0415
 
+        given.saved_statements = [
+            fold(name) for words in given.saved_statements for name in words.split(",") if name
+        ]
         saved, name = self.history.find_saved(), ""
         if given.save is not None:
             read = name_cache.last_read(connection)

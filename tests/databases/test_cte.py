@@ -148,7 +148,7 @@ def test_query_is_saved(sql):
 
 
 def test_names_are_plain_and_folded():
-    assert [check_name(name) for name in ("Salaires", "élus_2024")] == ["salaires", "élus_2024"]
+    assert [check_name(name) for name in ("Salaires", "élus_2024", "Été")] == ["salaires", "élus_2024", "Été"]
     for name in ("a b", "1a", "User", "a.b", '"a"', "x" * 64, ""):
         with pytest.raises(UsageProblem, match="without quotes"):
             check_name(name, {"user"})

@@ -91,6 +91,8 @@ def test_saved_statement_is_read_by_another(alice: Notebook) -> None:
         "%%query_db --with here large\nSELECT (SELECT count(*) FROM here) AS a, count(*) FROM large"
     )
     assert both.iloc[0].tolist() == [len(expected), len(large)]
+    alice.run("%%query_db --save Été\nSELECT 1 AS a")
+    assert alice.run("%%query_db --with large,Été\nSELECT a FROM Été, large LIMIT 1")["a"].tolist() == [1]
     assert "cost=" in str(alice.run("%%query_db --with here --explain\nSELECT * FROM here"))
     assert alice.run("%queries")["name"].tolist()[-2:] == ["here", "large"]
 
@@ -256,6 +258,13 @@ SECRETS = [
     "SELECT 'glpat-" + "x" * 20 + "'",
     "SELECT * FROM read_parquet(key := 'AKIA" + "X" * 16 + "')",
     "SELECT 'hunter22'",
+    '{"createUser": "bob", "pwd": "x", "roles": []}',
+    "SET app.s3_access_key TO 'x'",
+    "CREATE USER bob IDENTIFIED BY 'x'",
+    "SELECT dblink('host=h user=u pwd=x')",
+    "SELECT crypt('x', salt), aes_encrypt(a, 'x') FROM accounts",
+    "SELECT set_config('app.jwt', 'x', false)",
+    "SELECT '-----BEGIN PRIVATE KEY-----x'",
 ]
 
 
@@ -269,7 +278,12 @@ def test_statement_with_a_secret_is_not_kept(history: QueryHistory, sql: str) ->
 
 
 def test_words_about_secrets_alone_are_kept() -> None:
-    for sql in ("SELECT token, secret FROM words", "SELECT ':secret' FROM keys", "SELECT tokens FROM t"):
+    for sql in (
+        "SELECT token, secret FROM words",
+        "SELECT ':secret' FROM keys",
+        "SELECT tokens FROM t",
+        'SELECT token, "Nom" FROM t',
+    ):
         assert not holds_secret(sql)
 
 

@@ -14,6 +14,7 @@ In a subscript, a colon after an operand separates the bounds of a slice: in ``a
 from __future__ import annotations
 
 import re
+import string
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,12 +36,25 @@ _ESCAPE_STRING_END = re.compile(r"\\.|'", re.DOTALL)
 # A string continues after white space that contains a line break, as the same kind of string.
 _CONTINUATION = re.compile(r"(?:[^\S\n\r]|--[^\n\r]*)*[\n\r](?:\s|--[^\n\r]*[\n\r])*'")
 
+_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
 # Keywords that do not end an operand: an operator, a comma or the start of an expression may follow.
 _NO_OPERAND = frozenset(
     {"all", "and", "any", "array", "between", "by", "case", "distinct", "else", "from", "having", "ilike"}
     | {"in", "is", "like", "limit", "not", "on", "or", "returning", "select", "set", "similar", "then"}
     | {"to", "using", "values", "when", "where", "with"}
 )
+
+
+def fold(name: str) -> str:
+    """Return a name without quotes as PostgreSQL stores it: in UTF-8, only ASCII letters become small.
+
+    Examples
+    --------
+    >>> fold("Été_A")
+    'Été_a'
+    """
+    return name.translate(_ASCII_LOWER)
 
 
 class Kind(Enum):

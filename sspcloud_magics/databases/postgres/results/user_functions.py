@@ -11,10 +11,9 @@ Names are looked up in all schemas. The body of a function is not examined, sinc
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Iterable
 
-from sspcloud_magics.databases.postgres.sql_lexer import Kind, Statement, tokens
+from sspcloud_magics.databases.postgres.sql_lexer import Kind, Statement, fold, tokens
 
 _FIRST = 16384
 """PostgreSQL's FirstNormalObjectId: all objects of a new database have a lower OID."""
@@ -22,8 +21,6 @@ _FIRST = 16384
 _OPERATOR = re.compile(r"[-+*/<>=~!@#%^&|`?]+")
 # The operators behind IN, BETWEEN, LIKE, USING and similar syntax.
 _IMPLIED = ("=", "<>", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "~", "!~")
-
-_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 # The catalogues whose objects may lead to a function. Triggers are not among them: no query runs one.
 _FOLLOWED = [
@@ -84,7 +81,7 @@ def list_named(statement: Statement) -> list[bytes]:
         text = statement.sql[token.start : token.end]
         if token.kind is Kind.WORD:
             # Whether PostgreSQL folds non-ASCII letters depends on the database's encoding.
-            names[text.lower()] = names[text.translate(_ASCII_LOWER)] = None
+            names[text.lower()] = names[fold(text)] = None
         elif token.kind is Kind.QUOTED and text.endswith('"'):
             names[text[text.index('"') + 1 : -1].replace('""', '"')] = None
         symbols.append(text if token.kind is Kind.SYMBOL else " ")

@@ -20,7 +20,7 @@ from sspcloud_magics.databases.postgres.sql.sql_scope import (
     lexemes,
     word,
 )
-from sspcloud_magics.databases.postgres.sql_lexer import Kind, statements, tokens
+from sspcloud_magics.databases.postgres.sql_lexer import Kind, fold, statements, tokens
 from sspcloud_magics.databases.sql_names import POSTGRES, QUERIES, Dialect
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.i18n import _
@@ -63,7 +63,7 @@ def check_name(name: str, reserved: Container[str] = ()) -> str:
     UsageProblem
         If the name would need double quotes in SQL, or PostgreSQL would truncate it.
     """
-    folded = name.lower()
+    folded = fold(name)
     if _NAME.fullmatch(folded) and folded not in reserved and len(folded.encode()) <= MOST_BYTES:
         return folded
     raise UsageProblem(
@@ -225,7 +225,7 @@ def _parts(shape: str) -> _Parts:
         elif is_named:
             # A list of columns may follow the name.
             named = items[place - 1] if isinstance(item, Group) else item
-            names.append(named.text.lower() if isinstance(named, Lexeme) else "")
+            names.append(fold(named.text) if isinstance(named, Lexeme) else "")
         elif isinstance(item, Group) or word(item) in (QUERIES | _CHANGES) - {""}:
             break
         place += 1
@@ -235,7 +235,7 @@ def _parts(shape: str) -> _Parts:
 def _require(uses: Iterable[str], saved: Mapping[str, SavedStatement]) -> dict[str, SavedStatement]:
     """Return the named saved statements, and all that they use."""
     found: dict[str, SavedStatement] = {}
-    waiting = [(name.lower(), "") for name in uses]
+    waiting = [(fold(name), "") for name in uses]
     for name, by in waiting:
         if name in found:
             continue
@@ -301,7 +301,7 @@ def _find_names(sql: str) -> set[str]:
     before = ""
     for each in lexemes(sql):
         if each.kind in ("word", "name") and before != ".":
-            found.add(each.text.lower())
+            found.add(fold(each.text))
         before = each.text
     return found
 

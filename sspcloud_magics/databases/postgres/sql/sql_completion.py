@@ -26,7 +26,7 @@ from sspcloud_magics.databases.postgres.sql.sql_scope import (
     text_of,
     word,
 )
-from sspcloud_magics.databases.postgres.sql_lexer import Kind, tokens
+from sspcloud_magics.databases.postgres.sql_lexer import Kind, fold, tokens
 from sspcloud_magics.databases.sql_names import SchemaNames
 
 
@@ -149,7 +149,7 @@ def fragment_at(text: str, cursor: int) -> Fragment | None:
         if parts[-1].kind not in (Kind.WORD, Kind.QUOTED) or name.startswith("'"):
             break
         path_start = parts.pop().start
-        path.insert(0, name.strip('"').replace('""', '"') if name.startswith('"') else name.lower())
+        path.insert(0, name.strip('"').replace('""', '"') if name.startswith('"') else fold(name))
     begun = before[start + 1 :] if quoted else before[start:]
     return Fragment(start, tuple(path), begun, quoted, parameter=False, path_start=path_start)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from sspcloud_magics.databases.postgres.sql_lexer import Kind, tokens
+from sspcloud_magics.databases.postgres.sql_lexer import Kind, fold, tokens
 from sspcloud_magics.databases.sql_names import SchemaNames
 
 Columns: TypeAlias = tuple[tuple[str, str], ...]
@@ -55,7 +55,7 @@ def lexemes(text: str) -> Iterator[Lexeme]:
     for token in tokens(text):
         part = text[token.start : token.end]
         if token.kind is Kind.WORD:
-            yield Lexeme("word", part.lower(), token.start, token.end)
+            yield Lexeme("word", fold(part), token.start, token.end)
         elif token.kind is Kind.QUOTED and part.startswith('"'):
             yield Lexeme("name", part.strip('"').replace('""', '"'), token.start, token.end)
         elif token.kind in (Kind.SYMBOL, Kind.SEMICOLON):
