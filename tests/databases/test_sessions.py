@@ -49,7 +49,10 @@ def ledger(connection):
 
 
 def _terminate(bystander, connection) -> None:
-    pid = connection.psycopg.info.backend_pid
+    _terminate_pid(bystander, connection.psycopg.info.backend_pid)
+
+
+def _terminate_pid(bystander, pid: int) -> None:
     bystander.execute("select pg_terminate_backend(%s, 10000)", [pid])
 
 
@@ -154,6 +157,20 @@ def test_connection_lost_in_a_transaction_is_told(connection, ledger):
         query(connection, "select pg_terminate_backend(pg_backend_pid())")
     assert "from its BEGIN" in raised.value.hint
     assert query(connection, "select count(*) as n from ledger")["n"].tolist() == [0]
+
+
+def test_session_that_ends_before_its_settings_is_told(connection, bystander, monkeypatch):
+    """It was alive when the query began."""
+    catch_up = connection.settings.catch_up
+
+    def end_first(session):
+        _terminate_pid(bystander, session.info.backend_pid)
+        return catch_up(session)
+
+    connection.apply_defaults("public", "UTC")
+    monkeypatch.setattr(connection.settings, "catch_up", end_first)
+    with pytest.raises(ConnectionLost, match="ended"):
+        query(connection, "select 1")
 
 
 # ------------------------------------------------------------------ settings
@@ -335,7 +352,7 @@ def _pid(connection) -> int:
 )  # fmt: skip
 def test_ended_session_tells_why_and_what_is_lost(connection, bystander, before, lost):
     query(connection, before)
-    bystander.execute("select pg_terminate_backend(%s, 10000)", [_pid(connection)])
+    _terminate_pid(bystander, _pid(connection))
     (note,) = run(connection, "select 1").notes
     assert note == f"The session ended ({ADMINISTRATOR}), and a new one replaces it: {lost}."
 

@@ -20,7 +20,7 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
@@ -118,7 +118,7 @@ class DatabaseConnection(Connection):
         # Whether a pooler gives each transaction another server session.
         self.is_pooled = False
         self._session, self.tls = self._log_in()
-        self.settings.begin(self._session, is_pooled=self.is_pooled)
+        self._apply_settings(self._begin_settings)
         self._closed = False
         fork_hooks.register(self)
 
@@ -185,7 +185,7 @@ class DatabaseConnection(Connection):
             if ended is None:
                 if not in_transaction:
                     self._blocks.clear()  # the user ended them, by COMMIT or ROLLBACK
-                return self._session, _describe_refused_settings(self.settings.catch_up(self._session))
+                return self._session, self._apply_settings(self.settings.catch_up)
             self._session.close()
             if in_transaction or self._blocks:
                 raise pg_errors.make_connection_error(ended, place=self.database.path, in_transaction=True)
@@ -226,10 +226,20 @@ class DatabaseConnection(Connection):
             self._session.close()
             self._give_up()
             self._refuse_if_closed()
-        return self._session, (
-            remark,
-            *_describe_refused_settings(self.settings.begin(self._session, is_pooled=self.is_pooled)),
-        )
+        return self._session, (remark, *self._apply_settings(self._begin_settings))
+
+    def _begin_settings(self, session: Session) -> list[str]:
+        return self.settings.begin(session, is_pooled=self.is_pooled)
+
+    def _apply_settings(self, apply: Callable[[Session], list[str]]) -> tuple[str, ...]:
+        """Apply the settings to the session, and return a note on those that the server refuses."""
+        try:
+            refused = apply(self._session)
+        except psycopg.Error as error:
+            raise pg_errors.make_connection_error(error, place=self.database.path) from None
+        if not refused:
+            return ()
+        return (_("The server refuses the value that was set for {names}.", names=format_list(refused)),)
 
     def _free(self) -> None:
         """Cancel a query that an interruption has left running; refuse one that is still in use."""
@@ -567,14 +577,6 @@ class DatabaseConnection(Connection):
     def _cautions(self) -> list[str]:
         pooled = [f"{_('pooler')}: {_(_POOLED)}"] if self.is_pooled else []
         return super()._cautions() + pooled
-
-
-def _describe_refused_settings(names: list[str]) -> tuple[str, ...]:
-    return (
-        (_("The server refuses the value that was set for {names}.", names=format_list(names)),)
-        if names
-        else ()
-    )
 
 
 def _explain_hangup(session: Session) -> psycopg.Error | None:
