@@ -11,13 +11,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import fsspec
 
-from sspcloud_magics.errors import SspcloudError
-from sspcloud_magics.lake.s3_access import S3Access
-from sspcloud_magics.lake.s3_client import read_tag, request
+from sspcloud_magics.errors import CredentialsNotFound, LoginRefused, SspcloudError
+from sspcloud_magics.lake.s3_access import S3Access, find_access
+from sspcloud_magics.lake.s3_client import Answer, read_tag, request
 
 PART_BYTES = 16 << 20
 """The size of the first parts. Memory holds two of them: one that is sent, and one that is filled."""
@@ -116,13 +117,25 @@ class Batch:
             self.objects.append(_Object(self, path))
             return self.objects[-1]
 
-    def send(self, method: str, path: str, query: dict[str, str], body: bytes | bytearray = b"") -> Any:
-        """Send a request, and keep its error."""
+    def send(
+        self, method: str, path: str, query: dict[str, str], body: bytes | bytearray = b"", **limits: Any
+    ) -> Answer:
+        """Send a request, with new keys if the server refuses those of the batch and there are others; keep its error."""
+        used = self.access
         try:
-            return request(self.access, method, path, query, body)
+            return request(used, method, path, query, body, **limits)
         except SspcloudError as error:
+            if isinstance(error, LoginRefused) and self._renew_keys(used):
+                return self.send(method, path, query, body, **limits)
             self.failure = self.failure or error
             raise
+
+    def _renew_keys(self, refused: S3Access) -> bool:
+        """Read the keys again, and return whether they differ from those that the server refused."""
+        with suppress(CredentialsNotFound):
+            found = find_access()
+            self.access = replace(self.access, key=found.key, secret=found.secret, token=found.token)
+        return self.access != refused
 
     def complete(self) -> None:
         """Make the objects appear."""
@@ -203,8 +216,7 @@ class _Object:
         self.parts.append(self._batch.senders.submit(self._put, place, body))
 
     def _put(self, place: dict[str, str], body: bytearray) -> str:
-        etag: str = self._batch.send("PUT", self.path, place, body).etag
-        return etag
+        return self._batch.send("PUT", self.path, place, body).etag
 
     def finish(self) -> None:
         """Wait for the last part."""
@@ -227,4 +239,4 @@ class _Object:
         if self._upload is not None:
             with suppress(SspcloudError):
                 asked = {"uploadId": self._upload}
-                request(self._batch.access, "DELETE", self.path, asked, attempts=1, timeout=_PATIENCE)
+                self._batch.send("DELETE", self.path, asked, attempts=1, timeout=_PATIENCE)

@@ -10,7 +10,6 @@ Partitions are read at different times, each in a transaction of its own: they a
 from __future__ import annotations
 
 import math
-import re
 import socket
 import uuid
 from collections.abc import Mapping
@@ -19,7 +18,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from sspcloud_magics.databases import kinds
 from sspcloud_magics.databases.arrow import import_optional
 from sspcloud_magics.databases.column_names import FOR_DASK, refuse_duplicates
 from sspcloud_magics.databases.credentials import find_credentials
@@ -28,6 +26,7 @@ from sspcloud_magics.databases.postgres.column_ranges import Range, find_ranges,
 from sspcloud_magics.databases.postgres.results.statement_description import only_reads
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.sql_lexer import statements
+from sspcloud_magics.databases.postgres.transfer.bulk_load import TABLE_NAME
 from sspcloud_magics.databases.query_options import Numeric, QueryOptions
 from sspcloud_magics.databases.route import Route
 from sspcloud_magics.errors import LoginRefused, UsageProblem
@@ -50,7 +49,6 @@ _RESERVE = 2
 _MOST_PARTITIONS = 10_000
 # What pandas needs for a value besides the planner's width.
 _VALUE_BYTES = 8
-_NAME = re.compile(r'\s*(?:(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)\.)?(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)\s*')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +89,9 @@ class PartitionReader:
 
     def _open(self) -> DatabaseConnection:
         """Open a connection with the rights of this process."""
+        login = (self.path, self.dbname, self.user)
         for each in session.open_connections():
-            if isinstance(each, DatabaseConnection) and self._is_login_of(each):
+            if isinstance(each, DatabaseConnection) and (each.database.path, each.dbname, each.user) == login:
                 return each.copy_connection()
         cluster = session.current_cluster(self.path.rpartition("/")[0])
         database, used = find_credentials(cluster, self.path)
@@ -102,27 +101,20 @@ class PartitionReader:
                 why=_("The notebook is connected as {user}, who may see other rows.", user=self.user),
                 hint=_("give the worker the same rights, or connect the notebook without --user"),
             )
-        manager = session.manager()
+        request = RouteRequest(
+            cluster=cluster,
+            manager=session.manager(),
+            database=database,
+            credentials=used,
+            dbname=self.dbname,
+        )
         if self.port is not None and self.machine == _describe_machine():
-            route = Route("direct", "", address="127.0.0.1")
-            made = kinds.get(database.kind).open_connection(
-                cluster, manager, replace(database, port=self.port), used, dbname=self.dbname, route=route
-            )
+            request = replace(request, database=replace(database, port=self.port))
+            made = request.connect(Route("direct", "", address="127.0.0.1"))
         else:
-            made = open_by_route(
-                RouteRequest(
-                    cluster=cluster,
-                    manager=manager,
-                    database=database,
-                    credentials=used,
-                    dbname=self.dbname,
-                )
-            )
+            made = open_by_route(request)
         made.apply_defaults(self.search_path, self.time_zone)
         return cast("DatabaseConnection", made)
-
-    def _is_login_of(self, each: DatabaseConnection) -> bool:
-        return (each.database.path, each.dbname, each.user) == (self.path, self.dbname, self.user)
 
 
 def read_dask(
@@ -205,8 +197,8 @@ def _plan(
     numeric: Numeric,
 ) -> tuple[PartitionReader, list[Range], pd.DataFrame]:
     """Return the reader, the ranges and an empty frame of a query."""
-    table = sql.strip() if _NAME.fullmatch(sql) else None
-    parsed = statements(f"SELECT * FROM {table}" if table else sql)  # noqa: S608 - a name
+    table = sql if TABLE_NAME.fullmatch(sql.strip()) else None
+    parsed = statements(f"TABLE {table}" if table else sql)
     if len(parsed) != 1 or not only_reads(parsed[0]):
         raise UsageProblem(_("Dask reads one table or one query."), hint=_("write a name, or SELECT …"))
     if connected.in_transaction:
@@ -217,8 +209,7 @@ def _plan(
     select = parsed[0].text
 
     def run(text: str, **more: Any) -> Any:
-        found = query.run(connected, text, {**params, **more}, QueryOptions(numeric=numeric))
-        return found.frame
+        return query.run(connected, text, {**params, **more}, QueryOptions(numeric=numeric)).frame
 
     empty = f"SELECT * FROM ({select}\n) AS q LIMIT 0"  # noqa: S608 - the user's own SQL
     described = query.run(connected, empty, params, QueryOptions(numeric=numeric))
@@ -230,14 +221,13 @@ def _plan(
             _("The result has no column {column!r}.", column=column),
             hint=_("did you mean {near}?", near=near) if near else _("name one of its columns"),
         )
-    kind = described.types[list(meta.columns).index(column)]
     if partitions is None:
         top = run(f"EXPLAIN (FORMAT JSON) {select}").iloc[0, 0][0]["Plan"]
         size = top["Plan Rows"] * (top["Plan Width"] + _VALUE_BYTES * len(meta.columns))
         partitions = min(max(1, math.ceil(size / PARTITION_BYTES)), _MOST_PARTITIONS)
+    kind = described.types[list(meta.columns).index(column)]
     ranges = find_ranges(connected, run, select, table=table, column=column, kind=kind, partitions=partitions)
-    settings = run(_SETTINGS)
-    forward = connected.forward
+    settings = run(_SETTINGS).iloc[0]
     reader = PartitionReader(
         path=connected.database.path,
         dbname=connected.dbname,
@@ -246,10 +236,10 @@ def _plan(
         params={name: params[name] for name in parsed[0].names if name in params},
         key=quote_column(column),
         numeric=numeric,
-        search_path=settings["search_path"][0],
-        time_zone=settings["time_zone"][0],
-        room=_count_room(int(settings["server"][0]), int(settings["role"][0])),
-        port=None if forward is None else forward.local_port,
+        search_path=settings["search_path"],
+        time_zone=settings["time_zone"],
+        room=_count_room(int(settings["server"]), int(settings["role"])),
+        port=connected.forward.local_port if connected.forward else None,
         machine=_describe_machine(),
     )
     return reader, ranges, meta

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import pickle
@@ -117,9 +118,10 @@ def test_settings_are_the_notebooks(table):
     assert str(frame["at"].dtype) == "datetime64[us, Asia/Tokyo]"
 
 
-def test_query_takes_parameters(table):
+@pytest.mark.parametrize("name", ["most", "fractions", "kind"])
+def test_query_takes_parameters(table, name):
     frame = ssp.read_dask(
-        "select id, text from measured where id <= :most", {"most": 100}, partition_on="id", partitions=3
+        f"select id, text from measured where id <= :{name}", {name: 100}, partition_on="id", partitions=3
     )
     assert len(frame.compute(scheduler="sync")) == 100
 
@@ -250,6 +252,23 @@ def test_workers_use_the_notebooks_forward(workers):
     ssp.read_dask("communes", partition_on="code", partitions=5).compute()
     assert len(helper_commands()) == 1
     assert not any(workers.run(helper_commands).values())
+
+
+def test_worker_holds_few_partitions_in_memory(workers):
+    """The collector of Python counts objects and not bytes, so that it would not run between partitions."""
+    workers.run(gc.disable)
+    try:
+        frame = ssp.read_dask("select code, code as held from communes", partition_on="code", partitions=40)
+        most = frame.map_partitions(_count_held, meta=("n", "int64")).compute().max()
+    finally:
+        workers.run(gc.enable)
+    assert most < 10  # of the 20 of each worker: one in each thread, and those whose next task waits
+
+
+def _count_held(_frame: pd.DataFrame) -> pd.Series:
+    """Return the number of partitions in this process."""
+    frames = [each for each in gc.get_objects() if type(each) is pd.DataFrame and len(each)]
+    return pd.Series([sum("held" in each.columns for each in frames)], name="n")
 
 
 def test_no_credential_leaves_the_notebook(workers, caplog):

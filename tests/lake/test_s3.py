@@ -158,6 +158,67 @@ def test_interrupt_ends_with_a_stalled_s3_server(own_store, connection, own_s3):
     assert own_s3.keys("diffusion") == []
 
 
+@pytest.fixture
+def give_keys(request, monkeypatch, tmp_path) -> Callable[[dict[str, str]], None]:
+    """Puts keys into the environment, or into the profile of the AWS tools."""
+
+    def put_into_environment(variables: dict[str, str]) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    def put_into_profile(variables: dict[str, str]) -> None:
+        lines = [f"{name.lower()} = {value}" for name, value in variables.items()]
+        (tmp_path / "credentials").write_text("\n".join(["[default]", *lines]))
+
+    if request.param == "environment":
+        return put_into_environment
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    return put_into_profile
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("give_keys", ["environment", "profile"], indirect=True)
+def test_new_keys_continue_an_upload(own_s3, give_keys, instance, connection):
+    """Its keys end after some of the parts; the server checks each request."""
+    old, new = own_s3.make_keys(), own_s3.make_session()
+    give_keys(old)
+
+    def renew(rows: int, _size: int, _seconds: float) -> None:
+        if rows > 20_000 and find_access().key == old["AWS_ACCESS_KEY_ID"]:
+            give_keys(new)
+            own_s3.end_keys(old)
+
+    with own_s3.check_keys():
+        instance.refresh({"pg": connection}, needs_s3=True)
+        written = upload(instance, connection, LARGE.format(more=""), "s3://diffusion/a.csv", progress=renew)
+        instance.refresh({"pg": connection}, needs_s3=True)
+        found = ask(instance, "SELECT count(*) AS n, sum(i) AS s FROM read_csv('s3://diffusion/a.csv')")
+    assert found.iloc[0].tolist() == [written.rows, 40_000 * 40_001 // 2]
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("give_keys", ["environment"], indirect=True)
+def test_ended_keys_leave_no_object(own_s3, give_keys, instance, connection):
+    old = own_s3.make_keys()
+    give_keys(old)
+    ended: list[int] = []
+
+    def end(rows: int, _size: int, _seconds: float) -> None:
+        if rows > 20_000 and not ended:
+            own_s3.end_keys(old)
+            ended.append(rows)
+
+    with own_s3.check_keys():
+        instance.refresh({"pg": connection}, needs_s3=True)
+        with pytest.raises(LoginRefused, match="have expired") as caught:
+            upload(instance, connection, LARGE.format(more=""), "s3://diffusion/b.csv", progress=end)
+    assert old["AWS_SECRET_ACCESS_KEY"] not in str(caught.value)
+    assert own_s3.keys("diffusion") == []
+    assert connection.psycopg.execute("select 1").fetchone() == (1,)
+
+
 def test_partitions_are_objects_below_a_prefix(store, connection, s3):
     sql = "select i, case when i % 2 = 0 then 'even' else 'odd' end as kind from generate_series(1, 10) i"
     upload(store, connection, sql, "s3://diffusion/parts", partition_by=["kind"])

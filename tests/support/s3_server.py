@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import html
+import json
 import os
 import re
 import subprocess
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,13 +55,74 @@ class S3Server:
         """Return the names of the uploads that are neither completed nor ended."""
         return self._list(f"{bucket}?uploads", "Key")
 
+    @contextlib.contextmanager
+    def check_keys(self) -> Iterator[None]:
+        """Refuse requests with unknown keys or a wrong signature, while the block runs."""
+        self._ignore_keys_of("0")
+        try:
+            yield
+        finally:
+            self._ignore_keys_of("inf")
+
+    def _ignore_keys_of(self, requests: str) -> None:
+        self._request("POST", "moto-api/reset-auth", requests.encode())
+
+    def make_keys(self) -> dict[str, str]:
+        """Return the variables with lasting keys of a new user, who may do everything."""
+        self._call("iam", "CreateUser", UserName="alice")
+        self._call("iam", "PutUserPolicy", UserName="alice", PolicyName="all", PolicyDocument=_EVERYTHING)
+        return _variables(self._call("iam", "CreateAccessKey", UserName="alice"))
+
+    def make_session(self) -> dict[str, str]:
+        """Return the variables with keys and a token of a new session, which may do everything."""
+        self._call("iam", "CreateRole", RoleName="lab", AssumeRolePolicyDocument=_TRUST)
+        self._call("iam", "PutRolePolicy", RoleName="lab", PolicyName="all", PolicyDocument=_EVERYTHING)
+        role = "arn:aws:iam::123456789012:role/lab"
+        return _variables(self._call("sts", "AssumeRole", RoleArn=role, RoleSessionName="alice"))
+
+    def end_keys(self, variables: Mapping[str, str]) -> None:
+        """Delete the keys that `make_keys` made, and check those of later requests."""
+        self._ignore_keys_of("inf")
+        self._call("iam", "DeleteAccessKey", UserName="alice", AccessKeyId=variables["AWS_ACCESS_KEY_ID"])
+        self._ignore_keys_of("0")
+
+    def _call(self, service: str, action: str, **parameters: str) -> str:
+        body = urllib.parse.urlencode({"Action": action, **parameters}).encode()
+        return self._request("POST", "", body, service).decode()
+
     def _list(self, path: str, name: str) -> list[str]:
         return re.findall(f"<{name}>(.*?)</{name}>", self._request("GET", path).decode())
 
-    def _request(self, method: str, path: str) -> bytes:
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{path}", method=method)
+    def _request(self, method: str, path: str, body: bytes | None = None, service: str = "s3") -> bytes:
+        scope = f"any/20260101/us-east-1/{service}/aws4_request"
+        headers = {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=any"}
+        if path:  # else the parameters of IAM, as those of a form
+            headers["Content-Type"] = "text/plain"
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{path}", body, headers, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return bytes(answer.read())
+
+
+_EVERYTHING = json.dumps(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+)
+
+_TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "*"}}],
+    }
+)
+
+
+def _variables(answer: str) -> dict[str, str]:
+    names = {
+        "AccessKeyId": "AWS_ACCESS_KEY_ID",
+        "SecretAccessKey": "AWS_SECRET_ACCESS_KEY",
+        "SessionToken": "AWS_SESSION_TOKEN",
+    }
+    found = {variable: re.search(f"<{name}>(.*?)</{name}>", answer) for name, variable in names.items()}
+    return {variable: html.unescape(each[1]) if each else "" for variable, each in found.items()}
 
 
 def _install() -> Path:

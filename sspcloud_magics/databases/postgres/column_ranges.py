@@ -87,7 +87,9 @@ def find_ranges(
             found = run(_STATISTICS.format(kind=name), oid=oid, col=column, parts=partitions)
     if found is None or found.empty:
         fractions = [place / partitions for place in range(1, partitions)]
-        found = run(_PERCENTILES.format(key=quote_column(column), select=select), fractions=fractions)
+        found = run(
+            _PERCENTILES.format(key=quote_column(column), select=select), sspcloud_fractions=fractions
+        )
     bounds = list(dict.fromkeys(found["bound"].dropna()))
     if not bounds:
         return [Range(nulls=True)]
@@ -122,7 +124,7 @@ FROM numbered WHERE place > 0 ORDER BY place, value
 
 _PERCENTILES = """
 SELECT unnest(bounds)::text AS bound, nulls FROM (
-    SELECT percentile_disc(:fractions::float8[]) WITHIN GROUP (ORDER BY {key}) AS bounds,
+    SELECT percentile_disc(:sspcloud_fractions::float8[]) WITHIN GROUP (ORDER BY {key}) AS bounds,
            count(*) > count({key}) AS nulls FROM ({select}
 ) AS q) AS parts
 """

@@ -177,7 +177,7 @@ def _path(name: str) -> list[str]:
     UsageProblem
         If it is not a name.
     """
-    found = _NAME.fullmatch(name)
+    found = TABLE_NAME.fullmatch(name)
     if found is None:
         raise UsageProblem(
             _("{name!r} is not a table name.", name=name),
@@ -191,7 +191,7 @@ def _path(name: str) -> list[str]:
 
 
 _PART = r'("(?:[^"]|"")+"|[^\W\d][\w$]*)'
-_NAME = re.compile(rf"{_PART}(?:\.{_PART})?")
+TABLE_NAME = re.compile(rf"{_PART}(?:\.{_PART})?")
 
 
 def _texts_for(cursor: psycopg.Cursor[Any], frame: pd.DataFrame) -> list[Iterator[str | None]]:
