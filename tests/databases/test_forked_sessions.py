@@ -99,6 +99,24 @@ def test_every_call_works_in_a_child(connected, ask):
     query(connected, "begin")
 
 
+def _insert_in_a_block() -> list[int]:
+    with session.transaction():
+        session.query_db("insert into forked values (2)")
+        with session.transaction():
+            session.query_db("insert into forked values (3)")
+    return [int(n) for n in session.query_db("select n from forked order by n")["n"]]
+
+
+def test_transaction_is_the_first_call_of_a_child(connected):
+    """It keeps what it wrote, whatever the parent has open."""
+    query(connected, "commit")
+    with connected.transaction():
+        query(connected, "insert into forked values (4)")
+        assert in_child(_insert_in_a_block) == [1, 2, 3]
+    assert query(connected, "select n from forked order by n")["n"].tolist() == [1, 2, 3, 4]
+    query(connected, "begin")
+
+
 def test_session_handed_out_refused_in_a_child(connected):
     handed_out = connected.psycopg
     answer = in_child(lambda: handed_out.execute("select 1").fetchone())
