@@ -254,6 +254,12 @@ NEED_A_SESSION = [
     "select lastval()",
     "select currval('s')",
     "select setseed(0.5)",
+    'select "pg_advisory_lock"(1)',
+    """select pg_catalog."set_config"('search_path', 'a', false)""",
+    'create table "pg_temp".t (a int)',
+    "do $$ begin perform pg_advisory_lock(4); end $$",
+    "do $x$ begin if true then set work_mem = '1MB'; end if; end $x$",
+    "do language plpgsql $$ begin create temp table never (a int); end $$",
 ]  # fmt: skip
 
 NEED_NONE = [
@@ -281,6 +287,8 @@ NEED_NONE = [
     "explain select 1",
     "begin; select lastval(); commit",
     "select nextval('s')",
+    "select '\"pg_advisory_lock\"(1)'",
+    "do $$ begin execute 'select 1'; update t set a = 1; set local work_mem = '1MB'; end $$",
 ]  # fmt: skip
 
 

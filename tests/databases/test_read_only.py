@@ -43,6 +43,9 @@ def test_read_only_session_is_what_was_set(connection: DatabaseConnection, state
     query(connection, statement)
     (told,) = _hints(connection, "CREATE TABLE never (a int)")
     assert "%query_db SET default_transaction_read_only = off" in told
+    (told, *_unused) = _hints(connection, "BEGIN; CREATE TABLE never (a int)")
+    assert "%query_db SET default_transaction_read_only = off" in told
+    query(connection, "ROLLBACK")
     query(connection, "SET default_transaction_read_only = off; CREATE TABLE now (a int); DROP TABLE now")
 
 

@@ -140,6 +140,11 @@ _NEEDS = (
         N_("name the connection in each dblink(…)"),
     ),
 )  # fmt: skip
+# The body of DO is not parsed; EXECUTE means something else there.
+_NEEDS_IN_BODIES = _NEEDS[:4]
+_BODY = re.compile(r"do\b.*?(\$\w*\$)(.*)\1", re.IGNORECASE | re.DOTALL)
+_BEFORE_STATEMENT = re.compile(r"(?:.*\b(?:begin|then|else|loop) )?")
+_QUOTED_NAME = re.compile(r'"(pg_temp|set_config|pg_(?:try_)?advisory_\w+|currval|lastval|setseed)"')
 _KEPT_IN_BLOCKS = _Need(
     re.compile(r".*\b(?:currval|lastval|setseed)\b"),
     N_("currval, lastval or setseed outside a transaction needs a session, and the pooler keeps none."),
@@ -160,13 +165,26 @@ def refuse(parsed: Sequence[Statement], place: str, *, in_transaction: bool) -> 
         If one of them needs a session.
     """
     for statement in parsed:
-        words = _EXPLAINED.sub("", " ".join(statement.words))
-        for need in _NEEDS:
-            if need.pattern.match(words) and not need.unless.match(words):
-                _refuse(need, place)
+        words = _EXPLAINED.sub("", " ".join(_words(statement)))
+        _refuse_any(_NEEDS, words, place)
+        if body := _BODY.match(statement.sql):
+            for part in statements(body[2]):
+                _refuse_any(_NEEDS_IN_BODIES, _BEFORE_STATEMENT.sub("", " ".join(_words(part))), place)
         in_transaction = in_transaction or words.startswith(("begin", "start transaction"))
         if not in_transaction and _KEPT_IN_BLOCKS.pattern.match(words):
             _refuse(_KEPT_IN_BLOCKS, place)
+
+
+def _words(statement: Statement) -> Sequence[str]:
+    """Return the words of a statement, also those that need no quotes and have them."""
+    is_quoted = _QUOTED_NAME.search(statement.sql)
+    return statements(_QUOTED_NAME.sub(r"\1", statement.sql))[0].words if is_quoted else statement.words
+
+
+def _refuse_any(needs: Sequence[_Need], words: str, place: str) -> None:
+    for need in needs:
+        if need.pattern.match(words) and not need.unless.match(words):
+            _refuse(need, place)
 
 
 def _refuse(need: _Need, place: str) -> NoReturn:

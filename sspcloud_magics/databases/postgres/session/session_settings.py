@@ -33,6 +33,8 @@ _NAMES = {
     "schema": "search_path",
     "session authorization": "role",  # not translated: SQL
 }
+_READ_ONLY = re.compile(r"set\s+session\s+characteristics\b.*\bread\s+only\b", re.IGNORECASE | re.DOTALL)
+_READ_ONLY_NAME = "default_transaction_read_only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,8 @@ class Settings:
 
 def _name_of(statement: Statement) -> str | None:
     """Return the setting that a statement sets for the whole session; None if it sets none."""
+    if _READ_ONLY.match(statement.sql):
+        return _READ_ONLY_NAME
     what = _SET.match(statement.sql)
     found = _NAME.match(what[1]) if what else None
     if found is None:
