@@ -1,13 +1,15 @@
 """One browser and one JupyterLab for the tests of a module: Playwright keeps an event loop running as long as it lives."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, WebSocket
 
-from tests.browser.lab import ROOT, Lab, chromium, jupyterlab
+from tests.browser.lab import ROOT, Lab, chromium, close_documents, jupyterlab
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +31,35 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def shared_page(browser: Browser) -> Iterator[Page]:
+    with open_page(browser) as opened:
+        yield opened
+
+
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A fresh page; what its console calls an error is kept in `page.errors`, what its sockets are sent in `page.received`."""
+def page(shared_page: Page, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page of a module, in which nothing is open; after a failed test it is empty."""
+    failed = request.session.testsfailed
+    yield shared_page
+    if request.session.testsfailed > failed:
+        shared_page.goto("about:blank")
+    elif urlsplit(shared_page.url).path.startswith("/lab"):
+        close_documents(shared_page)
+    shared_page.errors.clear()
+    shared_page.received.clear()
+
+
+@pytest.fixture
+def own_page(browser: Browser) -> Iterator[Page]:
+    """A page of the test's own, for what only a newly loaded page shows."""
+    with open_page(browser) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def open_page(browser: Browser) -> Iterator[Page]:
+    """Open a page: `page.errors` has what its console calls an error, `page.received` what its sockets are sent."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     opened = context.new_page()
     opened.errors = []

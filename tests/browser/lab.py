@@ -186,10 +186,19 @@ def write_notebook(file: Path, cells: Sequence[str], *, kernel: str = "python3",
 
 
 def open_notebook(page: Page, lab: Lab, name: str, *, theme: str = "JupyterLab Light") -> None:
-    """Open a notebook of the lab's folder and wait until its kernel is there."""
-    page.goto(f"{lab.url}/{lab.files}/{name}?token={lab.token}&reset")
-    page.wait_for_function("() => Boolean(window.jupyterapp)", timeout=60_000)
-    page.evaluate("() => window.jupyterapp.restored.then(() => null)")
+    """Open a notebook of the lab's folder and wait until its kernel is there.
+
+    Loading JupyterLab takes 5 seconds of processor time: a page that shows it already stays.
+    """
+    if page.url.startswith(f"{lab.url}/lab"):
+        execute(page, "docmanager:open", {"path": name})
+        page.wait_for_function(
+            "name => window.jupyterapp.shell.currentWidget?.context?.path === name", arg=name, timeout=60_000
+        )
+    else:
+        page.goto(f"{lab.url}/{lab.files}/{name}?token={lab.token}&reset")
+        page.wait_for_function("() => Boolean(window.jupyterapp)", timeout=60_000)
+        page.evaluate("() => window.jupyterapp.restored.then(() => null)")
     page.evaluate(
         "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", arg=theme
     )
@@ -202,6 +211,30 @@ def open_notebook(page: Page, lab: Lab, name: str, *, theme: str = "JupyterLab L
         }""",
         timeout=60_000,
     )
+
+
+def close_documents(page: Page) -> None:
+    """Close what is open in a page of JupyterLab, and forget what the panel keeps in the browser."""
+    page.mouse.move(0, 0)
+    page.evaluate(
+        """() => {
+            const { shell } = window.jupyterapp;
+            for (const each of [...shell.widgets('main')]) each.dispose();
+            shell.collapseRight();
+            localStorage.clear();
+        }"""
+    )
+
+
+def save_setting(lab: Lab, plugin: str, values: dict[str, Any]) -> None:
+    """Save the settings of a plugin, for pages that are loaded afterwards."""
+    request = urllib.request.Request(
+        f"{lab.url}/lab/api/settings/{plugin}",
+        method="PUT",
+        data=json.dumps({"raw": json.dumps(values)}).encode(),
+        headers={"Authorization": f"token {lab.token}"},
+    )
+    urllib.request.urlopen(request, timeout=60).close()
 
 
 def run_all(page: Page, *, timeout: float = 90.0) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.browser.lab import (
     jupyterlab,
     open_notebook,
     run_cell,
+    save_setting,
     wait_for_cell,
     write_notebook,
 )
@@ -140,7 +140,8 @@ def test_panel_is_live_until_the_kernel_ends(page: Page, lab: Lab, folder: Path,
 
 
 @pytest.mark.timeout(240)
-def test_notebook_and_console_have_their_own_panel(page: Page, lab: Lab, shots: Path) -> None:
+def test_notebook_and_console_have_their_own_panel(own_page: Page, lab: Lab, shots: Path) -> None:
+    page = own_page
     side = open_side(page, lab, "two")
     button(side, "Load the extension").click()
     panel = live(side)
@@ -224,12 +225,9 @@ def test_panel_tells_cannot_load_from_not_loaded(page: Page, lab: Lab, shots: Pa
 
 
 @pytest.mark.timeout(240)
-def test_settings_load_the_panel_and_place_it(page: Page, lab: Lab) -> None:
-    page.goto(f"{lab.url}/lab?token={lab.token}&reset")
-    page.wait_for_function("() => Boolean(window.jupyterapp)", timeout=60_000)
-    put = "raw => window.jupyterapp.serviceManager.settings.save('sspcloud-magics:plugin', raw)"
-    wanted = {"loadAutomatically": True, "side": "left", "statusBar": False}
-    page.evaluate(put, json.dumps(wanted))
+def test_settings_load_the_panel_and_place_it(own_page: Page, lab: Lab) -> None:
+    page, plugin = own_page, "sspcloud-magics:plugin"
+    save_setting(lab, plugin, {"loadAutomatically": True, "side": "left", "statusBar": False})
     try:
         side = open_side(page, lab, "auto")
         live(side)
@@ -244,7 +242,7 @@ def test_settings_load_the_panel_and_place_it(page: Page, lab: Lab) -> None:
         expect(button(side, "Load the extension")).to_be_visible()
         assert errors_of(page) == []
     finally:
-        page.evaluate(put, "{}")
+        save_setting(lab, plugin, {})
 
 
 @pytest.mark.timeout(240)
@@ -260,12 +258,9 @@ def test_forgotten_extension_is_offered(page: Page, lab: Lab) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_it_speaks_french_in_the_dark(page: Page, lab: Lab, shots: Path) -> None:
-    page.goto(f"{lab.url}/lab?token={lab.token}&reset")
-    page.wait_for_function("() => Boolean(window.jupyterapp)", timeout=60_000)
-    setting = "@jupyterlab/translation-extension:plugin"
-    put = """([name, raw]) => window.jupyterapp.serviceManager.settings.save(name, raw)"""
-    page.evaluate(put, arg=[setting, json.dumps({"locale": "fr_FR"})])
+def test_it_speaks_french_in_the_dark(own_page: Page, lab: Lab, shots: Path) -> None:
+    page, plugin = own_page, "@jupyterlab/translation-extension:plugin"
+    save_setting(lab, plugin, {"locale": "fr_FR"})
     try:
         side = open_side(page, lab, "french", theme="JupyterLab Dark")
         expect(side.get_by_role("heading", name="Extension non chargée dans ce noyau")).to_be_visible()
@@ -277,7 +272,7 @@ def test_it_speaks_french_in_the_dark(page: Page, lab: Lab, shots: Path) -> None
         page.screenshot(path=shots / "live-french-dark.png")
         assert errors_of(page) == []
     finally:
-        page.evaluate(put, arg=[setting, json.dumps({"locale": "default"})])
+        save_setting(lab, plugin, {"locale": "default"})
 
 
 @pytest.mark.timeout(240)

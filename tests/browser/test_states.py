@@ -107,7 +107,8 @@ def says(page: Page, title: str, text: str, step: str, name: str) -> Locator:
 
 
 @pytest.mark.timeout(400)
-def test_reason_has_its_sentence_and_its_next_step(page: Page, lab: Lab, folder: Path) -> None:
+def test_reason_has_its_sentence_and_its_next_step(own_page: Page, lab: Lab, folder: Path) -> None:
+    page = own_page
     sockets: list[WebSocketRoute] = []
     cut = False
 
@@ -201,7 +202,8 @@ def no_widgets(lab: Lab) -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_widgets")
 @pytest.mark.timeout(240)
-def test_lab_without_widgets_says_what_to_install(page: Page, lab: Lab) -> None:
+def test_lab_without_widgets_says_what_to_install(own_page: Page, lab: Lab) -> None:
+    page = own_page
     open_notebook(page, lab, "plain.ipynb")
     execute(page, "sspcloud:open-panel")
     says(page, "This JupyterLab shows no widgets", "pip install jupyterlab_widgets", "", "no-widgets")
