@@ -378,13 +378,11 @@ class Preview(TypedDict):
     """The preview of a share."""
 
     colleagues: list[str]
-    roles: list[str]
     read_write: bool
     schemas: list[str]
     # All schemas of the database.
     every: list[str]
     until: int
-    objects: list[str]
     notes: list[Note]
     sql: str
     yaml: str

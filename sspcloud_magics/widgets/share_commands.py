@@ -26,12 +26,10 @@ def preview_share(command: Command) -> Preview:
     plan: SharePlan | MariadbPlan = session.preview_share(**_share_arguments(command))
     return {
         "colleagues": [share.colleague.name for share in plan.shares],
-        "roles": [share.role for share in plan.shares],
         "read_write": plan.shares[0].privileges.read_write,
         "schemas": list(plan.shares[0].privileges.schemas),
         "every": list(plan.schemas),
         "until": int(plan.shares[0].until.timestamp()),
-        "objects": ["Job", "Secret", "Role", "RoleBinding"],
         "notes": _notes(plan.notes),
         "sql": plan.sql()[:LONGEST_DOCUMENT],
         "yaml": plan.yaml()[:LONGEST_DOCUMENT],

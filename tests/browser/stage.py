@@ -278,12 +278,10 @@ def share(
 
 PLAN = {
     "colleagues": ["bob", "carol"],
-    "roles": ["share_bob", "share_carol"],
     "read_write": False,
     "schemas": ["enquete", "public"],
     "every": ["enquete", "public"],
     "until": int(time.time()) + 7 * 86_400,
-    "objects": ["Job", "Secret", "Role", "RoleBinding"],
     "notes": [
         {"text": "Every user of the server has privileges in: archive.", "is_danger": True},
         {"text": "After the share ends, new logins and new tunnels are refused.", "is_danger": False},

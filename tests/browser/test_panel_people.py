@@ -185,7 +185,7 @@ def share_with_carol(page: Page, panel: Locator, pictures: Path) -> None:
     dialog.get_by_label("Colleagues").fill("carol")
     expect(dialog.get_by_role("checkbox", name="public")).to_be_checked()
     dialog.get_by_role("button", name="Preview").click()
-    expect(dialog.get_by_text("This would be created")).to_be_visible()
+    expect(dialog.get_by_text("What the share grants")).to_be_visible()
     page.screenshot(path=pictures / "panel-share.png")
     dialog.get_by_role("button", name="Share", exact=True).click()
     expect(dialog.get_by_text(f"%connect_db {DATABASE}", exact=True)).to_be_visible()

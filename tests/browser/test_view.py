@@ -510,6 +510,14 @@ def test_every_width_shows_buttons_whole(pages: Callable[..., Page]) -> None:
             page.set_viewport_size({"width": width, "height": 900})
             staged.wait_until_drawn(page)
             assert page.evaluate(CUT) == [], (opened, width)
+    page.keyboard.press("Escape")
+    touch = page.context.new_cdp_session(page)
+    touch.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    for width in (250, 280, 320, 340, 400):
+        page.set_viewport_size({"width": width, "height": 900})
+        staged.wait_until_drawn(page)
+        assert page.evaluate(CUT) == [], ("touch", width)
+    touch.detach()  # ends the emulation
 
 
 CUT = """() => {
@@ -652,7 +660,11 @@ def test_share_dialog_shows_what_changes(pages: Callable[..., Page]) -> None:
     page = pages()
     share(page)
     dialog = page.get_by_role("dialog")
-    expect(dialog.locator("strong").first).to_contain_text("→")
+    # Bob keeps his access, until another day; carol may only read, too.
+    items = dialog.get_by_role("listitem")
+    expect(items.filter(has_text="bob ·").locator("strong")).to_have_count(1)
+    expect(items.filter(has_text="carol ·").locator("strong").first).to_have_text("read-write → read-only")
+    expect(items.filter(has_text="carol ·").locator("strong").last).to_contain_text("→ ")
     expect(dialog.get_by_role("listitem").filter(has_text="⚠")).to_contain_text("Every user of the server")
     dialog.get_by_label("a month").check()
     expect(dialog.get_by_role("button", name="Share", exact=True)).to_have_attribute("aria-disabled", "true")

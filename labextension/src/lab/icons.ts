@@ -29,3 +29,21 @@ export const troubleIcon = new LabIcon({
   name: "sspcloud-magics:trouble",
   svgstr: drawIcon(CLOUD, "M12 12v5m0 3.4v.1"),
 });
+
+/** A new cell below the active one. */
+export const newCellIcon = new LabIcon({
+  name: "sspcloud-magics:new-cell",
+  svgstr: drawIcon("M4 4h16v7H4Z", "M12 14.5v6M9 17.5h6"),
+});
+
+/** Indented lines. */
+export const formatIcon = new LabIcon({
+  name: "sspcloud-magics:format",
+  svgstr: drawIcon("M4 5h10M8 10h12M8 15h8M4 20h14"),
+});
+
+/** What has run before. */
+export const historyIcon = new LabIcon({
+  name: "sspcloud-magics:history",
+  svgstr: drawIcon("M4.5 9.5a8 8 0 1 1-.4 4", "M4 4.5v5h5", "M12 8v4.5l3 2"),
+});

@@ -1,10 +1,11 @@
 /** The side panel: the widget of the kernel in front, or the content for a state without a widget. */
 
 import type { IRenderMime } from "@jupyterlab/rendermime";
+import type { LabIcon } from "@jupyterlab/ui-components";
 import { Panel, Widget } from "@lumino/widgets";
 import { h } from "../view/dom";
 import type { KernelTracker, TrackedState } from "./kernelTracker";
-import { asleepIcon, panelIcon, troubleIcon } from "./icons";
+import { asleepIcon, formatIcon, historyIcon, newCellIcon, panelIcon, troubleIcon } from "./icons";
 import type { KernelComm } from "./kernelComm";
 import { COMMANDS, getEmptyState, TROUBLE, type EmptyState, type Action } from "./emptyStates";
 import type { PluginTranslator } from "./language";
@@ -25,6 +26,21 @@ function actionButton({ label, action }: EmptyState["actions"][number]): HTMLEle
     "button",
     { type: "button", class: "jp-SSPCloudSide-step", "data-action": JSON.stringify(action) },
     label,
+  );
+}
+
+/** An icon with a tooltip, as in JupyterLab's toolbars: three buttons with a text would take three lines. */
+function toolButton(icon: LabIcon, label: string, action: Action): HTMLElement {
+  return h(
+    "button",
+    {
+      type: "button",
+      class: "jp-SSPCloudSide-tool",
+      title: label,
+      "aria-label": label,
+      "data-action": JSON.stringify(action),
+    },
+    icon.element({ tag: "span" }),
   );
 }
 
@@ -87,9 +103,9 @@ export class SidePanel extends Panel {
     const { trans } = this;
     this.row.node.setAttribute("aria-label", trans.__("SQL cells"));
     this.row.node.replaceChildren(
-      actionButton({ label: trans.__("New SQL cell"), action: { command: COMMANDS.newSqlCell } }),
-      actionButton({ label: trans.__("Format SQL"), action: { command: COMMANDS.formatSql } }),
-      actionButton({ label: trans.__("Past statements"), action: { insert: "%queries" } }),
+      toolButton(newCellIcon, trans.__("New SQL cell"), { command: COMMANDS.newSqlCell }),
+      toolButton(formatIcon, trans.__("Format SQL"), { command: COMMANDS.formatSql }),
+      toolButton(historyIcon, trans.__("Past statements"), { insert: "%queries" }),
     );
     this.node.lang = trans.language;
     this.refresh();

@@ -99,6 +99,7 @@ export function item(context: ViewContext, key: string, shown: Item): HTMLElemen
   const icons = (shown.icons ?? []).filter((each) => each !== false && each !== null);
   const entries = (shown.menu ?? []).filter((each) => each !== false && each !== null);
   const isWell = tone === "good";
+  const line = [title, !isWell && state && ` ${state}`, detail && [" ", detail]];
   return h(
     "li",
     { class: cls("item"), "data-key": key },
@@ -108,7 +109,7 @@ export function item(context: ViewContext, key: string, shown: Item): HTMLElemen
       tone && h("span", { class: cls("mark"), title: state ?? "" }, shape(tone)),
       h(
         "span",
-        { class: cls("title"), title },
+        { class: cls("title"), title: h("span", {}, line).textContent },
         state && h("span", { class: cls("hidden") }, `${state} `),
         h("span", { class: cls("name") }, title),
         state && !isWell && h("span", { class: cls("faint"), "aria-hidden": "true" }, ` ${state}`),

@@ -316,13 +316,11 @@ export interface Note {
 /** The preview of a share. */
 export interface Preview {
   colleagues: string[];
-  roles: string[];
   read_write: boolean;
   schemas: string[];
   /** All schemas of the database. */
   every: string[];
   until: number;
-  objects: string[];
   notes: Note[];
   sql: string;
   yaml: string;

@@ -40,7 +40,7 @@ export function row(key: string, cells: Content[], below?: Content): HTMLElement
   );
 }
 
-/** A cell that shows its heading before it in a narrow panel. */
+/** A cell that shows its heading before it in a narrow panel, if it has a value. */
 export function labelledCell(context: ViewContext, key: string, text: string): HTMLElement {
-  return h("span", { class: cls("number", "labelled"), "data-label": t(context, key) }, text);
+  return h("span", { class: cls("number", "labelled"), "data-label": text && t(context, key) }, text);
 }

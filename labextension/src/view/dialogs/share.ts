@@ -157,8 +157,6 @@ function isoDay(seconds: number): string {
 }
 
 function preview(context: ViewContext, database: string, plan: Preview): HTMLElement {
-  const access = t(context, plan.read_write ? "access.read-write" : "access.read-only");
-  const until = date(plan.until, context.language);
   return h(
     "section",
     { class: cls("preview"), role: "status", "data-key": "preview" },
@@ -166,19 +164,8 @@ function preview(context: ViewContext, database: string, plan: Preview): HTMLEle
     h(
       "ul",
       {},
-      plan.colleagues.map((name, index) =>
-        h(
-          "li",
-          {},
-          t(context, "wouldShare", { name, access, schemas: plan.schemas.join(", "), until }),
-          changeOf(context, `${database.split("/").at(-1) ?? ""}/${name}`, plan.until),
-          " ",
-          h(
-            "span",
-            { class: cls("faint") },
-            `${plan.objects.join(", ")}; Postgres: ${plan.roles[index] ?? ""}`,
-          ),
-        ),
+      plan.colleagues.map((name) =>
+        h("li", {}, `${name} · `, grantOf(context, `${database.split("/").at(-1) ?? ""}/${name}`, plan)),
       ),
     ),
     notes(context, plan.notes),
@@ -187,16 +174,35 @@ function preview(context: ViewContext, database: string, plan: Preview): HTMLEle
   );
 }
 
+/** The access, the schemas and the expiry; of a share that there is already, what changes: "read-only → read-write". */
+function grantOf(context: ViewContext, path: string, plan: Preview): Content {
+  const before = context.store.get("share", path);
+  const access = plan.read_write ? "read-write" : "read-only";
+  const isSame = before?.scope.split(", ").sort().join() === [...plan.schemas].sort().join();
+  const schemas = plan.schemas.join(", ");
+  const until = t(context, "untilDate", { until: date(plan.until, context.language) });
+  return [
+    before && before.access !== access
+      ? change(context, t(context, `access.${before.access}`), t(context, `access.${access}`))
+      : t(context, `access.${access}`),
+    " · ",
+    before && !isSame ? change(context, before.scope, schemas) : schemas,
+    " · ",
+    changeOf(context, path, plan.until) ?? until,
+  ];
+}
+
 /** The change of the expiry, if there is a share of that path, `DATABASE/COLLEAGUE`, already. */
 export function changeOf(context: ViewContext, path: string, until: number): Content {
-  const before = context.store.get("share", path);
-  if (!before || before.until === until) return null;
   const { language } = context;
-  return h(
-    "strong",
-    { class: cls("change") },
-    ` ${t(context, "wouldChange", { before: day(before.until, language), after: day(until, language) })}`,
-  );
+  const before = context.store.get("share", path);
+  return before && before.until !== until
+    ? change(context, day(before.until, language), day(until, language))
+    : null;
+}
+
+function change(context: ViewContext, before: string, after: string): HTMLElement {
+  return h("strong", {}, t(context, "wouldChange", { before, after }));
 }
 
 /** The dangers and the first notes, and the others folded. */
@@ -204,8 +210,10 @@ export function notes(context: ViewContext, all: Note[]): Content {
   const listed = (some: Note[]) =>
     h(
       "ul",
-      { class: cls("faint") },
-      some.map(({ text, is_danger }) => h("li", {}, is_danger && "⚠\u00a0", prose(text))),
+      {},
+      some.map(({ text, is_danger }) =>
+        h("li", { class: is_danger ? null : cls("faint") }, is_danger && "⚠\u00a0", prose(text)),
+      ),
     );
   const inSight = Math.max(NOTES, all.filter(({ is_danger }) => is_danger).length);
   const rest = all.slice(inSight);

@@ -52,9 +52,10 @@ function routes(context: ViewContext): Content {
 
 /** The preview: what is opened, the dangers first, and the objects. */
 function preview(context: ViewContext, name: string, plan: ServicePreview): HTMLElement {
-  const changes = plan.colleagues.map((colleague) =>
+  const changes = plan.colleagues.map((colleague) => [
+    " ",
     changeOf(context, `svc/${name}/${colleague}`, plan.until),
-  );
+  ]);
   return h(
     "section",
     { class: cls("preview"), role: "status", "data-key": "preview" },
