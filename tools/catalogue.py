@@ -105,7 +105,7 @@ def update() -> None:
     french.obsolete.clear()
     for message in french:
         texts = message.string
-        if message.id:  # the header has no id
+        if message.id and texts:  # the header has no id, a new message no French
             message.string = (
                 set_blanks(texts) if isinstance(texts, str) else tuple(set_blanks(text) for text in texts)
             )
