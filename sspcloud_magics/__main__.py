@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _COMMANDS[given.order](session, given)
     except SspcloudError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{_translate_magics(str(error))}\n")
         return 1
     except KeyboardInterrupt:
         return 130
@@ -86,6 +87,24 @@ def _make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _translate_magics(text: str) -> str:
+    """Write the magics of a text as commands of the terminal, where one does the same; others need a notebook."""
+
+    def translate(found: re.Match[str]) -> str:
+        name, rest = found.groups()
+        order = name.removeprefix("k8s_").removesuffix("_db")
+        known = {"connect": {"-n", "--for", "--forget"}, "share": {"--with", "--for", "--dry-run"}}
+        options = set(re.findall(r"(?<!\S)--?[a-z][\w-]*", rest))
+        line = f"sspcloud {order}{rest}"  # not translated: a command
+        return line if options <= known.get(order, {"-n"}) else found[0]
+
+    return re.sub(
+        r"%((?:k8s_(?:pods|doctor)|databases|connect_db|share_db|shares?|unshare|forward)\b)(.*)",
+        translate,
+        text,
+    )
+
+
 def _say(answer: object) -> int:
     sys.stdout.write(f"{answer!r}\n")
     sys.stdout.flush()
@@ -94,7 +113,8 @@ def _say(answer: object) -> int:
 
 def _stay(answer: object) -> int:
     """Print an answer, and keep its port open until Ctrl-C."""
-    _say(answer)
+    sys.stdout.write(_translate_magics(f"{answer!r}\n"))
+    sys.stdout.flush()
     sys.stderr.write(_("Ctrl-C closes the port.") + "\n")
     threading.Event().wait()
     return 0
@@ -123,7 +143,7 @@ def _doctor(session: Any, given: argparse.Namespace) -> int:
     # Programs read the JSON, so it is the same in each language.
     with in_language("en" if given.json else current()):
         report = session.doctor(given.target, namespace=given.namespace, redacted=given.redacted)
-        sys.stdout.write(f"{report.to_json() if given.json else report}\n")
+        sys.stdout.write(f"{report.to_json() if given.json else _translate_magics(str(report))}\n")
     return 0 if report.healthy else 1
 
 

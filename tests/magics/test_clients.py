@@ -135,7 +135,8 @@ def test_terminal_keeps_the_port_until_interrupted(bob: Notebook, sandbox: Sandb
     with terminal("connect", NAME, "--kubeconfig", kubeconfig) as running:
         wait_until(lambda: client_files.pass_file(SERVICE).exists())
         assert running.stdout is not None
-        lines = [running.stdout.readline() for _line in range(3)]
+        lines = [running.stdout.readline() for _line in range(5)]
+        assert f"; sspcloud connect {NAME} --forget removes it" in lines[-1]
         assert f'psql "service={SERVICE}"\n' in lines
         assert run_psql(psql, f"service={SERVICE}", "-c", "SELECT current_user") == "share_bob"
     assert running.returncode == 130
@@ -151,6 +152,9 @@ def test_terminal_keeps_the_port_until_interrupted(bob: Notebook, sandbox: Sandb
         (["shares"], (0, "bob")),
         (["share", "svc/mon-api", "--with", "bob", "--dry-run"], (0, "%forward user-alice/svc/mon-api 80")),
         (["connect", "nothing"], (1, "There is no database 'nothing'")),
+        (["connect", "nothing"], (1, "; sspcloud databases -n NAMESPACE lists them")),
+        (["connect", "user-bob/nothing"], (1, "%connect_db user-bob/nothing --user USER")),
+        (["connect", "user-bob/nothing"], (1, "run: sspcloud share nothing --with alice")),
         (["connect", DATABASE, "--for", "excel"], (1, "use one of: r, psql")),
         (["connect", DATABASE, "--forget"], (0, "No login was stored.")),
         (["unshare", "svc/mon-api", "carol"], (1, "not shared with carol")),

@@ -17,6 +17,7 @@ from sspcloud_magics.printable import shorten
 from sspcloud_magics.secret import Secret
 
 _UNAUTHORIZED, _AUTHENTICATION_FAILED, _TIME_OUT, _INTERRUPTED = 13, 18, 50, 11601
+_NO_SUCH_COMMAND = 59
 _NOT_PRIMARY = frozenset({10107, 13435, 10058})
 
 
@@ -58,6 +59,10 @@ def make_error(error: errors.PyMongoError, *, place: str, timeout: float | None)
             hint = _("the forward leads to a secondary, which takes no writes: stop it, and connect again")
         if error.code == _UNAUTHORIZED:
             hint = _("ask the owner of the database for this privilege")
+        if error.code == _NO_SUCH_COMMAND:
+            hint = _(
+                'begin the document with the command: {"find": "COLLECTION"}, aggregate, count, distinct'
+            )
         details = error.details or {}
         message = quote_words(shorten(str(details.get("errmsg") or error)))
         return QueryFailed(f"{message} ({error.code})" if error.code else message, hint=hint)

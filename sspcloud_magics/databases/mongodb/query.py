@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
+from bson.errors import InvalidDocument
 from pymongo.errors import PyMongoError
 
 from sspcloud_magics.databases.mongodb import errors
@@ -16,8 +17,9 @@ from sspcloud_magics.databases.mongodb.connection import CODEC, MongodbConnectio
 from sspcloud_magics.databases.mongodb.documents import make_frame
 from sspcloud_magics.databases.query_options import DEFAULTS, QueryOptions
 from sspcloud_magics.databases.query_result import Part, QueryResult, StatementResult
-from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.i18n import _, _n
+from sspcloud_magics.errors import QueryFailed, UsageProblem
+from sspcloud_magics.i18n import _, _n, quote_words
+from sspcloud_magics.printable import shorten
 
 _CURSORS = frozenset({"find", "aggregate", "listCollections", "listIndexes"})
 """The commands whose reply is a cursor."""
@@ -26,6 +28,8 @@ _TIMED = frozenset({"find", "aggregate", "count", "distinct"})
 # Parts of a reply that are about the cluster, not about the command.
 _ABOUT_THE_CLUSTER = frozenset({"ok", "operationTime", "$clusterTime", "electionId", "opTime"})
 _BATCH = 10_000
+
+_Reply = TypeVar("_Reply")
 
 
 def run(
@@ -45,7 +49,7 @@ def run(
     notes: list[str] = []
     with connection.turn, translate(connection, options):
         if name not in _CURSORS:
-            reply = connection.mongo.command(command)
+            reply = _send(connection.mongo.command, command)
             found = [{key: value for key, value in reply.items() if key not in _ABOUT_THE_CLUSTER}]
             if "values" in found[0]:  # of distinct
                 found = [{"value": value} for value in found[0]["values"]]
@@ -124,13 +128,29 @@ def _read(
     began = time.perf_counter()
     rows = 0
     # The end of the block closes the cursor on the server, also after an interruption.
-    with connection.mongo.cursor_command(command, codec_options=CODEC) as cursor:
+    with _send(connection.mongo.cursor_command, command, codec_options=CODEC) as cursor:
         documents = cursor if options.limit is None else islice(cursor, options.limit + 1)
         while batch := list(islice(documents, _BATCH)):
             rows += len(batch)
             if options.progress is not None:
                 options.progress(rows, 0, time.perf_counter() - began)
             yield batch
+
+
+def _send(call: Callable[..., _Reply], command: Mapping[str, Any], **options: Any) -> _Reply:
+    try:
+        return call(command, **options)
+    except (
+        TypeError,
+        InvalidDocument,
+    ) as error:  # such as one document instead of a list, or a null character in a name
+        raise QueryFailed(
+            _("PyMongo cannot send this command."),
+            why=quote_words(shorten(str(error))),
+            hint=_(
+                'check it: documents, updates and deletes are lists, {"insert": "COLLECTION", "documents": [{…}]}'
+            ),
+        ) from None
 
 
 @contextmanager

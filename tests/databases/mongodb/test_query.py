@@ -144,6 +144,24 @@ def test_no_server_is_reported():
         connect(free_port(), timeout=0.2)
 
 
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        ('{"insert": "t", "documents": {"a": 1}}', "are lists"),
+        ('{"insert": "t", "documents": [1]}', "are lists"),
+        ('{"update": "t", "updates": {"q": {}}}', "are lists"),
+        ('{"insert": "t", "documents": [{"a": {"b\\u0000": 1}}]}', "are lists"),
+        ('{"find": "t", "filter": {"b\\u0000": 1}}', "are lists"),
+        ('{"Find": "communes"}', "begin the document with the command"),
+    ],
+)
+def test_misshapen_command_is_an_error_with_a_hint(connection, command, hint):
+    with pytest.raises(QueryFailed) as raised:
+        run(connection, command)
+    assert hint in raised.value.hint
+    assert len(run(connection, '{"find": "communes", "limit": 2}').frame) == 2
+
+
 def test_sql_and_transactions_are_refused(connection):
     with pytest.raises(UsageProblem, match="no command document"):
         run(connection, "SELECT 1")
