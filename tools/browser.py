@@ -5,7 +5,7 @@
 It tries, in this order: $CHROMIUM, Chromium's headless shell on the PATH or of Debian, another browser on the PATH, and
 Playwright's download. Debian's package is installed if this user may. If none of them works, it fails with a message.
 
-The headless shell is Chromium without windows: a page takes a fifth less processor time.
+The headless shell is Chromium without windows: a session of JupyterLab takes a fifth less processor time.
 """
 
 from __future__ import annotations
