@@ -102,6 +102,9 @@ class _Csv:
 
     def write(self, frame: pd.DataFrame, types: Sequence[int]) -> None:
         columns = dict(enumerate(arrow.to_plain_columns(frame, types)))
+        for index, oid in enumerate(types):
+            if oid == arrow.BYTES:  # else Python's notation
+                columns[index] = columns[index].map(lambda value: f"\\x{value.hex()}", na_action="ignore")
         names = [str(name) for name in frame.columns]
         text = pd.DataFrame(columns).to_csv(index=False, header=names if self._head else False)
         self._file.write(text.encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import queue
 import threading
 from collections.abc import Generator, Iterator
@@ -199,9 +200,28 @@ def read_file(instance: Instance, place: str) -> Iterator[Any]:
     try:
         found = cursor.execute(f"SELECT * FROM {function}($1)", [place])  # noqa: S608 - one of two names
         reader = found.to_arrow_reader(_ROWS)
+        schema = _restore_durations(instance, place, reader.schema)
         # Without rows the table still gets its columns.
-        yield arrow.Table.from_batches([], schema=reader.schema)
+        yield arrow.Table.from_batches([], schema=schema)
         for batch in reader:
-            yield arrow.Table.from_batches([batch])
+            yield arrow.Table.from_batches([batch]).cast(schema)
     except duckdb.Error as error:
         raise explain(error, instance) from None
+
+
+def _restore_durations(instance: Instance, place: str, schema: Any) -> Any:
+    """Return the schema with Arrow's durations, which Parquet has as plain numbers and Arrow's own note on their type."""
+    if Path(place).suffix.lower() != ".parquet":
+        return schema
+    arrow = import_optional("pyarrow", "arrow", _("An Arrow table"))
+    found = (
+        instance.duck.cursor()
+        .execute("SELECT value FROM parquet_kv_metadata($1) WHERE key = 'ARROW:schema'::BLOB", [place])
+        .fetchone()
+    )
+    written = arrow.ipc.read_schema(arrow.py_buffer(base64.b64decode(found[0]))) if found else ()
+    for field in written:
+        index = schema.get_field_index(field.name)
+        if index >= 0 and arrow.types.is_duration(field.type):
+            schema = schema.set(index, field)
+    return schema

@@ -1,4 +1,4 @@
-"""Each type of ``docs/types.md`` through DuckDB: as in a query of PostgreSQL, or as the how-to says."""
+"""Each type of ``docs/types.md`` through DuckDB, Dask and S3: as in a query of PostgreSQL, or as the how-to says."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ SAME = {
     "timestamp": "timestamp '2020-01-01 10:00'",
     "timestamptz": "timestamptz '2020-01-01 00:00+00'",
     "interval": "i * interval '1 year 2 months 3 days -4 seconds'",
+    "negative interval": "interval '-3 days 4 seconds'",
     "time": "time '10:00'",
     "bytea": "i::text::bytea",
     "domain": "i::positive",
@@ -62,7 +63,7 @@ def frames(connection, monkeypatch):
     columns = ", ".join(f'{sql} AS "{name}"' for name, sql in listed.items())
     nulls = ", ".join(f'CASE WHEN row = 1 THEN "{name}" END AS "{name}"' for name in listed)
     ssp.query_db(
-        "SET time zone 'UTC'; DROP TABLE IF EXISTS typed; DROP TYPE IF EXISTS mood; CREATE TYPE mood AS ENUM ('ok');"
+        "SET time zone 'UTC'; DROP TABLE IF EXISTS typed, returned; DROP TYPE IF EXISTS mood; CREATE TYPE mood AS ENUM ('ok');"
         "DROP DOMAIN IF EXISTS positive; CREATE DOMAIN positive AS int CHECK (value > 0); DROP TYPE IF EXISTS pair;"
         "CREATE TYPE pair AS (a int, b text)"
     )
@@ -85,3 +86,22 @@ def test_other_types_are_those_of_the_how_to(frames):
     values = [list(each) if isinstance(each, np.ndarray) else each for each in found.loc[0, list(OTHER)]]
     assert values == [value for _sql, value in OTHER.values()]
     assert found.loc[1, list(OTHER)].isna().all()
+
+
+def test_dask_types_are_those_of_postgres(frames):
+    pytest.importorskip("dask.dataframe")
+    expected, _found = frames
+    found = ssp.read_dask("typed", partition_on="integer", partitions=2).compute(scheduler="threads")
+    pd.testing.assert_frame_equal(found.sort_values("integer", ignore_index=True), expected)
+
+
+@pytest.mark.usefixtures("s3")
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_types_return_from_s3(frames, suffix):
+    expected = frames[0].drop(columns="array")  # a text in files, which PostgreSQL does not read
+    columns = ", ".join(f'"{name}"' for name in expected)
+    place = f"s3://diffusion/typed.{suffix}"
+    ssp.query_db(f"SELECT {columns} FROM typed", to=place, overwrite=True)
+    ssp.query_db(f"CREATE TABLE returned AS SELECT {columns} FROM typed LIMIT 0")
+    ssp.load_table(place, "returned", "append")
+    pd.testing.assert_frame_equal(ssp.query_db("SELECT * FROM returned"), expected)
