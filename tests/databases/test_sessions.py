@@ -357,6 +357,18 @@ def test_ended_session_tells_why_and_what_is_lost(connection, bystander, before,
     assert note == f"The session ended ({ADMINISTRATOR}), and a new one replaces it: {lost}."
 
 
+def test_earlier_error_is_no_reason_for_the_end(connection, bystander):
+    """libpq keeps the message of the last statement, whose error has nothing to do with the end of the stream."""
+    with pytest.raises(QueryFailed):
+        query(connection, "select 1 / 0")
+    with socket.fromfd(connection._session.pgconn.socket, socket.AF_INET, socket.SOCK_STREAM) as link:
+        link.shutdown(socket.SHUT_RDWR)
+    (note,) = run(connection, "select 1").notes
+    assert "division" not in note
+    assert "server closed the connection unexpectedly" in note
+    assert note.endswith("nothing was lost.")
+
+
 def test_session_that_others_used_pretends_nothing(connection, bystander):
     _terminate(bystander, connection)  # which has used it as any library does
     (note,) = run(connection, "select 1").notes

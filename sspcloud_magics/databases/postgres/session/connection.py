@@ -584,12 +584,13 @@ class DatabaseConnection(Connection):
 
 def _explain_hangup(session: Session) -> psycopg.Error | None:
     """Return the error of a connection that the server has closed, without a round trip; None if it is open."""
+    earlier = session.pgconn.get_error_message()  # libpq appends to the message of the last statement
     try:
         for _unused in range(3):  # the server's last message may precede the end of the stream
             session.pgconn.consume_input()
             session.pgconn.is_busy()
     except psycopg.OperationalError as error:
-        return error
+        return psycopg.OperationalError(str(error).replace(earlier, "", 1) if earlier else str(error))
     return None
 
 
