@@ -174,6 +174,8 @@ ENTRIES: dict[str, str] = {
     "a token that is a date": _user("{token: 2024-01-01}"),
     "a token that is a truth value": _user("{token: yes}"),
     "a token that is no number": _user("{token: !!int abc}"),
+    "a token in base64": _user('{token: !!binary "YWJj"}'),
+    "a token in base64 that is none": _user('{token: !!binary "a$"}'),
     "keys in capitals": _user("{Token: x, TOKENFILE: y}"),
     "nulls everywhere in a user": _user(
         "{as: null, as-groups: null, as-user-extra: null, username: null, password: null, tokenFile: null, exec: null,"

@@ -10,6 +10,7 @@ Source: https://pkg.go.dev/go.yaml.in/yaml/v2 (``resolve.go``, ``scannerc.go``);
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from typing import Any
@@ -130,6 +131,12 @@ class _Loader(_Go, yaml.SafeLoader):
         # In Go, a number that is too large for a float64 is text.
         return node.value if math.isinf(number) and "inf" not in text else number
 
+    def construct_bytes(self, node: ScalarNode) -> str:
+        try:
+            return base64.b64decode("".join(node.value.splitlines()), validate=True).decode()
+        except ValueError:
+            raise ConstructorError(None, None, "not text in base64", node.start_mark) from None
+
     def construct_truth(self, node: ScalarNode) -> bool:
         if self.resolve(ScalarNode, node.value, (True, False)) != BOOL:
             raise ConstructorError(None, None, "neither true nor false", node.start_mark)
@@ -139,6 +146,7 @@ class _Loader(_Go, yaml.SafeLoader):
 _Loader.add_constructor(INT, _Loader.construct_number)
 _Loader.add_constructor(FLOAT, _Loader.construct_number)
 _Loader.add_constructor(BOOL, _Loader.construct_truth)
+_Loader.add_constructor("tag:yaml.org,2002:binary", _Loader.construct_bytes)
 _Loader.add_constructor(None, _Loader.construct_any)  # all tags that have no constructor
 for _kind in _KNOWN_TO_PYYAML:
     _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_any)
