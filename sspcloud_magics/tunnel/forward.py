@@ -288,6 +288,7 @@ class ForwardWorker:
         if self._pod is not None and self._pod.is_same(pod):
             _log.info("forward %d: the pod %s is being deleted", self._id, pod.name)
             self.lose(_("the pod is being deleted"))
+        self._pods.forget(pod)
         return True
 
     def _on_pool_trouble(self, error: Exception) -> None:

@@ -160,6 +160,12 @@ class PodWatcher:
             self.close()
             self._task = asyncio.create_task(self._watch_on(self._collection))
 
+    def forget(self, pod: Candidate) -> None:
+        """Leave a pod out until the next list, which begins at once: the watch has not reported that it is being deleted."""
+        if self._collection is not None:
+            self._set([candidate for candidate in self.candidates if not candidate.is_same(pod)])
+            self.restart()
+
     async def is_fresh(self, pod: str) -> bool:
         """Return whether a program in a pod may just have started; true if that is unknown."""
         try:
