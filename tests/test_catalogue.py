@@ -85,7 +85,7 @@ def test_values_and_plurals_are_french():
         ({"LC_ALL": "C.UTF-8", "LC_MESSAGES": "POSIX", "LANG": "fr_FR.UTF-8"}, "fr"),
         ({"LC_ALL": "C", "LC_MESSAGES": "de_DE.UTF-8", "LANG": "fr_FR.UTF-8"}, "en"),
         ({"LC_ALL": "C.UTF-8", "LANG": "C", "KUBERNETES_NAMESPACE": "user-alice"}, "fr"),
-        ({"LC_ALL": "en_US.UTF-8", "LANG": "fr_FR.UTF-8"}, "en"),
+        ({"LC_ALL": "en_US.UTF-8", "LANG": "fr_FR.UTF-8"}, "fr"),
         ({"LANG": "fr_FR.UTF-8"}, "fr"),
         ({"LC_MESSAGES": "fr_CA", "LANG": "en_GB"}, "fr"),
         ({"LANG": "en_GB.UTF-8", "KUBERNETES_NAMESPACE": "user-alice"}, "en"),

@@ -20,10 +20,8 @@ LANGUAGES = ("en", "fr")
 
 VARIABLE = "SSPCLOUD_LANGUAGE"
 _LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
-# These locales name no language: images set them for programs, next to the reader's own LANG.
-_NO_LANGUAGE = re.compile(r"(c|posix)([.@].*)?", re.IGNORECASE)
-# The images of the platform set this locale, and no user chose it.
-_NO_CHOICE = re.compile(r"en_us([.@].*)?", re.IGNORECASE)
+# Images set these locales, next to the reader's own LANG, and no user chose them.
+_NO_CHOICE = re.compile(r"(c|posix|en_us)([.@].*)?", re.IGNORECASE)
 _CODE = re.compile(r"([a-z]{2,3})([-_.@].*)?", re.IGNORECASE)
 # The images of the platform name the service's namespace here.
 _SERVICE_VARIABLE = "KUBERNETES_NAMESPACE"
@@ -89,10 +87,11 @@ def from_environment(environment: Mapping[str, str]) -> dict[Source, str]:
     {<Source.LOCALE: 5>: 'fr'}
     """
     found = {Source.ENVIRONMENT: parse(environment.get(VARIABLE, ""))}
-    # As in the C library, the first variable that names a language decides, even if it was set without choosing one.
+    # As in the C library, the first variable decides, here the first that chooses.
     values = (environment.get(name, "") for name in _LOCALE_VARIABLES)
-    locale = next((value for value in values if value and not _NO_LANGUAGE.fullmatch(value)), "")
-    found[Source.LOCALE] = "" if _NO_CHOICE.fullmatch(locale) else parse(locale)
+    found[Source.LOCALE] = parse(
+        next((value for value in values if value and not _NO_CHOICE.fullmatch(value)), "")
+    )
     if environment.get(_SERVICE_VARIABLE):
         found[Source.PLATFORM] = platforms.detect("", environment).language
     return {source: code for source, code in found.items() if code}
