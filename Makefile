@@ -46,7 +46,7 @@ lab: $(FRONT)  ## JupyterLab on the first tutorial, with the sandbox running
 	  --LabApp.default_url=/lab/tree/$(FIRST).ipynb $(LAB_ARGS)
 
 # The tests wait much of the time, so all other checks run next to them.
-test: $(FRONT)  ## all checks and tests (10 minutes on two cores)
+test: $(FRONT)  ## all checks and tests (17 minutes on two cores)
 	@rm -f build/not-run
 	@$(MAKE) --no-print-directory --keep-going --jobs 2 unit check protocols docs notebooks wheel
 	@if [ -s build/not-run ]; then cat build/not-run; fi
