@@ -140,10 +140,8 @@ def _read(
 def _send(call: Callable[..., _Reply], command: Mapping[str, Any], **options: Any) -> _Reply:
     try:
         return call(command, **options)
-    except (
-        TypeError,
-        InvalidDocument,
-    ) as error:  # such as one document instead of a list, or a null character in a name
+    except (TypeError, InvalidDocument) as error:
+        # Such as one document instead of a list, or a null character in a name.
         raise QueryFailed(
             _("PyMongo cannot send this command."),
             why=quote_words(shorten(str(error))),

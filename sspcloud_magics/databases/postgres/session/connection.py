@@ -178,9 +178,8 @@ class DatabaseConnection(Connection):
         with self.turn:
             self._refuse_if_closed()
             if self._is_inherited:
-                self._used_in = (
-                    self.turn.place
-                )  # else the rest of the turn would take its block for a leftover
+                # Else the rest of the turn would take its block for a leftover.
+                self._used_in = self.turn.place
                 return self._log_in_again(_(_OWN_SESSION))
             self._free()
             in_transaction, was_reported = self.in_transaction, self._session.closed
